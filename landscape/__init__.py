@@ -1,0 +1,3 @@
+"""Sharpness analysis and loss-landscape visualization of neural networks."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,190 @@
+"""Results: frozen dataclasses of NumPy arrays, each with the attributes that let a stranger repeat it.
+
+Everything here is plain NumPy, so that opening a plot never loads torch. Axis order is ``[split, y, x]`` everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Floats: TypeAlias = NDArray[np.float64]
+Attributes: TypeAlias = Mapping[str, Any]  # JSON-able; see docs of each result for the keys that figures use
+
+POINT = np.dtype(
+    [
+        ("alpha", "f8"),
+        ("beta", "f8"),  # 0 on lines
+        ("split", "i2"),  # index into `splits`
+        ("metric", "i2"),  # index into `metrics`
+        ("value", "f8"),  # mean over the examples
+        ("stderr", "f8"),  # standard error of that mean over the examples
+        ("n", "i8"),  # number of examples
+        ("level", "i2"),  # fidelity: 0 is the full set asked for; higher levels are smaller nested subsets
+    ]
+)
+
+
+class _Figure:
+    """Gives every result its `.figure()`."""
+
+    def figure(self, **options: Any) -> go.Figure:
+        """Return a Plotly figure of this result (`options` as in `landscape.figures.plots.figure`)."""
+        from landscape.figures.plots import figure  # the one import that points forward, and lazily
+
+        return figure(self, **options)
+
+
+@dataclass(frozen=True)
+class Sampled(_Figure):
+    """Values of metrics at points of a plane or a line: a table, and dense grids as views of it.
+
+    The table (`points`, dtype `POINT`) is the truth; it may hold points off the regular axes (regions of interest,
+    refinements) and several fidelity levels. `grid` shows the points of one level that lie on the axes.
+    """
+
+    alpha: Floats  # (X,) ascending coordinates along the first direction
+    splits: tuple[str, ...]
+    metrics: tuple[str, ...]  # "loss" first; "accuracy" for classification; then the user's
+    points: NDArray[Any]  # (P,) of dtype POINT
+    attributes: Attributes = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the grid without the split axis: (Y, X), or (X,) for a line."""
+        raise NotImplementedError
+
+    def _cells(self, points: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[NDArray[np.intp], ...]]:
+        """Say which points lie on the axes, and the grid index of each of those."""
+        on_x, x = _locate(self.alpha, points["alpha"])
+        return on_x, (x[on_x],)
+
+    def grid(self, metric: str = "loss", *, column: str = "value", level: int = 0) -> Floats:
+        """Return `column` ("value", "stderr" or "n") of `metric` as (S, Y, X) or (S, X); NaN where not computed."""
+        out = np.full((len(self.splits), *self.shape), np.nan)
+        chosen = self.points[(self.points["metric"] == self.metrics.index(metric)) & (self.points["level"] == level)]
+        on_axes, index = self._cells(chosen)
+        out[(chosen["split"][on_axes], *index)] = chosen[column][on_axes]
+        return out
+
+    def computed(self, *, level: int = 0) -> NDArray[np.bool_]:
+        """Return where all splits and metrics have been measured, as (Y, X) or (X,); NaN and inf there are results."""
+        count = np.zeros(self.shape, dtype=np.int64)
+        chosen = self.points[self.points["level"] == level]
+        on_axes, index = self._cells(chosen)
+        np.add.at(count, index, 1)
+        return count == len(self.splits) * len(self.metrics)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every point of the axes has been measured."""
+        return bool(self.computed().all())
+
+    def off_axes(self) -> NDArray[Any]:
+        """Return the table's points that the level-0 grid does not show."""
+        on_axes, _ = self._cells(self.points)
+        return self.points[~(on_axes & (self.points["level"] == 0))]
+
+
+@dataclass(frozen=True)
+class Line(Sampled):
+    """Metrics along a line through weight space, or between two checkpoints (then 0 is the first and 1 the second)."""
+
+    kind: ClassVar[str] = "line"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.alpha),)
+
+
+@dataclass(frozen=True)
+class Surface(Sampled):
+    """Metrics on a plane of weight space."""
+
+    kind: ClassVar[str] = "surface"
+    beta: Floats = field(default_factory=lambda: np.zeros(1))  # (Y,) ascending, along the second direction
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.beta), len(self.alpha))
+
+    def _cells(self, points: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[NDArray[np.intp], ...]]:
+        on_x, x = _locate(self.alpha, points["alpha"])
+        on_y, y = _locate(self.beta, points["beta"])
+        on_axes = on_x & on_y
+        return on_axes, (y[on_axes], x[on_axes])
+
+
+@dataclass(frozen=True)
+class Spectrum(_Figure):
+    """Eigenvalues from both ends of a curvature operator, each with the evidence for it."""
+
+    kind: ClassVar[str] = "spectrum"
+    eigenvalues: Floats  # (K,) descending: the top ones first, then the bottom ones
+    ends: NDArray[np.int8]  # (K,) +1 for the top end, −1 for the bottom end
+    residuals: Floats  # (K,) ‖Hv − λv‖ with ‖v‖ = 1
+    bounds: Floats  # (K,) bound on |λ − an exact eigenvalue|; `attributes["bound"]` names the one used
+    converged: NDArray[np.bool_]  # (K,) bound ≤ tolerance · scale
+    products: int  # operator-vector products used
+    attributes: Attributes = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One sharpness number with what is needed to defend it."""
+
+    name: str  # "keskar", "sam", "average", "lambda_max", ...
+    label: str  # for people: "Keskar ε-sharpness, ε = 0.001"
+    value: float
+    stderr: float  # NaN where the number has no sampling error of its own
+    meaning: str  # "lower bound of the maximum", "one-step value", "mean over 10 antithetic pairs", ...
+    evaluations: int  # passes over the examples: losses, gradients and products together
+    parameters: Attributes = field(default_factory=dict)  # rho, epsilon, p, seed, restarts, ...
+
+
+@dataclass(frozen=True)
+class Sharpness(_Figure):
+    """Sharpness measures of one checkpoint on one set of examples."""
+
+    kind: ClassVar[str] = "sharpness"
+    measures: tuple[Measure, ...]
+    attributes: Attributes = field(default_factory=dict)
+
+    def value(self, label: str) -> float:
+        """Return the value of the measure with this label."""
+        return next(measure.value for measure in self.measures if measure.label == label)
+
+
+@dataclass(frozen=True)
+class History(_Figure):
+    """Training curves: one column per quantity, one row per epoch.
+
+    Columns: epoch, train_loss, train_accuracy, test_loss, test_accuracy (un-augmented, evaluation mode; test ones only
+    where there is a test split), learning_rate, gradient_evaluations (examples × gradients so far), seconds (so far).
+    """
+
+    kind: ClassVar[str] = "history"
+    columns: Mapping[str, Floats]  # each (E,)
+    attributes: Attributes = field(default_factory=dict)
+
+
+Result: TypeAlias = Line | Surface | Spectrum | Sharpness | History
+
+
+def points_table(rows: Sequence[tuple[Any, ...]]) -> NDArray[Any]:
+    """Return rows of (alpha, beta, split, metric, value, stderr, n, level) as a table of dtype `POINT`."""
+    return np.array(list(rows), dtype=POINT)
+
+
+def _locate(axis: Floats, values: Floats) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Find each value on an ascending axis, exactly: coordinates are stored, never recomputed."""
+    index = np.searchsorted(axis, values)
+    index = np.minimum(index, len(axis) - 1)
+    return axis[index] == values, index
