@@ -1,0 +1,153 @@
+"""The examples of one split, in a fixed order: resident on the device where they fit, streamed where not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from landscape.errors import LandscapeError
+
+Nested: TypeAlias = Any  # a tensor, or a tuple, list or dictionary of Nested
+Preprocess: TypeAlias = Callable[[Nested], Nested]
+
+RESIDENT_FRACTION = 0.25  # of the device's free memory, for the examples of all splits together
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], nested: Nested) -> Nested:
+    """Return the same structure with every tensor replaced by `function` of it; other leaves stay."""
+    if isinstance(nested, Tensor):
+        return function(nested)
+    if isinstance(nested, Mapping):
+        return {key: map_tensors(function, value) for key, value in nested.items()}
+    if isinstance(nested, tuple | list):
+        return tuple(map_tensors(function, value) for value in nested)
+    return nested
+
+
+def tensors(nested: Nested) -> list[Tensor]:
+    """Return the tensors of a nested structure, in order."""
+    found: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(keep, nested)
+    return found
+
+
+def count_examples(targets: Nested) -> int:
+    """Return the number of examples of a batch: the first dimension of its first target."""
+    found = tensors(targets)
+    if not found or found[0].ndim == 0:
+        raise LandscapeError("expected targets with one entry per example along their first dimension")
+    return len(found[0])
+
+
+def working_copy(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a floating-point tensor in the working precision, images and filters in channels_last; others as is."""
+    if not tensor.is_floating_point():
+        return tensor
+    if tensor.ndim == 4:
+        return tensor.to(dtype, memory_format=torch.channels_last)
+    return tensor.to(dtype)
+
+
+class Batches:
+    """A split's examples as batches of (inputs, targets, number of examples).
+
+    Built from (inputs, targets) tensors, which are then cut into batches of any size asked for, or from a re-iterable
+    of ready batches, whose sizes are kept. What fits stays on the device; batches in the working precision are kept
+    as well where they fit, so that nothing is prepared twice.
+    """
+
+    def __init__(
+        self,
+        inputs: Nested | Iterable[tuple[Nested, Nested]],
+        targets: Nested | None,
+        *,
+        device: torch.device,
+        preprocess: Preprocess | None = None,
+    ) -> None:
+        self.device = device
+        self._preprocess = preprocess
+        self._prepared: dict[tuple[int, torch.dtype], list[tuple[Nested, Nested, int]]] = {}
+        self._budget = RESIDENT_FRACTION * free_memory(device)
+        self._whole: tuple[Nested, Nested] | None = None
+        self._stream: Iterable[tuple[Nested, Nested]] | None = None
+        self.examples: int
+        if targets is None:
+            if iter(inputs) is inputs:
+                raise LandscapeError("batches must be re-iterable (a list or a DataLoader); a generator can be read only once")
+            self._stream = inputs
+            self.examples = sum(count_examples(target) for _, target in inputs)
+        else:
+            self.examples = count_examples(targets)
+            for tensor in tensors(inputs):
+                if len(tensor) != self.examples:
+                    raise LandscapeError(f"{len(tensor)} inputs but {self.examples} targets; expected one target per input")
+            size = sum(t.nbytes for t in (*tensors(inputs), *tensors(targets)))
+            home = device if size < self._budget else torch.device("cpu")
+            self._whole = (map_tensors(lambda t: t.to(home), inputs), map_tensors(lambda t: t.to(home), targets))
+        if self.examples == 0:
+            raise LandscapeError("the data holds no examples; expected at least one")
+
+    @property
+    def sizes_are_free(self) -> bool:
+        """Whether the batch size can be chosen (tensors), or is the caller's (ready batches)."""
+        return self._whole is not None
+
+    def iterate(self, size: int, dtype: torch.dtype) -> Iterator[tuple[Nested, Nested, int]]:
+        """Yield (inputs, targets, count) in the fixed order, floating-point inputs in `dtype`, on the device."""
+        key = (size, dtype)
+        if key in self._prepared:
+            yield from self._prepared[key]
+            return
+        kept: list[tuple[Nested, Nested, int]] | None = []
+        used = sum(_bytes(batch) for batches in self._prepared.values() for batch in batches)
+        for inputs, targets in self._raw(size):
+            batch = (*self._prepare(inputs, targets, dtype), count_examples(targets))
+            used += _bytes(batch)
+            if kept is not None and used > self._budget:
+                kept = None  # too large: prepared again in every pass
+            if kept is not None:
+                kept.append(batch)
+            yield batch
+        if kept is not None:
+            self._prepared[key] = kept
+
+    def _raw(self, size: int) -> Iterator[tuple[Nested, Nested]]:
+        if self._stream is not None:
+            yield from self._stream
+            return
+        assert self._whole is not None
+        inputs, targets = self._whole
+        for start in range(0, self.examples, size):
+            part = slice(start, start + size)
+            yield map_tensors(lambda t: t[part], inputs), map_tensors(lambda t: t[part], targets)  # noqa: B023
+
+    def _prepare(self, inputs: Nested, targets: Nested, dtype: torch.dtype) -> tuple[Nested, Nested]:
+        inputs = map_tensors(lambda t: t.to(self.device, non_blocking=True), inputs)
+        targets = map_tensors(lambda t: t.to(self.device, non_blocking=True), targets)
+        if self._preprocess is not None:
+            inputs = self._preprocess(inputs)
+        return map_tensors(lambda t: working_copy(t, dtype), inputs), targets
+
+
+def _bytes(batch: tuple[Nested, Nested, int]) -> int:
+    return sum(t.nbytes for t in tensors(batch[:2]))
+
+
+def free_memory(device: torch.device) -> float:
+    """Return the free bytes of a device; of the machine for the CPU (4 GB where the system does not say)."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    try:
+        import os
+
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):  # not on Windows, SC_AVPHYS_PAGES not on macOS
+        return 4e9

@@ -1,0 +1,97 @@
+"""Keskar et al.'s ε-sharpness: the largest loss in a small box around the weights (arXiv:1609.04836, Metric 2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.optimize
+from numpy.typing import NDArray
+
+from landscape.results import Floats
+
+ITERATIONS = 10  # of L-BFGS-B, as in the paper
+
+
+@dataclass(frozen=True)
+class BoxMaximum:
+    """The largest value found in a box: a lower bound of the maximum."""
+
+    value: float
+    base: float  # the value at the centre
+    evaluations: int  # of value and gradient together
+    starts: tuple[float, ...]  # the best value from each starting point
+
+    @property
+    def sharpness(self) -> float:
+        """φ = 100 · (max f − f) / (1 + f)."""
+        return 100 * (self.value - self.base) / (1 + self.base)
+
+
+def box_half_widths(x: NDArray[np.floating], epsilon: float) -> Floats:
+    """Return the half-widths of C_ε in the full space, ε (|x_i| + 1)."""
+    return epsilon * (np.abs(x).astype(np.float64) + 1)
+
+
+def maximize_in_box(
+    function: Callable[[Floats], tuple[float, Floats]],
+    half_widths: Floats,
+    *,
+    restarts: int = 1,
+    iterations: int = ITERATIONS,
+    seed: int = 0,
+    on_evaluation: Callable[[], None] | None = None,
+) -> BoxMaximum:
+    """Return the largest value of a function of z over |z_i| ≤ r_i that L-BFGS-B finds from several starts.
+
+    The first start is the vertex sign(gradient), the next `restarts` are random interior points, each from its own
+    seed. Maximizing a locally convex function, L-BFGS-B finds no positive curvature to learn from and behaves as
+    projected gradient ascent, so the scale decides: it works in u = z / r ∈ [−1, 1]^p on the function scaled so that
+    a unit step crosses the box, with ftol and gtol off (their defaults stop at once at a good minimum).
+
+    Args:
+        function: z → (value, gradient), (p,).
+        half_widths: r, (p,).
+        restarts: random interior starts besides the vertex.
+        iterations: of L-BFGS-B for each start.
+        seed: restart i draws from (seed, i), whatever the number of restarts.
+        on_evaluation: called after each evaluation.
+    """
+    best, evaluations = -np.inf, 0
+
+    def evaluate(u: Floats) -> tuple[float, Floats]:
+        nonlocal best, evaluations
+        value, gradient = function(u * half_widths)
+        evaluations += 1
+        if on_evaluation is not None:
+            on_evaluation()
+        if value > best or np.isnan(value):  # a diverging loss is a maximum, and is reported as it is
+            best = value
+        return value, gradient * half_widths
+
+    base, gradient = evaluate(np.zeros_like(half_widths))
+    scale = 2.0 / max(float(np.abs(gradient).mean()), np.finfo(np.float64).tiny)
+
+    def scaled(u: Floats) -> tuple[float, Floats]:
+        value, slope = evaluate(u)
+        return -scale * (value - base), -scale * slope
+
+    starts = []
+    for start in range(restarts + 1):
+        best = -np.inf
+        u = np.sign(gradient) if start == 0 else _interior(seed, start, len(half_widths))
+        scipy.optimize.minimize(
+            scaled,
+            u,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=scipy.optimize.Bounds(-1.0, 1.0),
+            options={"maxiter": iterations, "ftol": 0.0, "gtol": 0.0},
+        )
+        starts.append(best)
+    return BoxMaximum(float(max(base, *starts)), float(base), evaluations, tuple(starts))
+
+
+def _interior(seed: int, start: int, size: int) -> Floats:
+    return np.random.Generator(np.random.Philox(key=(seed << 32) + start)).uniform(-1.0, 1.0, size)

@@ -1,0 +1,153 @@
+"""A private copy of a model as a function of its tensors: parameters, buffers, BatchNorm mode, folding and precision."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from landscape.analysis.batches import Nested, working_copy
+from landscape.analysis.batchnorm import BatchNormMode, batch_norms, recalibrated_buffers
+from landscape.analysis.folding import Folding, NotFoldableError, find_folding
+from landscape.analysis.weights import Weights, moving_parameters
+from landscape.errors import LandscapeError
+
+FOLDING_TOLERANCE = 1e-3  # relative difference of outputs above which a folding is not trusted
+
+
+class Network:
+    """A deep copy of a model in evaluation mode whose tensors are always passed in, never changed in place.
+
+    Args:
+        model: left untouched.
+        params: comma-separated globs of the parameters that move.
+        batchnorm: which statistics BatchNorm uses along a path.
+        dtype: of the stored tensors and of derivatives.
+        calibration: returns the inputs that "recalibrated" statistics are averaged over.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        params: str,
+        batchnorm: BatchNormMode,
+        dtype: torch.dtype,
+        device: torch.device,
+        calibration: Callable[[], Iterable[Nested]],
+    ) -> None:
+        self.module = copy.deepcopy(model).to(device).eval()
+        for tensor in [*self.module.parameters(), *self.module.buffers()]:
+            if tensor.is_floating_point():
+                tensor.data = tensor.data.to(dtype)
+        self.dtype = dtype
+        self.origin: Weights = moving_parameters(self.module, params)
+        self.buffers: Weights = {name: b.detach() for name, b in self.module.named_buffers()}
+        self._still: Weights = {n: p.detach() for n, p in self.module.named_parameters() if n not in self.origin}
+        self._norms = batch_norms(self.module)
+        self.batchnorm: BatchNormMode = batchnorm if self._norms else "fixed"
+        self._calibration = calibration
+        self._recalibrated_origin: Weights | None = None
+        self._folding: Folding | None = None
+        self.path_reason = "folding was switched off"
+
+    @property
+    def folded(self) -> bool:
+        """Whether BatchNorm is folded into convolutions."""
+        return self._folding is not None
+
+    def fold(self, inputs: Nested) -> None:
+        """Fold BatchNorm into convolutions if that is possible and reproduces the outputs on `inputs`."""
+        self._folding, self.path_reason = self._find_folding(inputs)
+
+    def forward(
+        self, weights: Mapping[str, Tensor] | None, buffers: Mapping[str, Tensor] | None, dtype: torch.dtype
+    ) -> Callable[[Nested], Any]:
+        """Return the network at a point of weight space as a function of inputs, its tensors folded and cast once."""
+        tensors = self._tensors(weights, buffers)
+        if self.batchnorm == "batch":
+            return self._batch_statistics(tensors, dtype)
+        if self.batchnorm == "recalibrated":
+            tensors.update(self.recalibrated(weights))
+        network, tensors = self._fast(tensors)
+        ready = {name: working_copy(t, dtype) for name, t in tensors.items()}
+        return lambda inputs: call(network, ready, inputs)
+
+    def point(self, weights: Mapping[str, Tensor] | None) -> tuple[Weights, Weights]:
+        """Return the moving parameters at a point, and the buffers to hold fixed while differentiating there.
+
+        Raises:
+            LandscapeError: in mode "batch", where the loss is not the one of evaluation mode.
+        """
+        if self.batchnorm == "batch":
+            raise LandscapeError(
+                "derivatives are of the loss in evaluation mode; use batchnorm='fixed' or 'recalibrated' instead of 'batch'"
+            )
+        moving = {name: (weights or {}).get(name, w) for name, w in self.origin.items()}
+        if self.batchnorm == "fixed":
+            return moving, self.buffers
+        if weights is not None:
+            return moving, self.recalibrated(weights)
+        if self._recalibrated_origin is None:
+            self._recalibrated_origin = self.recalibrated(None)
+        return moving, self._recalibrated_origin
+
+    def outputs(self, moving: Weights, buffers: Weights, inputs: Nested) -> Any:
+        """Return the outputs as a differentiable function of the moving parameters, through the folding."""
+        network, tensors = self._fast({**self._still, **buffers, **moving})
+        return call(network, {name: working_copy(t, self.dtype) for name, t in tensors.items()}, inputs)
+
+    def recalibrated(self, weights: Mapping[str, Tensor] | None) -> Weights:
+        """Return all buffers, BatchNorm's running statistics re-estimated at `weights` on the calibration set."""
+
+        def run(scratch: Weights, inputs: Nested) -> None:
+            call(self.module, {**self._tensors(weights, None), **scratch}, inputs)
+
+        return recalibrated_buffers(self.buffers, self._norms, run, self._calibration())
+
+    def _tensors(self, weights: Mapping[str, Tensor] | None, buffers: Mapping[str, Tensor] | None) -> Weights:
+        return {**self._still, **self.origin, **self.buffers, **(buffers or {}), **(weights or {})}
+
+    def _fast(self, tensors: Weights) -> tuple[nn.Module, Weights]:
+        if self._folding is None:
+            return self.module, tensors
+        return self._folding.network, self._folding.fold(tensors)
+
+    def _batch_statistics(self, tensors: Weights, dtype: torch.dtype) -> Callable[[Nested], Any]:
+        ready = {name: working_copy(t, dtype) for name, t in tensors.items()}
+
+        def forward(inputs: Nested) -> Any:
+            scratch = {name: ready[name].clone() for name in self.buffers}  # running statistics are written to
+            with self._norms.training():
+                return call(self.module, {**ready, **scratch}, inputs)
+
+        return forward
+
+    def _find_folding(self, inputs: Nested) -> tuple[Folding | None, str]:
+        if self.batchnorm == "batch":
+            return None, "batch statistics cannot be folded"
+        try:
+            folding = find_folding(self.module)
+        except NotFoldableError as reason:
+            return None, str(reason)
+        tensors = self._tensors(None, None)
+        with torch.no_grad():
+            plain = call(self.module, tensors, inputs)
+            folded = call(folding.network, folding.fold(tensors), inputs)
+        if not isinstance(plain, Tensor) or not isinstance(folded, Tensor):
+            return None, "its outputs are not a single tensor"
+        error = float((plain - folded).abs().max() / plain.abs().max().clamp_min(1e-30))
+        if not error < FOLDING_TOLERANCE:
+            return None, f"the folded network's outputs differ by {error:.1e}"
+        return folding, ""
+
+
+def call(network: nn.Module, tensors: Mapping[str, Tensor], inputs: Nested) -> Any:
+    """Return the outputs of a network with these parameters and buffers."""
+    if isinstance(inputs, Mapping):
+        return functional_call(network, dict(tensors), (), dict(inputs))
+    return functional_call(network, dict(tensors), inputs if isinstance(inputs, tuple) else (inputs,))

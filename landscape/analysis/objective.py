@@ -1,0 +1,332 @@
+"""The objective: the one place that knows model, loss, data, device, precision and BatchNorm mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast
+
+import numpy as np
+import scipy.sparse.linalg
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from landscape.analysis import derivatives, losses
+from landscape.analysis.batches import Batches, Nested, Preprocess
+from landscape.analysis.batchnorm import BatchNormMode
+from landscape.analysis.network import Network
+from landscape.analysis.weights import Weights, flatten, unflatten
+from landscape.errors import LandscapeError
+
+Precision: TypeAlias = Literal["float64", "float32", "bfloat16"]
+Data: TypeAlias = Nested | Iterable[tuple[Nested, Nested]] | Mapping[str, Any]
+
+DTYPES: dict[str, torch.dtype] = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
+CPU_BATCH = 250  # keeps the activations of small networks in cache; surfaces choose theirs by measurement
+GPU_BATCH = 2500
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over examples with its standard error."""
+
+    value: float
+    stderr: float  # over the examples; NaN where only batch means are known
+    n: int
+
+
+class Objective:
+    """The mean loss of a model on fixed data, as a function of its trainable parameters.
+
+    `Objective(model, loss, inputs, targets)` for tensors, `Objective(model, loss, batches)` for a re-iterable of
+    (inputs, targets) with a fixed order, `Objective(model, loss, {"train": (inputs, targets), "test": batches})` for
+    several splits. Works on its own copy of the model in evaluation mode: the caller's weights, buffers, mode and
+    random state are never touched.
+
+    Args:
+        model: any `nn.Module`. Tensors are passed to it as `model(x)`, tuples as `model(*x)`, dictionaries as
+            `model(**x)`.
+        loss: "cross_entropy", "mse", or a function of (outputs, targets) with one value per example, (B,), or a
+            scalar that counts as the batch's mean.
+        data: inputs, batches, or a mapping from split names to either; the first split is the one derivatives use.
+        targets: one per input, where `data` is inputs.
+        metrics: further functions like `loss`, by name. Accuracy is added for classification.
+        params: comma-separated globs of the parameters that move; frozen parameters never do.
+        batchnorm: statistics along a path: "fixed" (the model's), "recalibrated" at each point, or "batch".
+        calibration_examples: size of the fixed set of training examples that "recalibrated" uses.
+        precision: of losses and derivatives; surfaces choose their own (`precision="auto"`).
+        device: "auto", "cpu", "cuda", ...
+        batch_size: examples at a time where `data` holds tensors.
+        preprocess: applied to each batch of inputs on the device (normalization, for instance).
+        fold: whether BatchNorm may be folded into convolutions (the fast path); `path` and `path_reason` say what
+            was done.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: str | losses.Loss,
+        data: Data,
+        targets: Nested | None = None,
+        *,
+        metrics: Mapping[str, losses.Metric] | None = None,
+        params: str = "*",
+        batchnorm: BatchNormMode = "fixed",
+        calibration_examples: int = 1000,
+        precision: Literal["float64", "float32"] = "float32",
+        device: str | torch.device = "auto",
+        batch_size: int | None = None,
+        preprocess: Preprocess | None = None,
+        fold: bool = True,
+    ) -> None:
+        self.device = pick_device(device)
+        self.precision: Precision = precision
+        self.dtype = DTYPES[precision]
+        self.params = params
+        self.calibration_examples = calibration_examples
+        self.batch_size = batch_size or (GPU_BATCH if self.device.type == "cuda" else CPU_BATCH)
+        self.loss_name, self._loss = losses.resolve_loss(loss)
+
+        named = data if targets is None and isinstance(data, Mapping) else {"train": data if targets is None else (data, targets)}
+        self.data: dict[str, Batches] = {
+            split: _batches(examples, self.device, preprocess) for split, examples in cast(Mapping[str, Any], named).items()
+        }
+        self.splits = tuple(self.data)
+        self.network = Network(
+            model,
+            params=params,
+            batchnorm=batchnorm,
+            dtype=self.dtype,
+            device=self.device,
+            calibration=self._calibration,
+        )
+        self.batchnorm = self.network.batchnorm
+        self.origin: Weights = self.network.origin
+        self.size = sum(p.numel() for p in self.origin.values())
+
+        inputs, targets, _ = next(self.data[self.splits[0]].iterate(min(self.batch_size, 8), self.dtype))
+        if fold:
+            self.network.fold(inputs)
+        with torch.no_grad():
+            outputs = self.network.forward(None, None, self.dtype)(inputs)
+        self._metrics: dict[str, losses.Metric] = {"loss": self._loss}
+        if self.loss_name != "mse" and losses.is_classification(outputs, targets):
+            self._metrics["accuracy"] = losses.accuracy
+        self._metrics.update(metrics or {})
+        self.metrics = tuple(self._metrics)
+        self.derivative_mode: derivatives.Mode | None = None  # how Hessian products are taken; probed by the first
+
+    @property
+    def path(self) -> Literal["folded", "plain"]:
+        """Which code path values take: BatchNorm folded into convolutions, or the model as it is."""
+        return "folded" if self.network.folded else "plain"
+
+    @property
+    def path_reason(self) -> str:
+        """Why the path is the plain one; empty where it is the fast one."""
+        return self.network.path_reason
+
+    def sums(
+        self,
+        weights: Mapping[str, Tensor] | None = None,
+        *,
+        buffers: Mapping[str, Tensor] | None = None,
+        splits: Iterable[str] | None = None,
+        precision: Precision | None = None,
+        batch_size: int | None = None,
+        limit: int | None = None,
+    ) -> Tensor:
+        """Return (S, M, 3): sum, sum of squares and count per split and metric, without waiting for the device.
+
+        Accumulated in float64 (in float32 on MPS, which has no float64).
+
+        Args:
+            weights: parameters that differ from the origin; None for the origin itself.
+            buffers: buffers that differ from the model's.
+            splits: which ones; all by default.
+            precision: of the forward pass; the objective's by default.
+            batch_size: examples at a time; the objective's by default.
+            limit: only about this many first examples of each split (whole batches), for probing.
+        """
+        dtype = DTYPES[precision or self.precision]
+        exact = torch.float64 if self.device.type != "mps" else torch.float32
+        table = []
+        with torch.no_grad():
+            forward = self.network.forward(weights, buffers, dtype)
+            for split in splits or self.splits:
+                total = torch.zeros(len(self._metrics), 3, dtype=exact, device=self.device)
+                seen = 0
+                for inputs, targets, count in self.data[split].iterate(batch_size or self.batch_size, dtype):
+                    outputs = self._raised(forward(inputs))
+                    for row, metric in zip(total, self._metrics.values(), strict=True):
+                        values, single = losses.per_example(metric(outputs, targets), count)
+                        values = values.to(exact)
+                        row[0] += values.sum()
+                        row[1] += values.square().sum() if single else torch.nan
+                        row[2] += count
+                    seen += count
+                    if limit is not None and seen >= limit:
+                        break
+                table.append(total)
+        return torch.stack(table)
+
+    def evaluate(
+        self,
+        weights: Mapping[str, Tensor] | None = None,
+        *,
+        buffers: Mapping[str, Tensor] | None = None,
+        splits: Iterable[str] | None = None,
+        precision: Precision | None = None,
+    ) -> dict[str, dict[str, Estimate]]:
+        """Return the mean of every metric with its standard error: `result[split][metric]`."""
+        chosen = tuple(splits or self.splits)
+        table = self.sums(weights, buffers=buffers, splits=chosen, precision=precision).cpu().numpy()
+        return {
+            split: {metric: estimate(*row) for metric, row in zip(self.metrics, rows, strict=True)}
+            for split, rows in zip(chosen, table, strict=True)
+        }
+
+    def loss(self, weights: Mapping[str, Tensor] | None = None, *, split: str | None = None) -> float:
+        """Return the mean loss on one split, the first by default."""
+        name = split or self.splits[0]
+        return self.evaluate(weights, splits=(name,))[name]["loss"].value
+
+    def per_example(
+        self,
+        weights: Mapping[str, Tensor] | None = None,
+        *,
+        buffers: Mapping[str, Tensor] | None = None,
+        split: str | None = None,
+        metric: str = "loss",
+    ) -> NDArray[np.float64]:
+        """Return one value per example, (N,), for paired differences between weights."""
+        values = []
+        with torch.no_grad():
+            forward = self.network.forward(weights, buffers, self.dtype)
+            for inputs, targets, count in self._batches_of(split):
+                found, _ = losses.per_example(self._metrics[metric](forward(inputs), targets), count)
+                values.append(found.cpu().double())
+        return torch.cat(values).numpy()
+
+    def gradient(self, weights: Mapping[str, Tensor] | None = None, *, split: str | None = None) -> tuple[float, Weights]:
+        """Return the mean loss and its gradient at `weights` (the origin by default)."""
+        point, buffers = self.network.point(weights)
+        total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
+        value = torch.zeros((), dtype=torch.float64 if self.device.type != "mps" else torch.float32, device=self.device)
+        with derivatives.twice_differentiable():
+            for batch in self._batches_of(split):
+                loss, gradient = derivatives.gradient(self._loss_sum(buffers, batch), point)
+                derivatives.add(total, gradient)
+                value += loss
+                n += batch[2]
+        return float(value) / n, {name: g / n for name, g in total.items()}
+
+    def hessian_product(
+        self, vector: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
+    ) -> Weights:
+        """Return H v, H the Hessian of the mean loss at `weights` (Pearlmutter 1994), taken through the folding."""
+        point, buffers = self.network.point(weights)
+        total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
+        with derivatives.twice_differentiable():
+            for batch in self._batches_of(split):
+                product, self.derivative_mode = derivatives.hessian_product(
+                    self._loss_sum(buffers, batch), point, vector, self.derivative_mode
+                )
+                derivatives.add(total, product)
+                n += batch[2]
+        return {name: p / n for name, p in total.items()}
+
+    def ggn_product(
+        self, vector: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
+    ) -> Weights:
+        """Return G v, G = Jᵀ (∂²loss/∂outputs²) J the generalized Gauss–Newton matrix (Schraudolph 2002, eq. 10)."""
+        point, buffers = self.network.point(weights)
+        total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
+        with derivatives.twice_differentiable():
+            for inputs, targets, count in self._batches_of(split):
+
+                def outputs(moving: Weights, inputs: Nested = inputs) -> Any:
+                    return self.network.outputs(moving, buffers, inputs)
+
+                def loss(outputs: Any, targets: Nested = targets, count: int = count) -> Tensor:
+                    return losses.per_example(self._loss(outputs, targets), count)[0].sum()
+
+                derivatives.add(total, derivatives.ggn_product(outputs, loss, point, vector))
+                n += count
+        return {name: p / n for name, p in total.items()}
+
+    def product(self, operator: str = "hessian", *, split: str | None = None) -> Callable[[Tensor], Tensor]:
+        """Return the map v → A v on flat (n,) vectors at the origin, A the "hessian" or the "ggn".
+
+        Raises:
+            LandscapeError: for another operator.
+        """
+        products = {"hessian": self.hessian_product, "ggn": self.ggn_product}
+        if operator not in products:
+            raise LandscapeError(f"unknown operator {operator!r}; expected one of {', '.join(products)}")
+
+        def apply(vector: Tensor) -> Tensor:
+            like = unflatten(vector.to(self.device, self.dtype), self.origin)
+            return flatten(products[operator](like, split=split)).to(vector)
+
+        return apply
+
+    def linear_operator(self, operator: str = "hessian", *, split: str | None = None) -> scipy.sparse.linalg.LinearOperator:
+        """Return the operator for SciPy: (n, n), float64 outside and the objective's precision inside."""
+        apply = self.product(operator, split=split)
+
+        def matvec(vector: NDArray[Any]) -> NDArray[Any]:
+            return apply(torch.from_numpy(np.ascontiguousarray(vector.reshape(-1), dtype=np.float64))).numpy()
+
+        return scipy.sparse.linalg.LinearOperator((self.size, self.size), matvec=matvec, rmatvec=matvec, dtype=np.float64)
+
+    def _loss_sum(self, buffers: Weights, batch: tuple[Nested, Nested, int]) -> Callable[[Weights], Tensor]:
+        """Return the sum of the loss over a batch's examples, as a function of the moving parameters."""
+        inputs, targets, count = batch
+
+        def loss_sum(moving: Weights) -> Tensor:
+            outputs = self.network.outputs(moving, buffers, inputs)
+            return losses.per_example(self._loss(outputs, targets), count)[0].sum()
+
+        return loss_sum
+
+    def _batches_of(self, split: str | None) -> Iterator[tuple[Nested, Nested, int]]:
+        return self.data[split or self.splits[0]].iterate(self.batch_size, self.dtype)
+
+    def _calibration(self) -> Iterator[Nested]:
+        seen = 0
+        for inputs, _, count in self._batches_of("train" if "train" in self.data else None):
+            if seen >= self.calibration_examples:
+                return
+            seen += count
+            yield inputs
+
+    def _raised(self, outputs: Any) -> Any:
+        """Return outputs of a low-precision pass in the objective's precision, so that losses are not low."""
+        return outputs.to(self.dtype) if isinstance(outputs, Tensor) and outputs.is_floating_point() else outputs
+
+
+def pick_device(device: str | torch.device) -> torch.device:
+    """Return the device named, or for "auto" CUDA, else MPS, else the CPU."""
+    if str(device) != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def estimate(total: float, squares: float, count: float) -> Estimate:
+    """Return mean and standard error from a sum, a sum of squares and a count."""
+    n = int(count)
+    mean = float(total) / n
+    if n < 2 or not np.isfinite(mean):
+        return Estimate(mean, float("nan"), n)
+    variance = max(float(squares) / n - mean**2, 0.0) * n / (n - 1) if np.isfinite(squares) else float("nan")
+    return Estimate(mean, float(np.sqrt(variance / n)), n)
+
+
+def _batches(examples: Any, device: torch.device, preprocess: Preprocess | None) -> Batches:
+    if isinstance(examples, tuple) and len(examples) == 2:
+        return Batches(examples[0], examples[1], device=device, preprocess=preprocess)
+    return Batches(examples, None, device=device, preprocess=preprocess)

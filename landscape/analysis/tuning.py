@@ -1,0 +1,93 @@
+"""Choices made by measurement: the precision of a surface's values, and the batch size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from landscape.analysis.objective import Objective, Precision
+from landscape.analysis.weights import Weights
+
+PROBE_EXAMPLES = 500  # per split and probe point
+CPU_BATCHES = (125, 250, 500)
+GPU_BATCHES = (1000, 2500, 5000, 10000)
+
+
+@dataclass(frozen=True)
+class PrecisionChoice:
+    """A precision, and the largest relative error of the loss it showed against float32 (None if not measured)."""
+
+    precision: Precision
+    error: float | None
+
+
+def choose_precision(
+    objective: Objective,
+    points: Sequence[tuple[Weights, Weights | None]],
+    *,
+    tolerance: float,
+    splits: tuple[str, ...],
+) -> PrecisionChoice:
+    """Return bfloat16 if at every probe point its loss is within `tolerance` of float32's, and it is faster."""
+    if objective.precision != "float32" or not _has_bfloat16(objective.device):
+        return PrecisionChoice(objective.precision, None)
+    try:
+        low, low_seconds = _probe(objective, points, splits, "bfloat16")
+    except (RuntimeError, NotImplementedError):  # an operator of this model has no bfloat16 form
+        return PrecisionChoice("float32", None)
+    high, high_seconds = _probe(objective, points, splits, "float32")
+    error = _largest_relative_error(low, high)
+    if error <= tolerance and low_seconds < high_seconds:
+        return PrecisionChoice("bfloat16", error)
+    return PrecisionChoice("float32", None)
+
+
+def choose_batch_size(objective: Objective, precision: Precision) -> int:
+    """Return the fastest of a few batch sizes, each timed once after a warm-up; ready batches keep theirs."""
+    split = objective.splits[0]
+    data = objective.data[split]
+    if not data.sizes_are_free:
+        return objective.batch_size
+    candidates = GPU_BATCHES if objective.device.type == "cuda" else CPU_BATCHES
+    sizes = sorted({min(size, data.examples) for size in candidates})
+    if len(sizes) == 1:
+        return sizes[0]
+    rates = {}
+    for size in sizes:
+        limit = max(sizes[-1], size)
+        objective.sums(splits=(split,), precision=precision, batch_size=size, limit=size)
+        started = time.perf_counter()
+        count = objective.sums(splits=(split,), precision=precision, batch_size=size, limit=limit)[0, 0, 2].item()
+        rates[size] = count / (time.perf_counter() - started)
+    return max(rates, key=lambda size: rates[size])
+
+
+def _probe(
+    objective: Objective, points: Sequence[tuple[Weights, Weights | None]], splits: tuple[str, ...], precision: Precision
+) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float64]], float]:
+    """Return the losses (points, splits) at the probe points, and the seconds of the fastest one."""
+    losses, seconds = [], []
+    for weights, buffers in points:
+        started = time.perf_counter()
+        sums = objective.sums(weights, buffers=buffers, splits=splits, precision=precision, limit=PROBE_EXAMPLES)
+        losses.append((sums[:, 0, 0] / sums[:, 0, 2]).cpu().double().numpy())
+        seconds.append(time.perf_counter() - started)
+    return np.array(losses), min(seconds)
+
+
+def _largest_relative_error(low: np.ndarray[tuple[int, ...], np.dtype[np.float64]], high: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+    both_diverge = ~np.isfinite(low) & ~np.isfinite(high)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.where(both_diverge, 0.0, np.abs(low - high) / np.abs(high))
+    return float(np.max(np.where(np.isnan(error), np.inf, error)))
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware computes in bfloat16 rather than emulating it; the timing decides in the end."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu"
