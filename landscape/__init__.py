@@ -1,3 +1,84 @@
-"""Sharpness analysis and loss-landscape visualization of neural networks."""
+"""Sharpness analysis and loss-landscape visualization of neural networks.
+
+The verbs of the command line as functions, imported when first used::
+
+    objective = landscape.Objective(model, "cross_entropy", inputs, targets)
+    landscape.surface(objective, points=51).figure().show()
+    landscape.hessian(objective, top=5).eigenvalues
+    landscape.sharpness(objective).measures
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "AnalysisFile": "landscape.store",
+    "LandscapeError": "landscape.errors",
+    "Objective": "landscape.analysis.objective",
+    "SAM": "landscape.training",
+    "TrainConfig": "landscape.training",
+    "hessian": "landscape.analysis.curvature",
+    "line_between": "landscape.analysis.directions",
+    "load": "landscape.store",
+    "load_checkpoint": "landscape.checkpoint",
+    "load_dataset": "landscape.data",
+    "random_plane": "landscape.analysis.directions",
+    "save_checkpoint": "landscape.checkpoint",
+    "sharpness": "landscape.analysis.sharpness",
+    "surface": "landscape.analysis.surface",
+    "train": "landscape.training",
+    "train_pair": "landscape.training",
+    "tune_allocator": "landscape.allocator",
+    "write_report": "landscape.figures.report",
+}
+
+__all__ = [
+    "SAM",
+    "AnalysisFile",
+    "LandscapeError",
+    "Objective",
+    "TrainConfig",
+    "__version__",
+    "hessian",
+    "line_between",
+    "load",
+    "load_checkpoint",
+    "load_dataset",
+    "random_plane",
+    "save_checkpoint",
+    "sharpness",
+    "surface",
+    "train",
+    "train_pair",
+    "tune_allocator",
+    "write_report",
+]
+
+if TYPE_CHECKING:
+    from landscape.allocator import tune_allocator
+    from landscape.analysis.curvature import hessian
+    from landscape.analysis.directions import line_between, random_plane
+    from landscape.analysis.objective import Objective
+    from landscape.analysis.sharpness import sharpness
+    from landscape.analysis.surface import surface
+    from landscape.checkpoint import load_checkpoint, save_checkpoint
+    from landscape.data import load_dataset
+    from landscape.errors import LandscapeError
+    from landscape.figures.report import write_report
+    from landscape.store import AnalysisFile, load
+    from landscape.training import SAM, TrainConfig, train, train_pair
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name where it lives; opening a plot must not load torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'landscape' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Objectives, directions, surfaces, curvature and sharpness of any `nn.Module`."""

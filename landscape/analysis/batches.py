@@ -81,14 +81,18 @@ class Batches:
         self.examples: int
         if targets is None:
             if iter(inputs) is inputs:
-                raise LandscapeError("batches must be re-iterable (a list or a DataLoader); a generator can be read only once")
+                raise LandscapeError(
+                    "batches must be re-iterable (a list or a DataLoader); a generator can be read only once"
+                )
             self._stream = inputs
             self.examples = sum(count_examples(target) for _, target in inputs)
         else:
             self.examples = count_examples(targets)
             for tensor in tensors(inputs):
                 if len(tensor) != self.examples:
-                    raise LandscapeError(f"{len(tensor)} inputs but {self.examples} targets; expected one target per input")
+                    raise LandscapeError(
+                        f"{len(tensor)} inputs but {self.examples} targets; expected one target per input"
+                    )
             size = sum(t.nbytes for t in (*tensors(inputs), *tensors(targets)))
             home = device if size < self._budget else torch.device("cpu")
             self._whole = (map_tensors(lambda t: t.to(home), inputs), map_tensors(lambda t: t.to(home), targets))
@@ -99,6 +103,20 @@ class Batches:
     def sizes_are_free(self) -> bool:
         """Whether the batch size can be chosen (tensors), or is the caller's (ready batches)."""
         return self._whole is not None
+
+    def check_labels(self, classes: int) -> None:
+        """Check that resident class numbers fit the model's outputs.
+
+        Raises:
+            LandscapeError: naming the label that does not (a GPU would stop with an opaque assertion).
+        """
+        if self._whole is None or not isinstance(self._whole[1], Tensor):
+            return
+        low, high = int(self._whole[1].min()), int(self._whole[1].max())
+        if low < 0 or high >= classes:
+            raise LandscapeError(
+                f"the labels run from {low} to {high}, but the model has {classes} outputs; expected 0 to {classes - 1}"
+            )
 
     def iterate(self, size: int, dtype: torch.dtype) -> Iterator[tuple[Nested, Nested, int]]:
         """Yield (inputs, targets, count) in the fixed order, floating-point inputs in `dtype`, on the device."""

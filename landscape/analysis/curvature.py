@@ -34,7 +34,8 @@ def hessian(
         top: how many of the largest algebraic eigenvalues.
         bottom: how many of the smallest.
         operator: "hessian", or "ggn" for the generalized Gauss–Newton matrix.
-        tolerance: relative, on the residual norm ‖Hv − λv‖, which bounds the distance to an exact eigenvalue.
+        tolerance: on the residual norm ‖Hv − λv‖, which bounds the distance to an exact eigenvalue, relative to |λ|
+            or to a tenth of the largest |λ|, whichever is more.
         max_products: the most operator-vector products; pairs not converged by then are flagged.
         seed: of the starting vector.
         split: which split's loss; the first by default.

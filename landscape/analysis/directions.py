@@ -154,7 +154,9 @@ def line_between(objective: Objective, other: Mapping[str, Tensor]) -> Plane:
     for name, w in [*origin.items(), *objective.network.buffers.items()]:
         if name not in other or other[name].shape != w.shape:
             found = tuple(other[name].shape) if name in other else "nothing"
-            raise LandscapeError(f"the two models differ: {name} is {tuple(w.shape)} in the first and {found} in the second")
+            raise LandscapeError(
+                f"the two models differ: {name} is {tuple(w.shape)} in the first and {found} in the second"
+            )
     direction = {name: other[name].to(w) - w for name, w in origin.items()}
     recipe = {"kind": "between", "hashes": [digest(direction)], "norms": [norm(direction)]}
     buffers = objective.network.buffers

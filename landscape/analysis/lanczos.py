@@ -15,6 +15,7 @@ from torch import Tensor
 
 from landscape.errors import LandscapeError
 
+FLOOR = 0.1  # eigenvalues smaller than this fraction of the largest are asked for its absolute accuracy
 MAX_BASIS_BYTES = 4e9  # for the vectors and their products together
 DOUBLE_BASIS_BYTES = 2e9  # below this they are kept in float64
 
@@ -27,7 +28,7 @@ class Eigenpairs:
     vectors: Tensor  # (n, K) unit columns
     ends: Tensor  # (K,) +1 top, −1 bottom
     residuals: Tensor  # (K,) ‖A v − λ v‖: some exact eigenvalue lies within it of λ
-    converged: Tensor  # (K,) residual ≤ tolerance · max(|λ|, floor · largest |λ|)
+    converged: Tensor  # (K,) residual ≤ tolerance · max(|λ|, FLOOR · largest |λ|)
     products: int
 
 
@@ -51,8 +52,8 @@ def extreme_eigenpairs(
         size: n.
         top: how many of the largest.
         bottom: how many of the smallest.
-        tolerance: a pair is converged when ‖A v − λ v‖ ≤ tolerance · |λ|, where |λ| counts at least 1 % of the
-            largest (an eigenvalue near 0 has no relative accuracy to ask for).
+        tolerance: a pair is converged when ‖A v − λ v‖ ≤ tolerance · max(|λ|, 0.1 · largest |λ|): an eigenvalue near
+            0 has no relative accuracy to ask for.
         max_products: stop here at the latest (but not before there are as many pairs as asked for); what has not
             converged by then is flagged.
         basis: largest number of basis vectors held, 2 · (top + bottom) + 20 by default, fewer where memory is short.
@@ -65,7 +66,9 @@ def extreme_eigenpairs(
     """
     wanted = top + bottom
     if top < 0 or bottom < 0 or not 1 <= wanted <= size:
-        raise LandscapeError(f"got top={top} and bottom={bottom} eigenvalues; expected 1 to {size} together, the number of parameters")
+        raise LandscapeError(
+            f"got top={top} and bottom={bottom} eigenvalues; expected 1 to {size} together, the number of parameters"
+        )
     space = _Space(product, size, _basis_size(basis, wanted, size), torch.device(device))
     generator = torch.Generator().manual_seed(seed)
     vector = torch.randn(size, generator=generator, dtype=torch.float64)
@@ -74,7 +77,7 @@ def extreme_eigenpairs(
             vector = torch.randn(size, generator=generator, dtype=torch.float64)
             continue
         values, coefficients, residuals, ends = space.ritz(top, bottom)
-        scale = torch.maximum(values.abs(), 0.01 * space.largest)
+        scale = torch.maximum(values.abs(), FLOOR * space.largest)
         relative = residuals / (tolerance * scale).clamp_min(torch.finfo(torch.float64).tiny)
         complete = len(values) == wanted
         if on_product is not None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from landscape.analysis import derivatives, losses
-from landscape.analysis.batches import Batches, Nested, Preprocess
+from landscape.analysis.batches import Batches, Nested, Preprocess, tensors
 from landscape.analysis.batchnorm import BatchNormMode
 from landscape.analysis.network import Network
 from landscape.analysis.weights import Weights, flatten, unflatten
@@ -88,9 +88,14 @@ class Objective:
         self.batch_size = batch_size or (GPU_BATCH if self.device.type == "cuda" else CPU_BATCH)
         self.loss_name, self._loss = losses.resolve_loss(loss)
 
-        named = data if targets is None and isinstance(data, Mapping) else {"train": data if targets is None else (data, targets)}
+        named = (
+            data
+            if targets is None and isinstance(data, Mapping)
+            else {"train": data if targets is None else (data, targets)}
+        )
         self.data: dict[str, Batches] = {
-            split: _batches(examples, self.device, preprocess) for split, examples in cast(Mapping[str, Any], named).items()
+            split: _batches(examples, self.device, preprocess)
+            for split, examples in cast(Mapping[str, Any], named).items()
         }
         self.splits = tuple(self.data)
         self.network = Network(
@@ -106,13 +111,12 @@ class Objective:
         self.size = sum(p.numel() for p in self.origin.values())
 
         inputs, targets, _ = next(self.data[self.splits[0]].iterate(min(self.batch_size, 8), self.dtype))
-        if fold:
-            self.network.fold(inputs)
-        with torch.no_grad():
-            outputs = self.network.forward(None, None, self.dtype)(inputs)
+        outputs = self._probe(inputs, fold=fold)
         self._metrics: dict[str, losses.Metric] = {"loss": self._loss}
         if self.loss_name != "mse" and losses.is_classification(outputs, targets):
             self._metrics["accuracy"] = losses.accuracy
+            for batches in self.data.values():
+                batches.check_labels(outputs.shape[1])
         self._metrics.update(metrics or {})
         self.metrics = tuple(self._metrics)
         self.derivative_mode: derivatives.Mode | None = None  # how Hessian products are taken; probed by the first
@@ -209,7 +213,9 @@ class Objective:
                 values.append(found.cpu().double())
         return torch.cat(values).numpy()
 
-    def gradient(self, weights: Mapping[str, Tensor] | None = None, *, split: str | None = None) -> tuple[float, Weights]:
+    def gradient(
+        self, weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
+    ) -> tuple[float, Weights]:
         """Return the mean loss and its gradient at `weights` (the origin by default)."""
         point, buffers = self.network.point(weights)
         total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
@@ -272,14 +278,30 @@ class Objective:
 
         return apply
 
-    def linear_operator(self, operator: str = "hessian", *, split: str | None = None) -> scipy.sparse.linalg.LinearOperator:
+    def linear_operator(
+        self, operator: str = "hessian", *, split: str | None = None
+    ) -> scipy.sparse.linalg.LinearOperator:
         """Return the operator for SciPy: (n, n), float64 outside and the objective's precision inside."""
         apply = self.product(operator, split=split)
 
         def matvec(vector: NDArray[Any]) -> NDArray[Any]:
             return apply(torch.from_numpy(np.ascontiguousarray(vector.reshape(-1), dtype=np.float64))).numpy()
 
-        return scipy.sparse.linalg.LinearOperator((self.size, self.size), matvec=matvec, rmatvec=matvec, dtype=np.float64)
+        return scipy.sparse.linalg.LinearOperator(
+            (self.size, self.size), matvec=matvec, rmatvec=matvec, dtype=np.float64
+        )
+
+    def _probe(self, inputs: Nested, *, fold: bool) -> Any:
+        """Return the outputs of a few examples, having found the fast path."""
+        try:
+            if fold:
+                self.network.fold(inputs)
+            with torch.no_grad():
+                return self.network.forward(None, None, self.dtype)(inputs)
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:  # whatever the user's forward raises
+            shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors(inputs))
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise LandscapeError(f"the model does not take a batch of inputs of shape {shapes}: {reason}") from error
 
     def _loss_sum(self, buffers: Weights, batch: tuple[Nested, Nested, int]) -> Callable[[Weights], Tensor]:
         """Return the sum of the loss over a batch's examples, as a function of the moving parameters."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from landscape.analysis.keskar import box_half_widths, maximize_in_box
 from landscape.analysis.objective import Objective
 from landscape.analysis.provenance import describe
 from landscape.analysis.weights import flatten, moved, norm, unflatten
-from landscape.results import Floats, Measure, Sharpness
+from landscape.results import Floats, Measure, Sharpness, Spectrum
 
 OnStep = Callable[[str], None]  # called with the measure's name after each evaluation
 
@@ -52,7 +51,9 @@ def sharpness(
         on_step: called with the name of the measure after each evaluation.
     """
     started = time.perf_counter()
-    measures = [keskar_sharpness(objective, epsilon, restarts=restarts, seed=seed, on_step=on_step) for epsilon in epsilons]
+    measures = [
+        keskar_sharpness(objective, epsilon, restarts=restarts, seed=seed, on_step=on_step) for epsilon in epsilons
+    ]
     measures.append(sam_sharpness(objective, rho, on_step=on_step))
     measures.append(average_sharpness(objective, average_rho, pairs=pairs, seed=seed, on_step=on_step))
     if lambda_max:
@@ -86,7 +87,13 @@ def keskar_sharpness(
         stderr=math.nan,
         meaning="percent; lower bound of the maximum over the box, best of the starts",
         evaluations=found.evaluations,
-        parameters={"epsilon": epsilon, "restarts": restarts, "seed": seed, "space": "full", "starts": list(found.starts)},
+        parameters={
+            "epsilon": epsilon,
+            "restarts": restarts,
+            "seed": seed,
+            "space": "full",
+            "starts": list(found.starts),
+        },
     )
 
 
@@ -160,17 +167,21 @@ def largest_eigenvalue(
         if on_step is not None:
             on_step("lambda_max")
 
-    found = hessian(objective, top=1, tolerance=tolerance, seed=seed, on_product=on_product)
-    residual, converged = float(found.residuals[0]), bool(found.converged[0])
-    parameters: dict[str, Any] = {"tolerance": tolerance, "seed": seed, "residual": residual, "converged": converged}
+    return lambda_max_measure(hessian(objective, top=1, tolerance=tolerance, seed=seed, on_product=on_product))
+
+
+def lambda_max_measure(spectrum: Spectrum) -> Measure:
+    """Return the largest eigenvalue of a spectrum as a measure."""
+    residual, converged = float(spectrum.residuals[0]), bool(spectrum.converged[0])
+    parameters = {name: spectrum.attributes.get(name) for name in ("operator", "tolerance", "seed")}
     return Measure(
         name="lambda_max",
         label="λ_max of the Hessian",
-        value=float(found.eigenvalues[0]),
+        value=float(spectrum.eigenvalues[0]),
         stderr=math.nan,
         meaning=f"an eigenvalue lies within ± {residual:.2g} of it{'' if converged else '; NOT CONVERGED'}",
-        evaluations=found.products,
-        parameters=parameters,
+        evaluations=spectrum.products,
+        parameters={**parameters, "residual": residual, "converged": converged},
     )
 
 

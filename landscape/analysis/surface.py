@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -30,8 +30,9 @@ class Settings:
     """What must be equal for two runs to give the same bits; a resumed run is handed those of the first."""
 
     precision: Precision
-    precision_error: float | None
+    precision_error: float | None  # largest relative error of the loss at the probe points; None where not measured
     batch_size: int
+    images_per_second: float | None = None  # as measured, for an estimate
 
 
 def axis(points: int, span: float) -> Floats:
@@ -41,7 +42,9 @@ def axis(points: int, span: float) -> Floats:
         LandscapeError: for a count that is not odd and at least 3, or a span that is not positive.
     """
     if points < 3 or points % 2 == 0:
-        raise LandscapeError(f"got {points} points; expected an odd number of at least 3, so that the centre is a point")
+        raise LandscapeError(
+            f"got {points} points; expected an odd number of at least 3, so that the centre is a point"
+        )
     if not (np.isfinite(span) and span > 0):
         raise LandscapeError(f"got a span of {span}; expected a positive number")
     half = np.linspace(0.0, span, points // 2 + 1)
@@ -73,8 +76,8 @@ def settle(
     if precision == "auto":
         points = [(plane.at(a, b), plane.buffers_at(a)) for plane in planes for a, b in corners]
         choice = choose_precision(objective, points, tolerance=precision_tolerance, splits=splits or objective.splits)
-    size = batch_size or choose_batch_size(objective, choice.precision)
-    return Settings(choice.precision, choice.error, size)
+    size, rate = (batch_size, None) if batch_size else choose_batch_size(objective, choice.precision)
+    return Settings(choice.precision, choice.error, size, rate)
 
 
 def probe_points(alpha: Floats, beta: Floats | None) -> list[tuple[float, float]]:
@@ -161,9 +164,19 @@ def surface(
     return Surface(alpha, splits, objective.metrics, table, attributes, beta)
 
 
+def empty(objective: Objective, alpha: Floats, beta: Floats | None, attributes: Mapping[str, Any]) -> Surface | Line:
+    """Return the result of a measurement that has not begun: axes and attributes, no points."""
+    splits, metrics, nothing = objective.splits, objective.metrics, points_table([])
+    if beta is None:
+        return Line(alpha, splits, metrics, nothing, attributes)
+    return Surface(alpha, splits, metrics, nothing, attributes, beta)
+
+
 def grid_points(alpha: Floats, beta: Floats | None, done: Points | None = None) -> Iterator[tuple[float, float]]:
     """Yield the grid's coordinates row by row, from the centre row outwards, without those already done."""
-    finished = set() if done is None else {(float(a), float(b)) for a, b in zip(done["alpha"], done["beta"], strict=True)}
+    finished = (
+        set() if done is None else {(float(a), float(b)) for a, b in zip(done["alpha"], done["beta"], strict=True)}
+    )
     rows = [0.0] if beta is None else sorted(beta.tolist(), key=abs)
     for b in rows:
         for a in alpha.tolist():

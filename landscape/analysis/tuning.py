@@ -46,16 +46,15 @@ def choose_precision(
     return PrecisionChoice("float32", None)
 
 
-def choose_batch_size(objective: Objective, precision: Precision) -> int:
-    """Return the fastest of a few batch sizes, each timed once after a warm-up; ready batches keep theirs."""
+def choose_batch_size(objective: Objective, precision: Precision) -> tuple[int, float]:
+    """Return the fastest of a few batch sizes and its images per second, each timed once after a warm-up.
+
+    Ready batches keep their sizes.
+    """
     split = objective.splits[0]
     data = objective.data[split]
-    if not data.sizes_are_free:
-        return objective.batch_size
     candidates = GPU_BATCHES if objective.device.type == "cuda" else CPU_BATCHES
-    sizes = sorted({min(size, data.examples) for size in candidates})
-    if len(sizes) == 1:
-        return sizes[0]
+    sizes = sorted({min(size, data.examples) for size in candidates}) if data.sizes_are_free else [objective.batch_size]
     rates = {}
     for size in sizes:
         limit = max(sizes[-1], size)
@@ -63,11 +62,15 @@ def choose_batch_size(objective: Objective, precision: Precision) -> int:
         started = time.perf_counter()
         count = objective.sums(splits=(split,), precision=precision, batch_size=size, limit=limit)[0, 0, 2].item()
         rates[size] = count / (time.perf_counter() - started)
-    return max(rates, key=lambda size: rates[size])
+    best = max(rates, key=lambda size: rates[size])
+    return best, rates[best]
 
 
 def _probe(
-    objective: Objective, points: Sequence[tuple[Weights, Weights | None]], splits: tuple[str, ...], precision: Precision
+    objective: Objective,
+    points: Sequence[tuple[Weights, Weights | None]],
+    splits: tuple[str, ...],
+    precision: Precision,
 ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float64]], float]:
     """Return the losses (points, splits) at the probe points, and the seconds of the fastest one."""
     losses, seconds = [], []
@@ -79,7 +82,9 @@ def _probe(
     return np.array(losses), min(seconds)
 
 
-def _largest_relative_error(low: np.ndarray[tuple[int, ...], np.dtype[np.float64]], high: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+def _largest_relative_error(
+    low: np.ndarray[tuple[int, ...], np.dtype[np.float64]], high: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+) -> float:
     both_diverge = ~np.isfinite(low) & ~np.isfinite(high)
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.where(both_diverge, 0.0, np.abs(low - high) / np.abs(high))

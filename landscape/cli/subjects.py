@@ -1,0 +1,246 @@
+"""From what a user names on the command line to objectives: checkpoints, weight files, data."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from landscape.analysis.batchnorm import BatchNormMode
+from landscape.analysis.objective import Objective
+from landscape.checkpoint import Checkpoint, build_model, file_sha256, is_checkpoint, load_checkpoint
+from landscape.cli import console
+from landscape.cli.options import AnalysisOptions, DataOptions, json_object, subset_size
+from landscape.data import Dataset, load_dataset, stratified_subset
+from landscape.errors import LandscapeError
+from landscape.imports import import_object
+from landscape.models import MODELS, build
+from landscape.weight_files import load_state, load_weights
+
+REPRODUCED = 1e-3  # relative difference of the losses up to which a checkpoint counts as reproduced
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with weights and data, ready to be measured."""
+
+    label: str
+    path: Path
+    model: nn.Module
+    dataset: Dataset
+    checkpoint: Checkpoint | None  # None for foreign weights
+    options: AnalysisOptions
+    _reproduced: dict[str, Any] = field(default_factory=dict, repr=False)  # shared by `for_options`
+
+    def for_options(self, options: AnalysisOptions) -> Subject:
+        """Return the same subject for another command's options."""
+        return dataclasses.replace(self, options=options)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file."""
+        return file_sha256(self.path)
+
+    @property
+    def state(self) -> Mapping[str, Tensor]:
+        """Parameters and buffers."""
+        return self.model.state_dict()
+
+    def objective(self, *, splits: Sequence[str] | None = None, batchnorm: BatchNormMode = "fixed") -> Objective:
+        """Return the objective on the sample of the data that the options ask for."""
+        options = self.options
+        size = subset_size(options.subset)
+        data: dict[str, Any] = {}
+        for split in splits or options.splits:
+            if split not in self.dataset.splits:
+                raise LandscapeError(f"no split {split!r} in the data; it has {', '.join(self.dataset.splits)}")
+            examples = self.dataset.splits[split]
+            chosen = slice(None) if size is None else stratified_subset(examples.labels, size, options.seed)
+            data[split] = (examples.inputs[chosen], examples.labels[chosen])
+        loss = options.loss if ":" not in options.loss else import_object(options.loss)
+        return Objective(
+            self.model,
+            loss,
+            data,
+            params=options.params,
+            batchnorm=batchnorm,
+            device=options.device,
+            preprocess=self.dataset.preprocess,
+        )
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what results say of their subject, JSON-able."""
+        found: dict[str, Any] = {
+            "checkpoint": self.label,
+            "checkpoints": [{"label": self.label, "sha256": self.sha256}],
+            "model": self.options.model or (self.checkpoint.model if self.checkpoint else None),
+            "data": self.dataset.describe(),
+            "subset": subset_size(self.options.subset) or "all",
+            "subset_seed": self.options.seed,
+            "seed": self.options.seed,
+        }
+        if self.checkpoint is not None:
+            found["model_arguments"] = self.checkpoint.model_arguments
+            found["recipe"] = self.checkpoint.training.get("recipe")
+            found["training"] = self.checkpoint.training
+            found["final"] = self.checkpoint.final
+        return found
+
+    def reproduce(self) -> dict[str, Any] | None:
+        """Measure the checkpoint's recorded reference loss again, say how that went, and return it for the results."""
+        reference = self.checkpoint.reference if self.checkpoint else {}
+        if not reference or self.options.loss != "cross_entropy" or reference["split"] not in self.dataset.splits:
+            return None
+        if self._reproduced:
+            return self._reproduced
+        examples = self.dataset.splits[reference["split"]]
+        chosen = stratified_subset(examples.labels, reference["subset"], reference["seed"])
+        objective = Objective(
+            self.model,
+            "cross_entropy",
+            examples.inputs[chosen],
+            examples.labels[chosen],
+            device=self.options.device,
+            preprocess=self.dataset.preprocess,
+        )
+        found, recorded = objective.loss(), float(reference["loss"])
+        agrees = abs(found - recorded) <= REPRODUCED * max(abs(recorded), 1e-6)
+        where = f"the loss on {len(chosen)} {reference['split']} examples: recorded {recorded:.6g}, found {found:.6g}"
+        if agrees:
+            console.say(f"{self.label}: reproduces {where}")
+        else:
+            console.warn(
+                f"{self.label} does NOT reproduce {where}; are data and normalization those it was trained with?"
+            )
+        self._reproduced.update(recorded=recorded, reproduced=found, agrees=agrees)
+        return self._reproduced
+
+
+def load_subjects(options: AnalysisOptions) -> list[Subject]:
+    """Return the checkpoints or weight files of a command with their data.
+
+    Raises:
+        LandscapeError: for anything unreadable, or data that does not fit a checkpoint.
+    """
+    if not options.checkpoints:
+        raise LandscapeError("expected at least one checkpoint; see --help, or make one with landscape train or demo")
+    paths = [Path(path) for path in options.checkpoints]
+    datasets: dict[str, Dataset] = {}
+    subjects = []
+    for path, label in zip(paths, _labels(paths), strict=True):
+        checkpoint = load_checkpoint(path) if options.model is None or is_checkpoint(path) else None
+        model = (
+            build_model(checkpoint) if options.model is None and checkpoint else _own_model(options, path, checkpoint)
+        )
+        spec = _data_spec(options, path, checkpoint)
+        if spec not in datasets:
+            datasets[spec] = read_data(options, spec)
+            for note in datasets[spec].notes:
+                console.say(f"data: {note}")
+        dataset = _fitted(datasets[spec], checkpoint, options, label)
+        if checkpoint is None and dataset.is_images and dataset.normalization == "measured":
+            raise LandscapeError(
+                "the normalization that these weights were trained with is not known; give --mean and --std, or --no-normalize"
+            )
+        subjects.append(Subject(label, path, model, dataset, checkpoint, options))
+    return subjects
+
+
+def read_data(options: DataOptions, spec: str) -> Dataset:
+    """Return the data set that the options name."""
+    return load_dataset(
+        spec,
+        image_size=options.image_size,
+        mean=options.mean,
+        std=options.std,
+        normalize=False if options.no_normalize else None,
+    )
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    """Return the stems; where two are alike, with their folders' names."""
+    counts = Counter(path.stem for path in paths)
+    labels = [path.stem if counts[path.stem] == 1 else f"{path.resolve().parent.name}-{path.stem}" for path in paths]
+    if len(set(labels)) < len(labels):
+        twice = next(str(path) for path, label in zip(paths, labels, strict=True) if labels.count(label) > 1)
+        raise LandscapeError(f"{twice} is named twice, or shares its name with another; rename one of the files")
+    return labels
+
+
+def _own_model(options: AnalysisOptions, path: Path, checkpoint: Checkpoint | None) -> nn.Module:
+    assert options.model is not None
+    arguments = json_object(options.model_args)
+    with torch.random.fork_rng(devices=[]):
+        if options.model in MODELS:
+            model = build(options.model, **arguments)
+        else:
+            factory = import_object(options.model)
+            try:
+                model = factory(**arguments) if callable(factory) and not isinstance(factory, nn.Module) else factory
+            except TypeError as error:
+                expected = inspect.signature(factory) if inspect.isfunction(factory) else "other arguments"
+                raise LandscapeError(f"{options.model} takes {expected}: {error}; give --model-args as JSON") from error
+    if not isinstance(model, nn.Module):
+        raise LandscapeError(f"{options.model} returned {type(model).__name__}; expected a torch.nn.Module")
+    if checkpoint is not None:
+        load_state(model, checkpoint.state)
+    else:
+        state, done = load_weights(path, names=list(model.state_dict()))
+        for sentence in done:
+            console.say(f"{path.name}: {sentence}")
+        load_state(model, state)
+    return model.eval()
+
+
+def _data_spec(options: AnalysisOptions, path: Path, checkpoint: Checkpoint | None) -> str:
+    if options.data is not None:
+        return options.data
+    spec = checkpoint.data.get("spec") if checkpoint else None
+    if spec is None:
+        raise LandscapeError(f"{path} does not say which data it belongs to; give --data")
+    if spec in ("folder", "npz", "python"):
+        ask = {"folder": "folder:PATH", "npz": "npz:FILE", "python": "package.module:factory"}[spec]
+        raise LandscapeError(
+            f"{path} was trained on data of your own, whose place it does not store; give --data {ask}"
+        )
+    return str(spec)
+
+
+def _fitted(dataset: Dataset, checkpoint: Checkpoint | None, options: AnalysisOptions, label: str) -> Dataset:
+    """Return the data normalized as the checkpoint was trained, having checked that it fits.
+
+    Another shape or class count is refused; other pixels are warned about.
+    """
+    if checkpoint is None:
+        return dataset
+    recorded = checkpoint.data
+    shape = tuple(recorded.get("input_shape") or dataset.input_shape)
+    if shape != dataset.input_shape:
+        raise LandscapeError(
+            f"{label} was trained on inputs of shape {shape}, the data has {dataset.input_shape}; use other --data"
+        )
+    classes = recorded.get("classes") or dataset.classes
+    if len(classes) != len(dataset.classes):
+        raise LandscapeError(
+            f"{label} was trained on {len(classes)} classes, the data has {len(dataset.classes)}; use other --data"
+        )
+    prints = recorded.get("fingerprints") or {}
+    changed = [s for s in dataset.splits if s in prints and prints[s] != dataset.fingerprint(s)]
+    if changed:
+        console.warn(f"{label} was trained on other examples: the {' and '.join(changed)} data's fingerprint differs")
+    if options.mean is not None or options.no_normalize or not dataset.is_images:
+        return dataset
+    mean, std = recorded.get("mean"), recorded.get("std")
+    if mean is None or std is None:
+        return dataclasses.replace(dataset, mean=None, std=None)
+    return dataclasses.replace(
+        dataset, mean=tuple(mean), std=tuple(std), normalization=cast(Any, recorded["normalization"])
+    )

@@ -1,0 +1,92 @@
+"""CIFAR-10, CIFAR-100 and SVHN through torchvision, which downloads and checksums them."""
+
+from __future__ import annotations
+
+import http.client
+import importlib
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from landscape.data.cache import cache_folder
+from landscape.data.dataset import Dataset, Split
+from landscape.errors import LandscapeError
+
+# What torchvision 0.23 to 0.28 gives fake kernels to at import, although a build for CUDA beside a torch for the CPU
+# cannot load the library that declares them. Data sets use neither.
+OPERATORS = {
+    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+_declared: list[torch.library.Library] = []  # kept: a library that is collected takes its declarations along
+
+
+def load_download(name: str) -> Dataset:
+    """Return "cifar10", "cifar100" or "svhn" with its train and test splits, without normalization.
+
+    Files that are not there are downloaded by torchvision into the cache folder, and their checksums verified.
+
+    Raises:
+        LandscapeError: torchvision cannot be imported, the download failed, or a file is damaged.
+    """
+    datasets = import_datasets()
+    root = cache_folder() / name
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's releases differ in what they warn about in pickles of 2009
+            splits = {split: _fetch(datasets, name, str(root), split) for split in ("train", "test")}
+    except (OSError, RuntimeError, http.client.HTTPException, EOFError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise LandscapeError(
+            f"could not download {name} into {root}: {reason}; go online, or use digits, folder:PATH or npz:FILE"
+        ) from error
+    classes = splits["train"][2]
+    return Dataset(name, {split: Split(inputs, labels) for split, (inputs, labels, _) in splits.items()}, classes)
+
+
+def _fetch(datasets: Any, name: str, root: str, split: str) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Return images (N, C, H, W), labels (N,) and class names."""
+    if name == "svhn":
+        fetched = datasets.SVHN(root, split=split, download=True)
+        images, labels, classes = fetched.data, fetched.labels, tuple("0123456789")
+    else:
+        maker = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
+        fetched = maker(root, train=split == "train", download=True)
+        images, labels, classes = fetched.data.transpose(0, 3, 1, 2), fetched.targets, tuple(fetched.classes)
+    return torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(np.array(labels, dtype=np.int64)), classes
+
+
+def import_datasets() -> Any:
+    """Return the module `torchvision.datasets`, also where torchvision's compiled operators do not load.
+
+    Raises:
+        LandscapeError: torchvision is missing or broken in another way.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about compiled image readers that it cannot load either
+            try:
+                return importlib.import_module("torchvision.datasets")
+            except RuntimeError as error:
+                if "operator torchvision::" not in str(error):
+                    raise
+                _declare_operators()
+                return importlib.import_module("torchvision.datasets")
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise LandscapeError(f"cannot import torchvision: {reason}; install the version that fits torch") from error
+
+
+def _declare_operators() -> None:
+    """Declare the operators that torchvision misses, and forget its half-done import."""
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    _declared.append(library)
+    for name, schema in OPERATORS.items():
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(schema)  # type: ignore[no-untyped-call]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]

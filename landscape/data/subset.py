@@ -1,0 +1,59 @@
+"""Subsets that keep the class proportions, the same on every machine, each inside every larger one."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from landscape.errors import LandscapeError
+
+
+def stratified_subset(labels: Tensor, size: int, seed: int) -> Tensor:
+    """Return `size` sorted indices whose classes keep the proportions of `labels`, each to within one example.
+
+    Subsets of one seed are nested: a smaller one lies inside a larger one, and every class holds ⌊size·p⌋ or ⌈size·p⌉
+    examples at every size. The classes' turns are Balinski and Young's quota method (1975, "The Quota Method of
+    Apportionment"); which of its examples a class gives is random (NumPy Philox keyed by seed and class).
+
+    Args:
+        labels: (N,) integer classes.
+        size: How many indices; all N where it is N or more.
+        seed: Not negative.
+
+    Returns:
+        (min(size, N),) int64 indices, ascending.
+
+    Raises:
+        LandscapeError: `size` below one, or a negative seed.
+    """
+    if size < 1:
+        raise LandscapeError(f"a subset needs at least 1 example, got {size}")
+    if seed < 0:
+        raise LandscapeError(f"a seed is not negative, got {seed}")
+    count = len(labels)
+    if size >= count:
+        return torch.arange(count)
+    classes, inverse, counts = np.unique(labels.cpu().numpy(), return_inverse=True, return_counts=True)
+    orders = [_shuffled(np.flatnonzero(inverse == place), seed, int(value)) for place, value in enumerate(classes)]
+    given = _turns(counts.astype(np.int64), size)
+    chosen = np.concatenate([order[:number] for order, number in zip(orders, given, strict=True)])
+    return torch.from_numpy(np.sort(chosen).astype(np.int64))
+
+
+def _turns(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Return how many of the first `size` turns each class has, by the quota method, in exact integers."""
+    total = int(counts.sum())
+    given = np.zeros_like(counts)
+    for turn in range(1, size + 1):
+        within_quota = given * total < turn * counts
+        urgency = np.where(within_quota, (given + 1) / counts, np.inf)
+        given[np.argmin(urgency)] += 1
+    return given
+
+
+def _shuffled(indices: NDArray[np.intp], seed: int, label: int) -> NDArray[np.intp]:
+    # Ranks of raw Philox words: NumPy promises these bits for ever, but not the result of Generator.permutation.
+    words = np.random.Philox(np.random.SeedSequence([seed, label])).random_raw(len(indices))
+    return indices[np.argsort(words, kind="stable")]

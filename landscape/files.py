@@ -1,0 +1,91 @@
+"""Writing files so that a crash, a full disk or a refusal never costs the file that was there."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from landscape.errors import LandscapeError
+
+
+def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+    """Replace `path` by what `write` writes, whole or not at all; missing parent folders are made.
+
+    The bytes go to a temporary file in the same folder, which is flushed to the disk and then renamed over `path`; the
+    folder is flushed last. Whatever goes wrong, a file that was at `path` is still there and no temporary file is left.
+
+    Args:
+        path: The file to replace; a symbolic link is followed, so that the link stays.
+        write: Called once with a binary file open for writing.
+
+    Raises:
+        LandscapeError: The operating system refused (no permission, disk full, a folder at `path`); one line saying so.
+            Other exceptions of `write` pass through unchanged.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        target = path.resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            raise IsADirectoryError(None, "a folder is there")
+        mode = target.stat().st_mode & 0o777 if target.exists() else None
+        if mode is not None and not os.access(target, os.W_OK):
+            raise PermissionError(None, "the file there is write-protected")
+        temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+        with temporary.open("xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            temporary.chmod(mode)
+        temporary.replace(target)
+        _flush_folder(target.parent)
+    except BaseException as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        refusal = _refusal(error)
+        if refusal is None:
+            raise
+        raise LandscapeError(f"cannot write {path}: {refusal}; free it or choose another place") from error
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal.
+
+    Raises:
+        LandscapeError: The file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise LandscapeError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut, where folders can be opened (not on Windows)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # Some network file systems cannot flush a folder; the file itself is already whole and in place.
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refusal(error: BaseException | None) -> str | None:
+    """Return the operating system's reason in `error` or in what caused it (torch wraps it), if there is one."""
+    while error is not None:
+        if isinstance(error, OSError):
+            return error.strerror or str(error)
+        error = error.__cause__
+    return None

@@ -1,0 +1,73 @@
+"""An append-only file of checksummed records: what has been computed survives `kill -9` at any moment.
+
+Each line is a CRC-32 in hexadecimal, a space, and one JSON value. The first is the header. Reading stops at the first
+line that is torn or damaged; everything before it counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from landscape.errors import LandscapeError
+
+SYNC_SECONDS = 2.0  # flushed at every record (a killed process loses none), forced to the disk this often
+
+
+class Journal:
+    """A journal open for appending, created with its header."""
+
+    def __init__(self, path: Path, header: Any) -> None:
+        self.path = path
+        try:
+            self._file = path.open("xb")
+        except OSError as error:
+            raise LandscapeError(f"cannot create {path}: {error.strerror}") from error
+        self._synced = 0.0
+        self.append(header)
+
+    def append(self, record: Any) -> None:
+        """Append one JSON-able record."""
+        payload = json.dumps(record, separators=(",", ":")).encode()
+        try:
+            self._file.write(b"%08x %s\n" % (zlib.crc32(payload), payload))
+            self._file.flush()
+            if time.monotonic() - self._synced > SYNC_SECONDS:
+                os.fsync(self._file.fileno())
+                self._synced = time.monotonic()
+        except OSError as error:
+            raise LandscapeError(
+                f"cannot write to {self.path}: {error.strerror}; what was computed before is kept"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file; it stays."""
+        self._file.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_journal(path: Path) -> tuple[Any, list[Any]] | None:
+    """Return the header and the records of a journal, up to the first torn one; None where there is no header."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return None
+    records = []
+    for line in lines[:-1]:  # what follows the last newline is torn
+        checksum, _, payload = line.partition(b" ")
+        if checksum != b"%08x" % zlib.crc32(payload):
+            break
+        records.append(json.loads(payload))
+    return (records[0], records[1:]) if records else None

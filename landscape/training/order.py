@@ -1,0 +1,32 @@
+"""Which examples an epoch visits, in which order and in which batches: fixed by the seed and the epoch alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def epoch_order(examples: int, *, seed: int, epoch: int, device: torch.device) -> Tensor:
+    """Return a permutation of the examples (N,); paired runs share it, as it depends on the seed and the epoch only."""
+    return torch.from_numpy(np.argsort(random_words(examples, seed, epoch, 0), kind="stable")).to(device)
+
+
+def random_words(count: int, seed: int, epoch: int, stream: int) -> NDArray[np.uint64]:
+    """Return `count` random 64-bit words of one stream of an epoch.
+
+    They are raw Philox words, as NumPy promises those bits for ever, but not what its `Generator` makes of them.
+    """
+    return np.random.Philox(np.random.SeedSequence((seed, epoch, stream))).random_raw(count)
+
+
+def batches(examples: int, batch_size: int) -> list[slice]:
+    """Return slices of at most `batch_size` that cover all examples, the short last batch included.
+
+    A single left-over example joins the batch before it: BatchNorm cannot normalize one value per channel.
+    """
+    starts = list(range(0, examples, batch_size))
+    if len(starts) > 1 and batch_size > 1 and examples - starts[-1] == 1:
+        starts.pop()
+    return [slice(a, b) for a, b in zip(starts, [*starts[1:], examples], strict=True)]

@@ -1,0 +1,175 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import xarray
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from landscape.errors import LandscapeError
+from landscape.journal import Journal, read_journal
+from landscape.results import History, Line, Measure, Result, Sharpness, Spectrum, Surface, points_table
+from landscape.store import AnalysisFile, load
+
+
+def surface(nx: int = 5, ny: int = 3, *, keep: int | None = None) -> Surface:
+    alpha, beta = np.linspace(-1, 1, nx), np.linspace(-2, 2, ny)
+    rows = [
+        (a, b, s, m, 10 * s + m + a + 100 * b, 0.5, 7, 0) for b in beta for a in alpha for s in range(2) for m in range(2)
+    ]
+    rows = rows[: None if keep is None else 4 * keep]
+    return Surface(alpha, ("train", "test"), ("loss", "accuracy"), points_table(rows), {"checkpoint": "a"}, beta)
+
+
+def same(a: Result, b: Result) -> None:
+    assert a.kind == b.kind
+    assert dict(a.attributes) == dict(b.attributes)
+    if isinstance(a, Line | Surface) and isinstance(b, Line | Surface):
+        assert (a.splits, a.metrics, a.complete) == (b.splits, b.metrics, b.complete)
+        for column in a.points.dtype.names:
+            np.testing.assert_array_equal(np.sort(a.points)[column], np.sort(b.points)[column])
+    elif isinstance(a, Spectrum) and isinstance(b, Spectrum):
+        for name in ("eigenvalues", "ends", "residuals", "bounds", "converged", "products"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    elif isinstance(a, History) and isinstance(b, History):
+        assert {k: list(v) for k, v in a.columns.items()} == {k: list(v) for k, v in b.columns.items()}
+    else:
+        assert repr(a) == repr(b)
+
+
+RESULTS: dict[str, Result] = {
+    "a/plane": surface(),
+    "a/line": Line(np.array([-1.0, 0.0, 1.0]), ("train",), ("loss",), points_table([(0, 0, 0, 0, np.inf, np.nan, 4, 0)]), {}),
+    "a/hessian": Spectrum(
+        np.array([3.0, -1.0]), np.array([1, -1], dtype=np.int8), np.array([0.1, 0.2]), np.array([0.1, 0.2]), np.array([True, False]), 9
+    ),
+    "a/sharpness": Sharpness((Measure("sam", "SAM, ρ = 0.05", 0.5, np.nan, "…", 3, {"rho": 0.05}),), {"nested": {"x": [1, None]}}),
+    "b/history": History({"epoch": np.array([1.0, 2.0]), "train_loss": np.array([0.5, np.nan])}, {"checkpoint": "b\0\udcff"}),
+}
+
+
+def test_every_kind_of_result_survives_the_round_trip(tmp_path: Path) -> None:
+    with AnalysisFile(tmp_path / "f.h5") as file:
+        for name, result in RESULTS.items():
+            file.put(name, result)
+    found = load(tmp_path / "f.h5")
+    assert list(found) == list(RESULTS)
+    for name in list(RESULTS)[:4]:
+        same(found[name], RESULTS[name])
+    np.testing.assert_array_equal(found["b/history"].columns["train_loss"], [0.5, np.nan])  # type: ignore[union-attr]
+
+
+def test_xarray_opens_a_surface_with_named_axes(tmp_path: Path) -> None:
+    with AnalysisFile(tmp_path / "f.h5") as file:
+        file.put("a/plane", surface())
+    data = xarray.open_dataset(tmp_path / "f.h5", engine="h5netcdf", group="a/plane")
+    assert data["loss"].dims == ("split", "y", "x")
+    assert data["loss"].shape == (2, 3, 5)
+    assert data["computed"].dtype == bool
+    assert float(data["loss"].sel(split="test", x=-1.0, y=2.0)) == 10 - 1 + 200
+    assert data.attrs["checkpoint"] == "a"
+    data.close()
+
+
+@settings(max_examples=20, deadline=None)
+@given(nx=st.integers(1, 6), ny=st.integers(1, 6))
+def test_grids_of_any_shape_keep_their_orientation(nx: int, ny: int) -> None:
+    made = surface(nx, ny)
+    a, b = np.meshgrid(made.alpha, made.beta)  # (Y, X)
+    np.testing.assert_array_equal(made.grid("accuracy")[1], 11 + a + 100 * b)
+
+
+def test_a_killed_writer_loses_no_finished_point(tmp_path: Path) -> None:
+    whole, path = surface(), tmp_path / "f.h5"
+    script = (
+        "import sys, os; sys.path.insert(0, sys.argv[2]); from pathlib import Path\n"
+        "from test_store import surface; from landscape.store import AnalysisFile\n"
+        "import dataclasses; whole = surface()\n"
+        "with AnalysisFile(Path(sys.argv[1])) as file:\n"
+        "    file.begin('a/plane', dataclasses.replace(whole, points=whole.points[:0]))\n"
+        "    for i in range(6): file.append(whole.points[4 * i : 4 * i + 4])\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path), str(Path(__file__).parent)], check=False)
+    journal = path.with_name("f.h5.journal")
+    with journal.open("ab") as torn:
+        torn.write(b"0badc0de [[0.5,")  # the point in flight
+    found = load(path)["a/plane"]
+    assert isinstance(found, Surface)
+    assert int(found.computed().sum()) == 6
+    np.testing.assert_array_equal(np.sort(found.points), np.sort(whole.points[:24]))
+    with AnalysisFile(path) as file:  # the next writer moves them into the file
+        same(file.results["a/plane"], found)
+    assert not journal.exists()
+    same(load(path)["a/plane"], found)
+
+
+@settings(max_examples=30, deadline=None)
+@given(cut=st.integers(0, 400))
+def test_a_journal_cut_anywhere_gives_back_its_whole_records(cut: int) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "j"
+        with Journal(path, {"header": 1}) as journal:
+            for i in range(10):
+                journal.append([[i, float("nan"), 0.1 + i]])
+        content = path.read_bytes()
+        path.write_bytes(content[:cut])
+        complete = content[:cut].count(b"\n")
+        found = read_journal(path)
+        assert (0 if found is None else 1 + len(found[1])) == complete
+
+
+def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    with AnalysisFile(tmp_path / "f.h5"), pytest.raises(LandscapeError, match="another process"), AnalysisFile(tmp_path / "f.h5"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "empty"), (b"not hdf5 at all", "damaged"), (None, "no such file")],
+)
+def test_unreadable_files_are_refused_in_one_line_and_kept(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "f.h5"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(LandscapeError, match=message) as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+    if content is not None:
+        with pytest.raises(LandscapeError, match=message), AnalysisFile(path):
+            pass
+        assert path.read_bytes() == content
+
+
+def test_a_truncated_and_a_foreign_hdf5_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    with AnalysisFile(path) as file:
+        file.put("a/plane", surface())
+    path.write_bytes(path.read_bytes()[: os.path.getsize(path) // 2])
+    with pytest.raises(LandscapeError, match="truncated"):
+        load(path)
+    with h5py.File(tmp_path / "g.h5", "w") as foreign:
+        foreign["x"] = 1
+    with pytest.raises(LandscapeError, match="not a landscape analysis file"):
+        load(tmp_path / "g.h5")
+
+
+def test_a_failed_replacement_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "f.h5"
+    with AnalysisFile(path) as file:
+        file.put("a/plane", surface())
+        before = path.read_bytes()
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(LandscapeError, match="No space left"):
+            file.put("a/line", RESULTS["a/line"])
+    assert path.read_bytes() == before
