@@ -70,10 +70,19 @@ def plane(identity: str, name: str, surfaces: Mapping[str, Surface]) -> Plane:
     panels, filled = [], []
     for index, (label, found) in enumerate(surfaces.items()):
         panel = f"{identity}-{index}"
-        panels.append(Panel(id=panel, label=label, note=count(found), alt=_words(label, found)))
+        panels.append(Panel(id=panel, label=label, note=_note(found), alt=_words(label, found)))
         filled.append({"id": panel, **_fill(found, surfaces, splits)})
     data = {"id": identity, "views": views, "panels": filled, "camera": surface.CAMERA, "lift": surface.LIFT}
     return Plane(identity, name, panels, metrics, splits, differences(surfaces), data)
+
+
+def _note(found: Surface) -> str:
+    """Return what the pictures cannot show: points that are still to be computed, and those that are no number."""
+    nan = int(
+        (np.isnan(found.grid("loss" if "loss" in found.metrics else found.metrics[0])).any(0) & found.computed()).sum()
+    )
+    holes = f"{nan:,} {'point is' if nan == 1 else 'points are'} not a number (holes)" if nan else ""
+    return "; ".join(filter(None, (count(found), holes)))
 
 
 def _has(found: Surface, metric: str, split: str) -> bool:
@@ -88,7 +97,8 @@ def _view(arrays: list[Floats], metric: str, split: str) -> dict[str, Any]:
     if metric != "accuracy" and not gap and surface.scale_of(arrays, metric, split, log=True).log:
         modes["log"] = _scales(arrays, metric, split, log=True)
     return {
-        "title": theme.text(surface.name(metric, split)),
+        "words": surface.name(metric, split),
+        "title": theme.text(surface.name(metric, split)),  # for Plotly
         "colours": surface.colours(metric, split),
         "best": "" if gap else "highest" if metric == "accuracy" else "lowest",
         "mode": "log" if chosen.log else "linear",
@@ -119,6 +129,7 @@ def _scale_json(scale: Scale, arrays: list[Floats], limit: float, *, whole: bool
     return {
         **asdict(scale),
         "start": scale.start,
+        "frame": scale.frame,
         "limit": "whole range" if whole else numbers.tick(float(f"{limit:.3g}")),
         "note": scale.note(arrays),
     }

@@ -24,7 +24,7 @@ from landscape.figures.summary import checkpoints, key_numbers, verdict
 from landscape.files import write_atomically
 from landscape.results import Result, Surface
 
-SCRIPTS = ("page.js", "plots.js", "planes.js")
+SCRIPTS = (("page.js",), ("plots.js", "planes.js"))  # what runs before plotly.js, and what after
 # The scripts start after the first paint: reading 5 MB of them takes a second that the text need not wait for.
 START = """requestAnimationFrame(() => setTimeout(() => {
   for (const waiting of document.querySelectorAll('script[type="text/plain"]')) {
@@ -70,7 +70,8 @@ def render_report(results: Mapping[str, Result], *, title: str | None = None, so
     }
     spectra = sections.spectrum_blocks(results, colours)
     rows = key_numbers(named)
-    scripts = [get_plotlyjs(), "\n".join(_resource(name) for name in SCRIPTS)]
+    before, after = ("\n".join(map(_resource, names)) for names in SCRIPTS)
+    scripts = [before, get_plotlyjs(), after]
     context = {
         "title": title or _title(labels),
         "facts": _facts(results),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,11 +29,18 @@ class Scale:
     step: float  # between contour levels, in heights
     ticks: tuple[float, ...]  # heights that carry a label
     labels: tuple[str, ...]
+    cut: bool = False  # whether there are values above the top
 
     @property
     def start(self) -> float:
         """The lowest contour level: a multiple of the step, so that decades are among them."""
         return math.floor(self.bottom / self.step) * self.step + self.step
+
+    @property
+    def frame(self) -> tuple[float, float]:
+        """Lowest and highest height of a frame around the picture, with some room except where values are cut off."""
+        room = 0.03 * (self.top - self.bottom)
+        return self.bottom - room, self.top + (0.0 if self.cut else room)
 
     def heights(self, values: Floats) -> Floats:
         """Return the heights of `values`; what is off the scale stays off it, but near: +inf becomes a steep wall."""
@@ -50,13 +57,13 @@ class Scale:
     def note(self, arrays: Iterable[Floats]) -> str:
         """Say in one sentence what the picture does not show; empty where it shows everything."""
         values = np.concatenate([np.ravel(array) for array in arrays])
-        with np.errstate(invalid="ignore"):
-            above = int(np.sum(values > self.value(self.top) * (1 + 1e-9 * np.sign(self.top)) + 1e-12))
+        above = _above(self, values)
         if not above:
             return ""
         largest = number(float(np.nanmax(values)), 3)
         points = "1 point lies" if above == 1 else f"{above:,} of {len(values):,} points lie"
-        return f"{points} above {tick(_rounded(self.value(self.top)))} and are cut off here (largest: {largest})."
+        limit = tick(_rounded(self.value(self.top)))
+        return f"{points} above {limit}, off the scale of this picture (largest: {largest})."
 
 
 def choose_scale(
@@ -81,22 +88,32 @@ def choose_scale(
     finite = np.concatenate([array[np.isfinite(array)] for array in arrays])
     if not len(finite):
         finite = np.ones(1)
+    positive = finite[finite > 0]
+    loggable = not signed and bool(len(positive)) and float(finite.min()) >= 0
+    if log is None:
+        log = loggable and _highest(arrays, finite, automatic=automatic) > WIDE * float(positive.min())
     if signed:
         most = max(_highest([np.abs(array) for array in arrays], np.abs(finite), automatic=automatic), 1e-12)
         top = clip if clip is not None else most
-        return _scale(-top, top, log=False, percent=percent)
-    positive = finite[finite > 0]
-    loggable = bool(len(positive)) and float(finite.min()) >= 0
-    if log is None:
-        log = loggable and _highest(arrays, finite, automatic=automatic) > WIDE * float(positive.min())
-    if not (log and loggable):
-        low = float(finite.min())
+        bottom = -top
+    elif log and loggable:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = [np.log10(array) for array in arrays]
+        chosen = _highest(logs, np.log10(positive), automatic=automatic, log=True)
+        top = math.log10(clip) if clip is not None else chosen
+        bottom = max(math.log10(float(positive.min())), top - DECADES)
+    else:
         top = clip if clip is not None else _highest(arrays, finite, automatic=automatic)
-        return _scale(low, max(top, low), log=False, percent=percent)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = [np.log10(array) for array in arrays]
-    top = math.log10(clip) if clip is not None else _highest(logs, np.log10(positive), automatic=automatic, log=True)
-    return _scale(max(math.log10(float(positive.min())), top - DECADES), top, log=True)
+        bottom = float(finite.min())
+    scale = _scale(bottom, max(top, bottom), log=log and loggable, percent=percent)
+    return replace(scale, cut=any(_above(scale, array) for array in arrays))
+
+
+def _above(scale: Scale, values: Floats) -> int:
+    """Count the values that a scale cuts off."""
+    top = scale.value(scale.top)
+    with np.errstate(invalid="ignore"):
+        return int(np.sum(values > top + 1e-9 * abs(top)))
 
 
 def clips(arrays: Sequence[Floats], count: int = 16) -> list[float]:
@@ -118,9 +135,9 @@ def clips(arrays: Sequence[Floats], count: int = 16) -> list[float]:
 def _highest(arrays: Sequence[Floats], finite: Floats, *, automatic: bool, log: bool = False) -> float:
     """Return the largest finite height, or where a few diverge so far that they would flatten the rest, a lower one.
 
-    On a square around a quadratic minimum the largest value lies 6.3 times as high above the minimum as the lower
-    quartile does, and 1.7 interquartile ranges above the upper one: such a bowl is shown whole. Logarithms rise less.
-    inf counts in the quartiles, so a plane may diverge almost everywhere.
+    That is a box plot's fence above the upper quartile, wide enough to show a quadratic bowl whole: its largest value
+    lies 1.7 interquartile ranges above the upper quartile where it is round (0.9 where it is a valley). Where a quarter
+    of the plane or more diverges (inf counts), the lower quartile sets it: a valley rises 16 times as high.
     """
     highest = float(finite.max())
     if not automatic:
@@ -132,12 +149,17 @@ def _highest(arrays: Sequence[Floats], finite: Floats, *, automatic: bool, log: 
             continue
         low = float(values.min())
         lower, upper = (float(np.quantile(values, share, method="lower")) for share in (0.25, 0.75))
-        fence = upper + (1.5 if log else 1.75) * (upper - lower) if np.isfinite(upper) else np.inf
-        limits.append(min(low + (3 if log else 8) * (lower - low), fence))
+        if upper - low <= 30 * (lower - low):
+            limits.append(upper + (1.5 if log else 1.75) * (upper - lower))
+        else:
+            limits.append(low + (4 if log else 16) * (lower - low))
     limit = max(limits, default=highest)
     if not float(finite.min()) < limit < highest:
         return highest
-    rounded = math.log10(_nice(10.0**limit)) if log else _nice(limit)
+    if limit <= 0 and not log:
+        return limit
+    fine = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    rounded = math.log10(_nice(10.0**limit, fine)) if log else _nice(limit, fine)
     return min(rounded, highest)
 
 
@@ -152,10 +174,10 @@ def _scale(bottom: float, top: float, *, log: bool, percent: bool = False) -> Sc
     return Scale(log=log, bottom=bottom, top=top, step=step, ticks=ticks, labels=labels)
 
 
-def _nice(step: float) -> float:
-    """Return the next larger of 1, 2, 2.5 and 5 times a power of ten."""
+def _nice(step: float, mantissas: tuple[float, ...] = (1, 2, 2.5, 5)) -> float:
+    """Return the next larger one of these mantissas times a power of ten."""
     power = 10.0 ** math.floor(math.log10(step))
-    return next(mantissa * power for mantissa in (1, 2, 2.5, 5, 10) if mantissa * power >= step * (1 - 1e-9))
+    return next(mantissa * power for mantissa in (*mantissas, 10) if mantissa * power >= step * (1 - 1e-9))
 
 
 def _log_step(decades: float) -> float:

@@ -110,7 +110,8 @@ def verdict(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
         if not first.clearly_below(second, bounds=row.bounds):
             close.append(row.label)
             continue
-        ratio = f" ({numbers.number(second.value / first.value, 2)}× lower)" if first.value > 0 else ""
+        than = "lower" if len(ranked) == 2 else "below the next"
+        ratio = f" ({numbers.number(second.value / first.value, 2)}× {than})" if first.value > 0 else ""
         flattest.setdefault(ranked[0], []).append(row.label + ratio)
     if not flattest and not close:
         return []

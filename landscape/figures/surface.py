@@ -14,7 +14,7 @@ from landscape.figures import theme
 from landscape.figures.scale import Scale, choose_scale
 from landscape.results import Floats, Surface
 
-CAMERA: dict[str, Any] = {"eye": {"x": 1.02, "y": -1.45, "z": 0.86}, "center": {"x": 0, "y": 0, "z": -0.14}}
+CAMERA: dict[str, Any] = {"eye": {"x": 1.17, "y": -1.66, "z": 0.99}, "center": {"x": 0, "y": 0, "z": -0.14}}
 GAP = "gap"  # the pseudo-split test − train (for accuracy train − test): what is lost by generalizing
 
 LIFT = 0.02  # how far above the surface marks float, as a share of the height shown
@@ -158,13 +158,12 @@ def extent(surfaces: Iterable[Surface]) -> tuple[list[float], list[float]]:
 
 def scene(metric: str, split: str, scale: Scale, x: list[float], y: list[float]) -> dict[str, Any]:
     """Return the layout of a 3-D scene: axes, ranges, camera."""
-    below = 0.03 * (scale.top - scale.bottom)  # so that the basin does not touch the floor
     return {
         "xaxis": {"title": {"text": "α"}, "range": x, "nticks": 6},
         "yaxis": {"title": {"text": "β"}, "range": y, "nticks": 6},
         "zaxis": {
             "title": {"text": theme.text(name(metric, split))},
-            "range": [scale.bottom - below, scale.top],
+            "range": list(scale.frame),
             "tickmode": "array",
             "tickvals": list(scale.ticks),
             "ticktext": list(scale.labels),
@@ -213,10 +212,11 @@ def _relief(
         x, y, z = ([], [], [])
         if place:  # a pin from the mark up to the ceiling, so that a narrow basin does not hide it
             x, y = [surface.alpha[place[1]]] * 2, [surface.beta[place[0]]] * 2
-            z = [heights[place] + lift, scale.top]
+            z = [heights[place] + lift, scale.frame[1]]
         pin = go.Scatter3d(x=x, y=y, z=z, mode="lines+markers", name=what, showlegend=False)
         pin.line = {"color": theme.LIGHT.muted, "width": 2}
-        pin.marker = {"symbol": symbol, "size": [6, 4], "color": "#ffffff", "line": {"color": "#1a1d21", "width": 2}}
+        outline = {"color": theme.LIGHT.ink, "width": 2}
+        pin.marker = {"symbol": symbol, "size": [6, 4], "color": "#ffffff", "opacity": 1, "line": outline}
         pin.hovertemplate = f"{what}<br>α %{{x:.3f}}, β %{{y:.3f}}<extra></extra>"
         marks.append(pin)
     return marks

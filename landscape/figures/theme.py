@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import plotly.graph_objects as go
@@ -93,6 +94,7 @@ def swaps() -> dict[str, str]:
     return dict(pairs)
 
 
+@cache
 def template(theme: Theme = LIGHT) -> go.layout.Template:
     """Return the Plotly template that all figures share."""
     axis: dict[str, Any] = {

@@ -1,7 +1,14 @@
 "use strict";
-// The page itself: its data, light and dark, copy buttons. The figures are in plots.js and planes.js.
+// The page itself: its data, light and dark, print, copy buttons. The figures are in plots.js and planes.js.
 const page = JSON.parse(document.getElementById("data").textContent);
 const redraws = []; // functions that draw everything again, in the current look
+
+// Before plotly.js runs: 3-D canvases keep their last picture, so that it can be printed; 2-D ones, of which it reads
+// the width of texts, are kept where reading is quick.
+const { getContext } = HTMLCanvasElement.prototype;
+HTMLCanvasElement.prototype.getContext = function (kind, options) {
+  return getContext.call(this, kind, { ...options, preserveDrawingBuffer: true, willReadFrequently: true });
+};
 
 const look = {
   asked: null, // what the reader chose; null follows the system
@@ -45,9 +52,16 @@ document.getElementById("theme").addEventListener("click", () => {
   look.apply();
 });
 look.system.addEventListener("change", () => look.asked ?? look.apply());
+const PRINTED = 660; // CSS pixels across a page of A4 or Letter: figures are scaled to it, for paper sends no resize event
 for (const [event, printing] of [["beforeprint", true], ["afterprint", false]]) {
   addEventListener(event, () => {
     look.printing = printing;
+    for (const plot of printing ? document.querySelectorAll(".plot") : []) {
+      const columns = Number(getComputedStyle(plot.closest(".panels")).getPropertyValue("--columns"));
+      const zoom = PRINTED / Math.min(columns, 2) / plot.clientWidth;
+      plot.style.setProperty("--zoom", zoom);
+      plot.style.setProperty("--printed", `${zoom * plot.clientHeight}px`);
+    }
     look.apply();
   });
 }
@@ -71,6 +85,7 @@ const coarse = matchMedia("(pointer: coarse)").matches;
 const config = (buttons, name) => ({
   responsive: true,
   displaylogo: false,
+  scrollZoom: false,
   displayModeBar: coarse ? false : "hover",
   modeBarButtons: [buttons],
   showTips: false,

@@ -1,5 +1,6 @@
 // Surfaces: measured grids drawn on the scales that Python chose, in 3-D and as contours, with linked cameras.
-const MOST_SCENES = 8; // browsers keep about 16 WebGL contexts, phones 8: scenes far from the screen are put away
+const MOST_SCENES = 8; // browsers keep about 16 WebGL contexts, phones 8: scenes out of sight are put away
+const live = new Set(); // panels whose 3-D scene exists, least recently drawn first
 
 const webgl = (() => {
   const context = document.createElement("canvas").getContext("webgl");
@@ -45,8 +46,8 @@ class Plane {
     Object.assign(this, data);
     this.root = document.getElementById(data.id);
     this.home = data.camera;
-    this.live = []; // ids of panels whose 3-D scene exists, least recently drawn first
     for (const panel of this.panels) {
+      panel.plane = this;
       panel.rows = Object.fromEntries(Object.entries(panel.grids).map(([view, grid]) => [view, unpack(grid)]));
       const told = panel.details.map((view) => panel.rows[view]);
       panel.customdata = told[0].map((row, y) => Array.from(row, (_, x) => told.map((rows) => rows[y][x])));
@@ -92,10 +93,10 @@ class Plane {
     this.control("limit").setAttribute("aria-valuetext", words);
     this.root.querySelector(".cut").textContent = scale.note;
     const stops = view.colours.map(([share, colour]) => `${colour} ${100 * share}%`);
-    const title = `${view.title}${scale.log ? ", log scale" : ""}`;
+    const title = `${view.words}${scale.log ? ", log scale" : ""}`;
     const bar = this.root.querySelector(".scale");
     bar.setAttribute("aria-label", `Colour and height scale: ${title}, from ${scale.labels[0]} to ${scale.labels.at(-1)}`);
-    bar.querySelector(".scale-title").innerHTML = title; // escaped in Python
+    bar.querySelector(".scale-title").textContent = title;
     bar.querySelector(".scale-bar").style.background = `linear-gradient(to right, ${stops.join(", ")})`;
     bar.querySelector(".scale-ticks").replaceChildren(
       ...scale.ticks.map((tick, index) => {
@@ -125,7 +126,7 @@ class Plane {
       const ends = kind === "relief" ? 2 : 1; // a pin has two
       mark.x = shown ? Array(ends).fill(panel.axes[0][x]) : [];
       mark.y = shown ? Array(ends).fill(panel.axes[1][y]) : [];
-      if (kind === "relief") mark.z = shown ? [z[y][x] + this.lift * (scale.top - scale.bottom), scale.top] : [];
+      if (kind === "relief") mark.z = shown ? [z[y][x] + this.lift * (scale.top - scale.bottom), scale.frame[1]] : [];
     });
     if (kind === "contour") {
       Object.assign(main, { zmin: scale.bottom, zmax: scale.top });
@@ -133,10 +134,9 @@ class Plane {
     } else {
       Object.assign(main, { cmin: scale.bottom, cmax: scale.top });
       Object.assign(main.contours.z, levels, { show: lines });
-      const room = 0.03 * (scale.top - scale.bottom);
       Object.assign(figure.layout.scene.zaxis, {
         title: { text: view.title },
-        range: [scale.bottom - room, scale.top],
+        range: scale.frame,
         tickvals: scale.ticks,
         ticktext: scale.labels,
       });
@@ -150,7 +150,7 @@ class Plane {
     const { element } = panel[kind];
     const absent = !panel.rows[this.key];
     element.classList.toggle("absent", absent);
-    element.dataset.absent = `${this.view.title}: not measured`;
+    element.dataset.absent = `${this.view.words}: not measured`;
     if (absent) return;
     const figure = this.fill(panel, kind);
     const buttons = kind === "relief" ? ["resetCameraDefault3d", "toImage"] : ["zoom2d", "resetScale2d", "toImage"];
@@ -163,47 +163,54 @@ class Plane {
   async draw() {
     this.describe();
     await Promise.all(this.panels.map((panel) => this.drawPanel(panel, "contour")));
-    await Promise.all(this.panels.filter((panel) => this.live.includes(panel)).map((panel) => this.drawPanel(panel, "relief")));
+    await Promise.all(this.scenes.map((panel) => this.drawPanel(panel, "relief")));
+  }
+
+  get scenes() {
+    return this.panels.filter((panel) => live.has(panel));
   }
 
   async show(panel) {
-    this.live = [...this.live.filter((other) => other !== panel), panel];
+    live.add(panel);
     await this.drawPanel(panel, "relief");
-    const spare = this.live.filter((other) => !other.visible);
-    while (this.live.length > MOST_SCENES && spare.length) {
-      const away = spare.shift();
-      this.live = this.live.filter((other) => other !== away);
-      Plotly.purge(away.relief.element);
-      away.relief.element.linked = false;
+    for (const other of [...live].filter((other) => !other.visible).slice(0, Math.max(live.size - MOST_SCENES, 0))) {
+      this.putAway(other);
     }
   }
 
-  // One camera for all: what one scene reports, the others take over. A scene that reports the shared camera back ends it.
+  putAway(panel) {
+    live.delete(panel);
+    Plotly.purge(panel.relief.element);
+    panel.relief.element.linked = false;
+  }
+
+  // One camera for all: what the reader does to one scene, the others take over. Scenes also report what they were told
+  // to do; such echoes are known by their count and go no further.
   link(panel) {
     const { element } = panel.relief;
     element.linked = true;
-    const follow = (change) => {
-      const camera = change["scene.camera"] ?? (change["scene.camera.eye"] && element._fullLayout.scene.camera);
-      if (camera) this.look(camera, panel);
+    panel.echoes = 0;
+    const follow = (source) => (change) => {
+      if (change["scene.camera"] && !panel.echoes) this.look(change["scene.camera"], source);
     };
-    element.on("plotly_relayout", follow);
-    element.on("plotly_relayouting", follow);
+    element.on("plotly_relayouting", follow(panel)); // while it is dragged: the others
+    element.on("plotly_relayout", follow(null)); // at the end: all, for the dragged one would glide on a little
     element.on("plotly_webglcontextlost", () => {
-      this.live = this.live.filter((other) => other !== panel);
-      Plotly.purge(element);
-      element.linked = false;
+      this.putAway(panel);
       if (panel.visible) this.show(panel);
     });
   }
 
-  look(camera, source) {
-    if (JSON.stringify(camera) === JSON.stringify(this.camera)) return;
+  // Show all scenes from this camera, but leave the one that is being dragged alone.
+  look(camera, dragged) {
     this.camera = structuredClone(camera);
-    this.source = source;
+    this.dragged = dragged;
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
-      for (const panel of this.live) {
-        if (panel !== this.source) Plotly.relayout(panel.relief.element, { "scene.camera": structuredClone(this.camera) });
+      for (const panel of this.scenes.filter((other) => other !== this.dragged && other.relief.element.linked)) {
+        panel.echoes += 1;
+        const done = () => (panel.echoes -= 1);
+        Plotly.relayout(panel.relief.element, { "scene.camera": structuredClone(this.camera) }).then(done, done);
       }
     });
   }
@@ -243,8 +250,10 @@ class Plane {
       });
       // The wheel scrolls the page, as everywhere; with Ctrl or Cmd it zooms the scene.
       const wheel = (event) => {
-        if (event.ctrlKey || event.metaKey) event.preventDefault();
-        else event.stopPropagation();
+        event.stopPropagation(); // Plotly would swallow it even with its own zoom switched off
+        if (!event.ctrlKey && !event.metaKey) return;
+        event.preventDefault();
+        this.turn(0, 0, Math.exp(Math.min(Math.max(event.deltaY, -100), 100) / 400));
       };
       relief.element.addEventListener("wheel", wheel, { capture: true, passive: false });
     }
@@ -259,36 +268,30 @@ class Plane {
 const planes = page.planes.map((data) => new Plane(data));
 redraws.push(() => Promise.all(planes.map((plane) => plane.draw())));
 
-// First the contours and scenes in sight, then the curves; scenes further down when they come near.
+// First the contours and scenes in sight, then the curves, then what is left: few scenes all, so that they can be
+// printed; many only when they come near.
 (async () => {
-  for (const plane of planes) {
-    plane.describe();
-    if (webgl) {
-      const watch = new IntersectionObserver(
-        (entries) => {
-          for (const { target, isIntersecting } of entries) {
-            const panel = plane.panels.find(({ relief }) => relief.element === target);
-            panel.visible = isIntersecting;
-            if (isIntersecting && !plane.live.includes(panel)) plane.show(panel);
-          }
-        },
-        { rootMargin: "800px" },
-      );
-      for (const { relief } of plane.panels) watch.observe(relief.element);
-    }
-    for (const panel of plane.panels) {
-      await pause();
-      await plane.drawPanel(panel, "contour");
-    }
+  const panels = planes.flatMap((plane) => plane.panels);
+  const few = panels.length <= MOST_SCENES;
+  const come = ({ target, isIntersecting }) => {
+    const panel = panels.find(({ relief }) => relief.element === target);
+    panel.visible = isIntersecting;
+    if (isIntersecting && !live.has(panel)) panel.plane.show(panel);
+  };
+  const watch = new IntersectionObserver((entries) => entries.forEach(come), { rootMargin: few ? "800px" : "100px" });
+  for (const plane of planes) plane.describe();
+  for (const panel of panels) {
+    if (webgl) watch.observe(panel.relief.element);
+    await pause();
+    await panel.plane.drawPanel(panel, "contour");
   }
   for (const element of curves) {
     await pause();
     await drawPlot(element);
   }
-  const panels = planes.flatMap((plane) => plane.panels.map((panel) => [plane, panel]));
-  for (const [plane, panel] of webgl && panels.length <= MOST_SCENES ? panels : []) {
+  for (const panel of webgl && few ? panels : []) {
     await pause();
-    if (!plane.live.includes(panel)) await plane.show(panel); // few enough to draw all at once, and to print
+    if (!live.has(panel)) await panel.plane.show(panel);
   }
   document.documentElement.dataset.ready = "true";
 })();
