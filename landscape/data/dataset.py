@@ -45,6 +45,7 @@ class Dataset:
     mean: tuple[float, ...] | None = None  # per channel, of images scaled to 0…1; None: not normalized
     std: tuple[float, ...] | None = None
     notes: tuple[str, ...] = ()  # what a reader must know, one sentence each
+    name: str = ""  # for people; by default the kind
     normalization: Normalization = "stated"  # where mean and std come from; "none" where there are none
     _fingerprints: dict[str, str] = field(default_factory=dict, init=False, repr=False)
     _constants: dict[torch.device, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
@@ -126,6 +127,7 @@ class Dataset:
         """Return what identifies the data, JSON-able and without paths, as checkpoints and results store it."""
         return {
             "kind": self.kind,
+            "name": self.name or self.kind,
             "classes": list(self.classes),
             "mean": None if self.mean is None else list(self.mean),
             "std": None if self.std is None else list(self.std),

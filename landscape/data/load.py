@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from landscape.data.dataset import Dataset, measure_normalization
 from landscape.errors import LandscapeError
@@ -64,11 +65,11 @@ def _load(spec: str, kind: str, rest: str, image_size: int | None) -> Dataset:
     if kind == "folder" and rest:
         from landscape.data.folder import load_folder
 
-        return load_folder(rest, image_size=image_size)
+        return replace(load_folder(rest, image_size=image_size), name=Path(rest).name)
     if kind == "npz" and rest:
         from landscape.data.npz import load_npz
 
-        return load_npz(rest)
+        return replace(load_npz(rest), name=Path(rest).stem)
     if kind in ("folder", "npz") or ":" not in spec:
         raise LandscapeError(f"unknown data {spec!r}: expected {KINDS}")
     made = import_object(spec)
