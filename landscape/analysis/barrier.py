@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from landscape.analysis.directions import Plane
+from landscape.analysis.estimates import estimate_of
 from landscape.analysis.objective import Objective
+from landscape.errors import LandscapeError
 from landscape.results import Line, Surface
 
 
@@ -15,18 +17,25 @@ def barriers(objective: Objective, plane: Plane, line: Line | Surface) -> dict[s
     """Return the loss barrier of each split, `[split]["loss"]` → value, stderr, at.
 
     max over t of L(w_t) − (1−t) L(w_0) − t L(w_1) on the line's points within [0, 1] (so 0 where the line sags), with
-    the standard error of that paired difference over the examples, in the objective's precision.
+    the standard error of that paired difference over the examples, in the objective's precision. A loss that diverges
+    on the way makes it inf or NaN.
+
+    Raises:
+        LandscapeError: if the line lacks a point at 0 or 1.
     """
+    inside = (line.alpha >= 0) & (line.alpha <= 1)
+    if isinstance(line, Surface) or not {0.0, 1.0} <= set(line.alpha[inside & line.computed()].tolist()):
+        raise LandscapeError("a barrier needs the losses at both ends; expected a line with measured points at 0 and 1")
+    inside &= line.computed()
+    t = line.alpha[inside]
     found: dict[str, dict[str, dict[str, float]]] = {}
     for s, split in enumerate(line.splits):
-        inside = (line.alpha >= 0) & (line.alpha <= 1)
-        t, loss = line.alpha[inside], line.grid("loss")[s][inside]
-        rise = loss - (1 - t) * loss[0] - t * loss[-1]
-        at = float(t[np.nanargmax(np.where(np.isnan(rise), -np.inf, rise))])
-        first, middle, last = (_per_example(objective, plane, x, split) for x in (0.0, at, 1.0))
-        difference = middle - (1 - at) * first - at * last
-        stderr = float(difference.std(ddof=1) / np.sqrt(len(difference))) if len(difference) > 1 else float("nan")
-        found[split] = {"loss": {"value": float(difference.mean()), "stderr": stderr, "at": at}}
+        loss = line.grid("loss")[s][inside]
+        with np.errstate(invalid="ignore"):  # of inf and NaN
+            at = float(t[np.argmax(loss - (1 - t) * loss[0] - t * loss[-1])])  # NaN counts as the largest
+            first, middle, last = (_per_example(objective, plane, x, split) for x in (0.0, at, 1.0))
+            rise = estimate_of(middle - (1 - at) * first - at * last, single=objective.has_per_example_loss)
+        found[split] = {"loss": {"value": rise.value, "stderr": rise.stderr, "at": at}}
     return found
 
 

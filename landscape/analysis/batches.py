@@ -78,14 +78,19 @@ class Batches:
         self._budget = RESIDENT_FRACTION * free_memory(device)
         self._whole: tuple[Nested, Nested] | None = None
         self._stream: Iterable[tuple[Nested, Nested]] | None = None
+        self._labels: tuple[int, int] | None = None  # smallest and largest, where targets are integers
         self.examples: int
         if targets is None:
-            if iter(inputs) is inputs:
+            if not isinstance(inputs, Iterable) or isinstance(inputs, Iterator):
                 raise LandscapeError(
-                    "batches must be re-iterable (a list or a DataLoader); a generator can be read only once"
+                    f"batches must be re-iterable (a list or a DataLoader), got {type(inputs).__name__}; "
+                    "a generator can be read only once"
                 )
             self._stream = inputs
-            self.examples = sum(count_examples(target) for _, target in inputs)
+            self.examples = 0
+            for target in self._targets():
+                self.examples += count_examples(target)
+                self._see_labels(target)
         else:
             self.examples = count_examples(targets)
             for tensor in tensors(inputs):
@@ -95,6 +100,7 @@ class Batches:
                     )
             size = sum(t.nbytes for t in (*tensors(inputs), *tensors(targets)))
             home = device if size < self._budget else torch.device("cpu")
+            self._see_labels(targets)
             self._whole = (map_tensors(lambda t: t.to(home), inputs), map_tensors(lambda t: t.to(home), targets))
         if self.examples == 0:
             raise LandscapeError("the data holds no examples; expected at least one")
@@ -105,14 +111,14 @@ class Batches:
         return self._whole is not None
 
     def check_labels(self, classes: int) -> None:
-        """Check that resident class numbers fit the model's outputs.
+        """Check that class numbers fit the model's outputs.
 
         Raises:
             LandscapeError: naming the label that does not (a GPU would stop with an opaque assertion).
         """
-        if self._whole is None or not isinstance(self._whole[1], Tensor):
+        if self._labels is None:
             return
-        low, high = int(self._whole[1].min()), int(self._whole[1].max())
+        low, high = self._labels
         if low < 0 or high >= classes:
             raise LandscapeError(
                 f"the labels run from {low} to {high}, but the model has {classes} outputs; expected 0 to {classes - 1}"
@@ -139,7 +145,7 @@ class Batches:
 
     def _raw(self, size: int) -> Iterator[tuple[Nested, Nested]]:
         if self._stream is not None:
-            yield from self._stream
+            yield from _replayed(self._stream)
             return
         assert self._whole is not None
         inputs, targets = self._whole
@@ -153,6 +159,41 @@ class Batches:
         if self._preprocess is not None:
             inputs = self._preprocess(inputs)
         return map_tensors(lambda t: working_copy(t, dtype), inputs), targets
+
+    def _targets(self) -> Iterator[Nested]:
+        for batch in self._raw(0):
+            if not isinstance(batch, tuple | list) or len(batch) != 2:
+                raise LandscapeError(f"expected batches of (inputs, targets), got {type(batch).__name__}")
+            yield batch[1]
+
+    def _see_labels(self, targets: Nested) -> None:
+        if not isinstance(targets, Tensor) or targets.is_floating_point() or targets.numel() == 0:
+            return
+        low, high = int(targets.min()), int(targets.max())
+        known = self._labels or (low, high)
+        self._labels = min(low, known[0]), max(high, known[1])
+
+
+def _replayed(stream: Iterable[tuple[Nested, Nested]]) -> Iterator[tuple[Nested, Nested]]:
+    """Iterate with torch's random numbers starting from the same seed in every pass, and the caller's set aside.
+
+    A DataLoader draws from them even when it does not shuffle; one that does keeps one order here.
+    """
+    inside = torch.Generator().manual_seed(0).get_state()
+    batches: Iterator[tuple[Nested, Nested]] | None = None
+    while True:
+        outside = torch.get_rng_state()
+        torch.set_rng_state(inside)
+        try:
+            if batches is None:
+                batches = iter(stream)
+            batch = next(batches)
+        except StopIteration:
+            return
+        finally:
+            inside = torch.get_rng_state()
+            torch.set_rng_state(outside)
+        yield batch
 
 
 def _bytes(batch: tuple[Nested, Nested, int]) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from landscape.errors import LandscapeError
+
 BatchNormMode: TypeAlias = Literal["fixed", "recalibrated", "batch"]
+MODES: tuple[BatchNormMode, ...] = get_args(BatchNormMode)
 
 
 class BatchNorms:
@@ -30,6 +33,12 @@ class BatchNorms:
             for layer in self._layers:
                 layer.training, layer.momentum = True, None
             yield
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise LandscapeError(
+                "a batch of 1 example has no BatchNorm statistics; choose a batch_size that does not leave one over"
+            ) from error
         finally:
             for layer, momentum in zip(self._layers, momenta, strict=True):
                 layer.training, layer.momentum = False, momentum
@@ -61,14 +70,19 @@ def recalibrated_buffers(
 
 
 def interpolated_buffers(a: Mapping[str, Tensor], b: Mapping[str, Tensor], t: float) -> dict[str, Tensor]:
-    """Return buffers between two models: running means linear in t, logarithms of running variances linear in t."""
+    """Return buffers between two models: running means linear in t, logarithms of running variances linear in t.
+
+    At t = 0 and t = 1 those of the models themselves, to the bit.
+    """
     between = {}
     for name, x in a.items():
-        y = b[name].to(x.device)
-        if not x.is_floating_point():
+        y = b[name].to(x)
+        if t == 0 or not x.is_floating_point():
             between[name] = x
-        elif name.endswith("running_var"):
-            between[name] = torch.exp((1 - t) * torch.log(x) + t * torch.log(y.to(x.dtype)))
+        elif t == 1:
+            between[name] = y
+        elif name.endswith("running_var"):  # equal ones stay, also those of dead channels, which are 0
+            between[name] = torch.where(x == y, x, torch.exp((1 - t) * torch.log(x) + t * torch.log(y)))
         else:
-            between[name] = (1 - t) * x + t * y.to(x.dtype)
+            between[name] = (1 - t) * x + t * y
     return between

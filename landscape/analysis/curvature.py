@@ -62,7 +62,7 @@ def hessian(
         "tolerance": tolerance,
         "bound": "residual",
         "seed": seed,
-        "derivative_mode": objective.derivative_mode,
+        "derivative_mode": objective.derivative_modes.get(operator),
         "seconds": time.perf_counter() - started,
     }
     residuals = pairs.residuals.numpy()

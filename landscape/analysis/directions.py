@@ -74,7 +74,8 @@ def normalized(
     """Return the direction scaled to the weights (Li et al. 2018, arXiv:1712.09913, section 4).
 
     Args:
-        direction: one tensor per parameter.
+        direction: one tensor per parameter, on the CPU (norms are taken in float64, so that they, and the direction's
+            hash, do not depend on instruction sets and threads).
         weights: of the same names and shapes.
         normalization: "filter": each filter gets the norm of the weights' filter; "layer": each tensor; "weight":
             elementwise d · |w|; "none".
@@ -83,7 +84,7 @@ def normalized(
     """
     result = {}
     for name, d in direction.items():
-        w = weights[name]
+        w = weights[name].to(d)
         if w.ndim <= 1 and one_dimensional != "scaled":
             result[name] = torch.zeros_like(d) if one_dimensional == "zero" else w.clone()
         elif normalization == "weight":
@@ -91,10 +92,10 @@ def normalized(
         elif normalization == "none":
             result[name] = d.clone()
         elif normalization == "layer" or w.ndim <= 1:
-            result[name] = d * (w.norm() / (d.norm() + _TINY))
+            result[name] = _rescaled(d, w.double().norm(), d.double().norm())
         else:
             groups = (transposed or {}).get(name)
-            result[name] = d * (_filter_norms(w, groups) / (_filter_norms(d, groups) + _TINY))
+            result[name] = _rescaled(d, _filter_norms(w.double(), groups), _filter_norms(d.double(), groups))
     return result
 
 
@@ -118,15 +119,19 @@ def random_plane(
     directions: list[Weights] = []
     for number in range(dimensions):
         raw = raw_direction({name: w.shape for name, w in origin.items()}, seed, number)
-        directions.append(
-            normalized(
-                {name: d.to(origin[name]) for name, d in raw.items()},
-                origin,
-                normalization=normalization,
-                one_dimensional=one_dimensional,
-                transposed=_transposed_weights(objective.network.module),
-            )
+        scaled = normalized(
+            {name: d.to(origin[name].dtype) for name, d in raw.items()},
+            origin,
+            normalization=normalization,
+            one_dimensional=one_dimensional,
+            transposed=_transposed_weights(objective.network.module),
         )
+        if not any(d.any() for d in scaled.values()):
+            raise LandscapeError(
+                f"the random direction is zero in all of params={objective.params!r} with one_dimensional="
+                f"{one_dimensional!r} and normalization={normalization!r}; choose others, for example 'scaled'"
+            )
+        directions.append({name: d.to(origin[name]) for name, d in scaled.items()})
     recipe: dict[str, Any] = {
         "kind": "random",
         "seed": seed,
@@ -135,10 +140,9 @@ def random_plane(
         "orthogonal": orthogonal,
     }
     if dimensions == 2:
-        length = norm(directions[0]) * norm(directions[1])
-        recipe["cosine"] = dot(directions[0], directions[1]) / length if length else 0.0
         if orthogonal:
             directions[1] = _orthogonalized(directions[1], directions[0])
+        recipe["cosine"] = dot(directions[0], directions[1]) / (norm(directions[0]) * norm(directions[1]))
     recipe["hashes"] = [digest(direction) for direction in directions]
     recipe["norms"] = [norm(direction) for direction in directions]
     return Plane(origin, tuple(directions), recipe)
@@ -150,8 +154,9 @@ def line_between(objective: Objective, other: Mapping[str, Tensor]) -> Plane:
     Raises:
         LandscapeError: if the other state lacks a parameter or has another shape.
     """
-    origin = objective.origin
-    for name, w in [*origin.items(), *objective.network.buffers.items()]:
+    origin, kept = objective.origin, objective.network.module.state_dict().keys()
+    buffers = {name: b for name, b in objective.network.buffers.items() if name in kept}  # not those of no state
+    for name, w in [*origin.items(), *buffers.items()]:
         if name not in other or other[name].shape != w.shape:
             found = tuple(other[name].shape) if name in other else "nothing"
             raise LandscapeError(
@@ -159,7 +164,6 @@ def line_between(objective: Objective, other: Mapping[str, Tensor]) -> Plane:
             )
     direction = {name: other[name].to(w) - w for name, w in origin.items()}
     recipe = {"kind": "between", "hashes": [digest(direction)], "norms": [norm(direction)]}
-    buffers = objective.network.buffers
     ends = (buffers, {name: other[name].to(b) for name, b in buffers.items()})
     return Plane(origin, (direction,), recipe, ends)
 
@@ -167,10 +171,15 @@ def line_between(objective: Objective, other: Mapping[str, Tensor]) -> Plane:
 def _filter_norms(w: Tensor, groups: int | None) -> Tensor:
     """Return the norm of the filter each entry belongs to, broadcastable to the shape of `w`."""
     if groups is None:
-        return torch.linalg.vector_norm(w, dim=tuple(range(1, w.ndim)), keepdim=True)
+        rows: Tensor = torch.linalg.vector_norm(w, dim=tuple(range(1, w.ndim)), keepdim=True)
+        return rows
     grouped = w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
-    norms = torch.linalg.vector_norm(grouped, dim=(1, *range(3, grouped.ndim)), keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(grouped, dim=(1, *range(3, grouped.ndim)), keepdim=True)
     return norms.expand_as(grouped).reshape(w.shape)
+
+
+def _rescaled(d: Tensor, target: Tensor, length: Tensor) -> Tensor:
+    return (d.double() * (target / (length + _TINY))).to(d.dtype)
 
 
 def _transposed_weights(model: nn.Module) -> dict[str, int]:
@@ -181,6 +190,8 @@ def _transposed_weights(model: nn.Module) -> dict[str, int]:
 def _orthogonalized(d: Weights, against: Weights) -> Weights:
     """Return d without its component along `against`, at the length d had."""
     rest = moved(d, [(-dot(d, against) / dot(against, against), against)])
+    if norm(rest) <= 1e-6 * norm(d):
+        raise LandscapeError("the two random directions are parallel; a plane needs at least two moving parameters")
     scale = norm(d) / norm(rest)
     return {name: scale * part for name, part in rest.items()}
 

@@ -28,6 +28,7 @@ class Folding:
 
     network: nn.Module
     pairs: tuple[tuple[str, str, float], ...]  # (layer, BatchNorm, ε)
+    sources: Mapping[str, str]  # its tensors' names → the original's; modules the forward pass never uses are absent
 
     def fold(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the folded network's tensors from the original parameters and buffers (a differentiable map)."""
@@ -46,7 +47,7 @@ class Folding:
                 shift = shift + folded.pop(f"{bn}.bias")
             folded[f"{layer}.weight"] = weight * scale.view(-1, *[1] * (weight.ndim - 1))
             folded[f"{layer}.bias"] = shift
-        return folded
+        return {name: folded[source] for name, source in self.sources.items()}
 
 
 def find_folding(model: nn.Module) -> Folding:
@@ -64,7 +65,7 @@ def find_folding(model: nn.Module) -> Folding:
     owners = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))  # tied weights count twice
     pairs = []
     for node in list(traced.graph.nodes):
-        if node.op != "call_module" or not isinstance(modules[node.target], _NORMS):
+        if node.op != "call_module" or type(modules[node.target]) not in _NORMS:
             continue
         norm, before = modules[node.target], node.args[0] if node.args else None
         if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) != 1:
@@ -73,18 +74,33 @@ def find_folding(model: nn.Module) -> Folding:
         original = model.get_submodule(str(before.target))
         tied = any(owners[id(p)] > 1 for p in [*original.parameters(), *model.get_submodule(node.target).parameters()])
         alone = uses[node.target] == 1 and uses[before.target] == 1 and not tied
-        if not isinstance(layer, _FOLDABLE) or not alone or norm.running_mean is None:
+        if not (alone and _is_plain(layer, _FOLDABLE) and _is_plain(norm, _NORMS) and norm.running_mean is not None):
             continue
         pairs.append((str(before.target), str(node.target), float(norm.eps)))
-        if layer.bias is None:
-            layer.bias = nn.Parameter(torch.zeros_like(norm.running_mean))
+        if layer._parameters["bias"] is None:
+            layer.register_parameter("bias", nn.Parameter(torch.zeros_like(norm.running_mean)))
         node.replace_all_uses_with(before)
         traced.graph.erase_node(node)
     if not pairs:
         raise NotFoldableError("it has no BatchNorm directly after a convolution")
     traced.delete_all_unused_submodules()
     traced.recompile()
-    return Folding(traced.eval(), tuple(pairs))
+    return Folding(traced.eval(), tuple(pairs), _sources(model, traced, {f"{layer}.bias" for layer, _, _ in pairs}))
+
+
+def _is_plain(module: nn.Module, types: tuple[type[nn.Module], ...]) -> bool:
+    """Whether a module computes what its type says: no parametrization of its weight, no hooks."""
+    hooked = module._forward_hooks or module._forward_pre_hooks
+    return type(module) in types and "weight" in module._parameters and not hooked
+
+
+def _sources(model: nn.Module, traced: nn.Module, made: set[str]) -> dict[str, str]:
+    """Return the name in the original model of each tensor of the traced one (tied tensors go by their first name)."""
+    first: dict[int, str] = {}
+    original = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    names = {name: first.setdefault(id(tensor), name) for name, tensor in original}
+    kept = [name for name, _ in [*traced.named_parameters(), *traced.named_buffers()]]
+    return {name: name if name in made else names[name] for name in kept if name in made or name in names}
 
 
 def _first_line(error: Exception) -> str:

@@ -31,7 +31,8 @@ class BoxMaximum:
 
 def box_half_widths(x: NDArray[np.floating], epsilon: float) -> Floats:
     """Return the half-widths of C_ε in the full space, ε (|x_i| + 1)."""
-    return epsilon * (np.abs(x).astype(np.float64) + 1)
+    widths: Floats = epsilon * (np.abs(x).astype(np.float64) + 1)
+    return widths
 
 
 def maximize_in_box(
@@ -58,7 +59,7 @@ def maximize_in_box(
         seed: restart i draws from (seed, i), whatever the number of restarts.
         on_evaluation: called after each evaluation.
     """
-    best, evaluations = -np.inf, 0
+    best, evaluations, scale = -np.inf, 0, 0.0
 
     def evaluate(u: Floats) -> tuple[float, Floats]:
         nonlocal best, evaluations
@@ -71,15 +72,19 @@ def maximize_in_box(
         return value, gradient * half_widths
 
     base, gradient = evaluate(np.zeros_like(half_widths))
-    scale = 2.0 / max(float(np.abs(gradient).mean()), np.finfo(np.float64).tiny)
+    centre = float(np.abs(gradient).mean())
 
     def scaled(u: Floats) -> tuple[float, Floats]:
+        nonlocal scale
         value, slope = evaluate(u)
+        if scale == 0.0:  # by the slope at the centre; where that all but vanishes, by the one this start begins with
+            size = max(centre, 1e-6 * float(np.abs(slope).mean()))
+            scale = 2.0 / size if np.isfinite(size) and size > 0 else 1.0
         return -scale * (value - base), -scale * slope
 
     starts = []
     for start in range(restarts + 1):
-        best = -np.inf
+        best, scale = -np.inf, 0.0
         u = np.sign(gradient) if start == 0 else _interior(seed, start, len(half_widths))
         scipy.optimize.minimize(
             scaled,
@@ -89,8 +94,9 @@ def maximize_in_box(
             bounds=scipy.optimize.Bounds(-1.0, 1.0),
             options={"maxiter": iterations, "ftol": 0.0, "gtol": 0.0},
         )
-        starts.append(best)
-    return BoxMaximum(float(max(base, *starts)), float(base), evaluations, tuple(starts))
+        starts.append(float(best))
+    highest = float(np.max([base, *starts]))  # NaN if any is NaN
+    return BoxMaximum(highest, float(base), evaluations, tuple(starts))
 
 
 def _interior(seed: int, start: int, size: int) -> Floats:

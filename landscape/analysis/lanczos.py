@@ -47,6 +47,8 @@ def extreme_eigenpairs(
 ) -> Eigenpairs:
     """Return the `top` largest and `bottom` smallest (algebraic) eigenpairs, each with its residual.
 
+    As with any Krylov method from one starting vector, an eigenvalue that is repeated exactly may be found once.
+
     Args:
         product: v → A v on (n,) vectors.
         size: n.
@@ -109,15 +111,11 @@ class _Space:
 
     def append(self, vector: Tensor) -> bool:
         """Orthonormalize a vector against the basis, add it and its product; False if it lies in the span."""
-        v = vector.to(self._v)
+        v = self._outside(vector.to(self._v))
         length = v.norm()
-        for _ in range(2):  # twice is enough (Kahan, Parlett)
-            known = self._v[: self.count]
-            v = v - known.T @ (known @ v)
-        remaining = v.norm()
-        if not remaining > 1e-10 * length:
+        if not length > 0:
             return False
-        v = v / remaining
+        v = v / length
         w = self._product(v).to(v)
         self.products += 1
         if not bool(torch.isfinite(w).all()):
@@ -141,12 +139,23 @@ class _Space:
         return values, s, residual.double().norm(dim=1).cpu(), ends
 
     def next_vector(self) -> Tensor:
-        """Return the last product, which extends the Krylov space."""
-        return self._w[self.count - 1].clone()
+        """Return the last product's part outside the basis, which extends the Krylov space.
+
+        After a restart too, if taken before it: it is then the direction of all residuals, so that the kept Ritz
+        vectors and it are again a Lanczos basis. (With what the restart drops still in it, restarts stagnate.)
+        """
+        return self._outside(self._w[self.count - 1])
 
     def combine(self, coefficients: Tensor) -> Tensor:
         """Return the vectors with these coefficients in the basis, (n, K)."""
         return (coefficients.T.to(self._v) @ self._v[: self.count]).T
+
+    def _outside(self, vector: Tensor) -> Tensor:
+        """Return the part of a vector that is orthogonal to the basis; 0 where that is only rounding."""
+        v, known = vector, self._v[: self.count]
+        for _ in range(2):  # twice is enough (Kahan, Parlett)
+            v = v - known.T @ (known @ v)
+        return v if v.norm() > 1e-10 * vector.norm() else torch.zeros_like(v)
 
     def restart(self, *, keep: int, top: int, bottom: int) -> None:
         """Replace the basis by its most wanted Ritz vectors, shared out between the two ends."""
@@ -163,6 +172,7 @@ def _basis_size(asked: int | None, wanted: int, size: int) -> int:
     affordable = int(MAX_BASIS_BYTES // (2 * 4 * size))
     if affordable < wanted + 3 <= size:
         raise LandscapeError(
-            f"{wanted} eigenvectors of {size} parameters need more than {MAX_BASIS_BYTES / 1e9:.0f} GB; ask for fewer, or choose params="
+            f"{wanted} eigenvectors of {size} parameters need more than {MAX_BASIS_BYTES / 1e9:.0f} GB; "
+            "ask for fewer, or choose params="
         )
     return min(size, max(wanted + 3, min(asked or 2 * wanted + 20, affordable)))

@@ -21,7 +21,16 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the squared error of each example averaged over its outputs, (B,)."""
+    """Return the squared error of each example averaged over its outputs, (B,).
+
+    Raises:
+        LandscapeError: if outputs and targets differ in shape (broadcasting would compare every pair).
+    """
+    if outputs.shape != targets.shape:
+        raise LandscapeError(
+            f"mse compares outputs of shape {tuple(outputs.shape)} with targets of shape {tuple(targets.shape)}; "
+            "expected the same shape"
+        )
     return F.mse_loss(outputs, targets.to(outputs.dtype), reduction="none").reshape(len(targets), -1).mean(1)
 
 
@@ -50,23 +59,25 @@ def resolve_loss(loss: str | Loss) -> tuple[str, Loss]:
 def per_example(values: Tensor, count: int) -> tuple[Tensor, bool]:
     """Return (B,) values, and whether they really are one per example.
 
-    A scalar is taken as the batch's mean, so it stands for each of its examples; a spread over examples is then unknown.
+    A scalar is taken as the batch's mean, so it stands for each of its examples; their spread is then unknown.
     """
     if values.ndim == 0:
         return values.expand(count), False
     if values.shape != (count,):
         raise LandscapeError(
-            f"a loss or metric returned shape {tuple(values.shape)} for {count} examples; expected ({count},) or a scalar mean"
+            f"a loss or metric returned shape {tuple(values.shape)} for {count} examples; "
+            f"expected ({count},) or a scalar mean"
         )
     return values, True
 
 
 def is_classification(outputs: Any, targets: Any) -> bool:
-    """Whether outputs are class scores (B, C, …) and targets class numbers (B, …)."""
+    """Whether outputs are class scores (B, C, …) and targets class numbers (B, …) of the same further dimensions."""
     return (
         isinstance(outputs, Tensor)
         and isinstance(targets, Tensor)
         and not targets.is_floating_point()
         and targets.dtype != torch.bool
         and outputs.ndim == targets.ndim + 1
+        and outputs.shape[2:] == targets.shape[1:]
     )

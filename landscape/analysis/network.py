@@ -1,4 +1,4 @@
-"""A private copy of a model as a function of its tensors: parameters, buffers, BatchNorm mode, folding and precision."""
+"""A private copy of a model as a function of its tensors: parameters, buffers, BatchNorm mode, folding, precision."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from landscape.analysis.batches import Nested, working_copy
-from landscape.analysis.batchnorm import BatchNormMode, batch_norms, recalibrated_buffers
+from landscape.analysis.batches import Nested, map_tensors, tensors, working_copy
+from landscape.analysis.batchnorm import MODES, BatchNormMode, batch_norms, recalibrated_buffers
 from landscape.analysis.folding import Folding, NotFoldableError, find_folding
 from landscape.analysis.weights import Weights, moving_parameters
 from landscape.errors import LandscapeError
@@ -40,6 +40,8 @@ class Network:
         device: torch.device,
         calibration: Callable[[], Iterable[Nested]],
     ) -> None:
+        if batchnorm not in MODES:
+            raise LandscapeError(f"unknown batchnorm {batchnorm!r}; expected one of {', '.join(MODES)}")
         self.module = copy.deepcopy(model).to(device).eval()
         for tensor in [*self.module.parameters(), *self.module.buffers()]:
             if tensor.is_floating_point():
@@ -53,6 +55,7 @@ class Network:
         self._calibration = calibration
         self._recalibrated_origin: Weights | None = None
         self._folding: Folding | None = None
+        self._writes_inputs = False  # whether the forward pass changes its inputs in place
         self.path_reason = "folding was switched off"
 
     @property
@@ -60,9 +63,16 @@ class Network:
         """Whether BatchNorm is folded into convolutions."""
         return self._folding is not None
 
-    def fold(self, inputs: Nested) -> None:
-        """Fold BatchNorm into convolutions if that is possible and reproduces the outputs on `inputs`."""
-        self._folding, self.path_reason = self._find_folding(inputs)
+    def probe(self, inputs: Nested, *, fold: bool) -> Any:
+        """Return the model's outputs on a few inputs; fold BatchNorm if asked, possible, and proven on them."""
+        given = map_tensors(torch.clone, inputs)
+        versions = [tensor._version for tensor in tensors(given)]
+        with torch.no_grad():
+            outputs = call(self.module, self._tensors(None, None), given)
+        self._writes_inputs = versions != [tensor._version for tensor in tensors(given)]
+        if fold:
+            self._folding, self.path_reason = self._find_folding(inputs)
+        return outputs
 
     def forward(
         self, weights: Mapping[str, Tensor] | None, buffers: Mapping[str, Tensor] | None, dtype: torch.dtype
@@ -72,10 +82,12 @@ class Network:
         if self.batchnorm == "batch":
             return self._batch_statistics(tensors, dtype)
         if self.batchnorm == "recalibrated":
-            tensors.update(self.recalibrated(weights))
+            tensors.update(self.recalibrated(weights, buffers))
+        if dtype == torch.float64:  # fold in it, too
+            tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
         network, tensors = self._fast(tensors)
         ready = {name: working_copy(t, dtype) for name, t in tensors.items()}
-        return lambda inputs: call(network, ready, inputs)
+        return lambda inputs: self._call(network, ready, inputs)
 
     def point(self, weights: Mapping[str, Tensor] | None) -> tuple[Weights, Weights]:
         """Return the moving parameters at a point, and the buffers to hold fixed while differentiating there.
@@ -85,7 +97,7 @@ class Network:
         """
         if self.batchnorm == "batch":
             raise LandscapeError(
-                "derivatives are of the loss in evaluation mode; use batchnorm='fixed' or 'recalibrated' instead of 'batch'"
+                "derivatives are of the loss in evaluation mode; use batchnorm='fixed' or 'recalibrated', not 'batch'"
             )
         moving = {name: (weights or {}).get(name, w) for name, w in self.origin.items()}
         if self.batchnorm == "fixed":
@@ -99,15 +111,20 @@ class Network:
     def outputs(self, moving: Weights, buffers: Weights, inputs: Nested) -> Any:
         """Return the outputs as a differentiable function of the moving parameters, through the folding."""
         network, tensors = self._fast({**self._still, **buffers, **moving})
-        return call(network, {name: working_copy(t, self.dtype) for name, t in tensors.items()}, inputs)
+        return self._call(network, {name: working_copy(t, self.dtype) for name, t in tensors.items()}, inputs)
 
-    def recalibrated(self, weights: Mapping[str, Tensor] | None) -> Weights:
+    def recalibrated(
+        self, weights: Mapping[str, Tensor] | None, buffers: Mapping[str, Tensor] | None = None
+    ) -> Weights:
         """Return all buffers, BatchNorm's running statistics re-estimated at `weights` on the calibration set."""
 
         def run(scratch: Weights, inputs: Nested) -> None:
-            call(self.module, {**self._tensors(weights, None), **scratch}, inputs)
+            self._call(self.module, {**self._tensors(weights, None), **scratch}, inputs)
 
-        return recalibrated_buffers(self.buffers, self._norms, run, self._calibration())
+        return recalibrated_buffers({**self.buffers, **(buffers or {})}, self._norms, run, self._calibration())
+
+    def _call(self, network: nn.Module, tensors: Mapping[str, Tensor], inputs: Nested) -> Any:
+        return call(network, tensors, map_tensors(torch.clone, inputs) if self._writes_inputs else inputs)
 
     def _tensors(self, weights: Mapping[str, Tensor] | None, buffers: Mapping[str, Tensor] | None) -> Weights:
         return {**self._still, **self.origin, **self.buffers, **(buffers or {}), **(weights or {})}
@@ -123,7 +140,7 @@ class Network:
         def forward(inputs: Nested) -> Any:
             scratch = {name: ready[name].clone() for name in self.buffers}  # running statistics are written to
             with self._norms.training():
-                return call(self.module, {**ready, **scratch}, inputs)
+                return self._call(self.module, {**ready, **scratch}, inputs)
 
         return forward
 
@@ -135,15 +152,30 @@ class Network:
         except NotFoldableError as reason:
             return None, str(reason)
         tensors = self._tensors(None, None)
-        with torch.no_grad():
-            plain = call(self.module, tensors, inputs)
-            folded = call(folding.network, folding.fold(tensors), inputs)
-        if not isinstance(plain, Tensor) or not isinstance(folded, Tensor):
-            return None, "its outputs are not a single tensor"
-        error = float((plain - folded).abs().max() / plain.abs().max().clamp_min(1e-30))
-        if not error < FOLDING_TOLERANCE:
-            return None, f"the folded network's outputs differ by {error:.1e}"
+        for point in (tensors, _elsewhere(tensors)):
+            with torch.no_grad():
+                plain = self._call(self.module, point, inputs)
+                try:
+                    folded = self._call(folding.network, folding.fold(point), inputs)
+                except Exception as error:  # traced on proxies, a forward can take a branch that real inputs do not
+                    return None, f"as torch.fx traced it, it fails ({type(error).__name__})"
+            if not isinstance(plain, Tensor) or not isinstance(folded, Tensor):
+                return None, "its outputs are not a single tensor"
+            difference = float((plain - folded).abs().max() / plain.abs().max().clamp_min(1e-30))
+            if not difference < FOLDING_TOLERANCE:
+                return None, f"the folded network's outputs differ by {difference:.1e}"
         return folding, ""
+
+
+def _elsewhere(tensors: Mapping[str, Tensor]) -> Weights:
+    """Return other tensors near these, variances still positive: a fresh BatchNorm is nearly the identity."""
+    generator = torch.Generator().manual_seed(0)
+    moved = dict(tensors)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point():
+            noise = torch.rand(tensor.shape, generator=generator).to(tensor)
+            moved[name] = tensor * (1 + 0.2 * noise) + (0.1 * noise if tensor.ndim <= 1 else 0)
+    return moved
 
 
 def call(network: nn.Module, tensors: Mapping[str, Tensor], inputs: Nested) -> Any:

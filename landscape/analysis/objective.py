@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -13,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from landscape.analysis import derivatives, losses
-from landscape.analysis.batches import Batches, Nested, Preprocess, tensors
+from landscape.analysis.batches import Batches, Nested, Preprocess, count_examples, tensors
 from landscape.analysis.batchnorm import BatchNormMode
+from landscape.analysis.estimates import Estimate, estimate
 from landscape.analysis.network import Network
 from landscape.analysis.weights import Weights, flatten, unflatten
 from landscape.errors import LandscapeError
@@ -25,15 +25,6 @@ Data: TypeAlias = Nested | Iterable[tuple[Nested, Nested]] | Mapping[str, Any]
 DTYPES: dict[str, torch.dtype] = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 CPU_BATCH = 250  # keeps the activations of small networks in cache; surfaces choose theirs by measurement
 GPU_BATCH = 2500
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over examples with its standard error."""
-
-    value: float
-    stderr: float  # over the examples; NaN where only batch means are known
-    n: int
 
 
 class Objective:
@@ -80,6 +71,10 @@ class Objective:
         preprocess: Preprocess | None = None,
         fold: bool = True,
     ) -> None:
+        if precision not in ("float64", "float32"):
+            raise LandscapeError(f"unknown precision {precision!r} of an objective; expected float64 or float32")
+        if batch_size is not None and batch_size < 1:
+            raise LandscapeError(f"got a batch size of {batch_size}; expected at least 1")
         self.device = pick_device(device)
         self.precision: Precision = precision
         self.dtype = DTYPES[precision]
@@ -97,6 +92,8 @@ class Objective:
             split: _batches(examples, self.device, preprocess)
             for split, examples in cast(Mapping[str, Any], named).items()
         }
+        if not self.data:
+            raise LandscapeError("the data holds no splits; expected at least one, for example {'train': (x, y)}")
         self.splits = tuple(self.data)
         self.network = Network(
             model,
@@ -117,9 +114,10 @@ class Objective:
             self._metrics["accuracy"] = losses.accuracy
             for batches in self.data.values():
                 batches.check_labels(outputs.shape[1])
+        self.has_per_example_loss = self._probe_loss(outputs, targets)  # else only batch means, without a spread
         self._metrics.update(metrics or {})
         self.metrics = tuple(self._metrics)
-        self.derivative_mode: derivatives.Mode | None = None  # how Hessian products are taken; probed by the first
+        self.derivative_modes: dict[str, derivatives.Mode] = {}  # by operator; found by the first product
 
     @property
     def path(self) -> Literal["folded", "plain"]:
@@ -159,9 +157,10 @@ class Objective:
         with torch.no_grad():
             forward = self.network.forward(weights, buffers, dtype)
             for split in splits or self.splits:
+                batches = self._split(split)
                 total = torch.zeros(len(self._metrics), 3, dtype=exact, device=self.device)
                 seen = 0
-                for inputs, targets, count in self.data[split].iterate(batch_size or self.batch_size, dtype):
+                for inputs, targets, count in batches.iterate(batch_size or self.batch_size, dtype):
                     outputs = self._raised(forward(inputs))
                     for row, metric in zip(total, self._metrics.values(), strict=True):
                         values, single = losses.per_example(metric(outputs, targets), count)
@@ -236,8 +235,8 @@ class Objective:
         total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
         with derivatives.twice_differentiable():
             for batch in self._batches_of(split):
-                product, self.derivative_mode = derivatives.hessian_product(
-                    self._loss_sum(buffers, batch), point, vector, self.derivative_mode
+                product, self.derivative_modes["hessian"] = derivatives.hessian_product(
+                    self._loss_sum(buffers, batch), point, vector, self.derivative_modes.get("hessian")
                 )
                 derivatives.add(total, product)
                 n += batch[2]
@@ -258,7 +257,10 @@ class Objective:
                 def loss(outputs: Any, targets: Nested = targets, count: int = count) -> Tensor:
                     return losses.per_example(self._loss(outputs, targets), count)[0].sum()
 
-                derivatives.add(total, derivatives.ggn_product(outputs, loss, point, vector))
+                product, self.derivative_modes["ggn"] = derivatives.ggn_product(
+                    outputs, loss, point, vector, self.derivative_modes.get("ggn")
+                )
+                derivatives.add(total, product)
                 n += count
         return {name: p / n for name, p in total.items()}
 
@@ -294,14 +296,25 @@ class Objective:
     def _probe(self, inputs: Nested, *, fold: bool) -> Any:
         """Return the outputs of a few examples, having found the fast path."""
         try:
-            if fold:
-                self.network.fold(inputs)
+            return self.network.probe(inputs, fold=fold)
+        except Exception as error:  # whatever the user's forward raises
+            raise LandscapeError(
+                f"the model does not take a batch of inputs of shape {_shapes(inputs)}: {_reason(error)}"
+            ) from error
+
+    def _probe_loss(self, outputs: Any, targets: Nested) -> bool:
+        """Return whether the loss gives one value per example, having seen that it takes these outputs and targets."""
+        try:
             with torch.no_grad():
-                return self.network.forward(None, None, self.dtype)(inputs)
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:  # whatever the user's forward raises
-            shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors(inputs))
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise LandscapeError(f"the model does not take a batch of inputs of shape {shapes}: {reason}") from error
+                values = self._loss(outputs, targets)
+        except LandscapeError:
+            raise
+        except Exception as error:  # whatever the user's loss raises
+            raise LandscapeError(
+                f"the loss {self.loss_name} does not take outputs of shape {_shapes(outputs)} and targets of shape "
+                f"{_shapes(targets)}: {_reason(error)}"
+            ) from error
+        return losses.per_example(values, count_examples(targets))[1]
 
     def _loss_sum(self, buffers: Weights, batch: tuple[Nested, Nested, int]) -> Callable[[Weights], Tensor]:
         """Return the sum of the loss over a batch's examples, as a function of the moving parameters."""
@@ -314,19 +327,28 @@ class Objective:
         return loss_sum
 
     def _batches_of(self, split: str | None) -> Iterator[tuple[Nested, Nested, int]]:
-        return self.data[split or self.splits[0]].iterate(self.batch_size, self.dtype)
+        return self._split(split or self.splits[0]).iterate(self.batch_size, self.dtype)
+
+    def _split(self, name: str) -> Batches:
+        if name not in self.data:
+            raise LandscapeError(f"no split {name!r} in the data; it has {', '.join(self.splits)}")
+        return self.data[name]
 
     def _calibration(self) -> Iterator[Nested]:
         seen = 0
         for inputs, _, count in self._batches_of("train" if "train" in self.data else None):
             if seen >= self.calibration_examples:
                 return
+            if count == 1 and seen > 0:
+                continue  # the one left over: it can lack a variance, and would count as much as a whole batch
             seen += count
             yield inputs
 
     def _raised(self, outputs: Any) -> Any:
-        """Return outputs of a low-precision pass in the objective's precision, so that losses are not low."""
-        return outputs.to(self.dtype) if isinstance(outputs, Tensor) and outputs.is_floating_point() else outputs
+        """Return outputs of a low-precision pass in at least the objective's precision, so that losses are not low."""
+        if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+            return outputs
+        return outputs.to(torch.promote_types(outputs.dtype, self.dtype))
 
 
 def pick_device(device: str | torch.device) -> torch.device:
@@ -338,14 +360,12 @@ def pick_device(device: str | torch.device) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def estimate(total: float, squares: float, count: float) -> Estimate:
-    """Return mean and standard error from a sum, a sum of squares and a count."""
-    n = int(count)
-    mean = float(total) / n
-    if n < 2 or not np.isfinite(mean):
-        return Estimate(mean, float("nan"), n)
-    variance = max(float(squares) / n - mean**2, 0.0) * n / (n - 1) if np.isfinite(squares) else float("nan")
-    return Estimate(mean, float(np.sqrt(variance / n)), n)
+def _shapes(nested: Nested) -> str:
+    return ", ".join(str(tuple(tensor.shape)) for tensor in tensors(nested)) or type(nested).__name__
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _batches(examples: Any, device: torch.device, preprocess: Preprocess | None) -> Batches:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from landscape.analysis.curvature import hessian
 from landscape.analysis.directions import raw_direction
+from landscape.analysis.estimates import estimate_of
 from landscape.analysis.keskar import box_half_widths, maximize_in_box
 from landscape.analysis.objective import Objective
 from landscape.analysis.provenance import describe
@@ -106,15 +107,17 @@ def sam_sharpness(objective: Objective, rho: float = 0.05, *, on_step: OnStep | 
     length = norm(gradient)
     step = rho / length if length > 0 else 0.0
     weights = moved(objective.origin, [(step, gradient)])
-    difference = objective.per_example(weights) - objective.per_example()
+    with np.errstate(invalid="ignore"):  # of inf and NaN
+        difference = objective.per_example(weights) - objective.per_example()
+    rise = estimate_of(difference, single=objective.has_per_example_loss)
     if on_step is not None:
         for _ in range(3):
             on_step("sam")
     return Measure(
         name="sam",
         label=f"SAM sharpness, ρ = {rho:g}",
-        value=float(difference.mean()),
-        stderr=_standard_error(difference),
+        value=rise.value,
+        stderr=rise.stderr,
         meaning="rise of the loss after one ascent step; standard error over the examples",
         evaluations=3,
         parameters={"rho": rho, "p": 2, "gradient_norm": length},
@@ -146,12 +149,13 @@ def average_sharpness(
             both.append(objective.loss(moved(objective.origin, [(sign * rho, noise)])) - base)
             if on_step is not None:
                 on_step("average")
-        rises.append(np.mean(both))
+        rises.append(sum(both) / 2)
+    mean = estimate_of(np.asarray(rises), single=True)
     return Measure(
         name="average",
         label=f"average-case sharpness{', adaptive' if adaptive else ''}, ρ = {rho:g}",
-        value=float(np.mean(rises)),
-        stderr=_standard_error(np.asarray(rises)),
+        value=mean.value,
+        stderr=mean.stderr,
         meaning=f"mean rise over {pairs} antithetic pairs of Gaussian perturbations; standard error over the pairs",
         evaluations=1 + 2 * pairs,
         parameters={"rho": rho, "adaptive": adaptive, "pairs": pairs, "seed": seed},
@@ -183,7 +187,3 @@ def lambda_max_measure(spectrum: Spectrum) -> Measure:
         evaluations=spectrum.products,
         parameters={**parameters, "residual": residual, "converged": converged},
     )
-
-
-def _standard_error(values: Floats) -> float:
-    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landscape.analysis.directions import Plane, random_plane
-from landscape.analysis.objective import Objective, Precision, estimate
+from landscape.analysis.estimates import estimate
+from landscape.analysis.objective import Objective, Precision
 from landscape.analysis.provenance import describe
 from landscape.analysis.tuning import PrecisionChoice, choose_batch_size, choose_precision
 from landscape.errors import LandscapeError
@@ -127,9 +128,9 @@ def surface(
     """
     plane = plane or random_plane(objective, seed=seed, dimensions=1 if line else 2)
     counts = (points, points) if isinstance(points, int) else points
-    alpha = axis(counts[0], span) if alpha is None else np.asarray(alpha, dtype=np.float64)
+    alpha = axis(counts[0], span) if alpha is None else _ascending(alpha)
     if not plane.is_line:
-        beta = axis(counts[1], span) if beta is None else np.asarray(beta, dtype=np.float64)
+        beta = axis(counts[1], span) if beta is None else _ascending(beta)
     splits = splits or objective.splits
     unknown = [split for split in splits if split not in objective.splits]
     if unknown:
@@ -175,13 +176,20 @@ def empty(objective: Objective, alpha: Floats, beta: Floats | None, attributes: 
 def grid_points(alpha: Floats, beta: Floats | None, done: Points | None = None) -> Iterator[tuple[float, float]]:
     """Yield the grid's coordinates row by row, from the centre row outwards, without those already done."""
     finished = (
-        set() if done is None else {(float(a), float(b)) for a, b in zip(done["alpha"], done["beta"], strict=True)}
+        set() if done is None else {(float(row["alpha"]), float(row["beta"])) for row in done if row["level"] == 0}
     )
     rows = [0.0] if beta is None else sorted(beta.tolist(), key=abs)
     for b in rows:
         for a in alpha.tolist():
             if (a, b) not in finished:
                 yield a, b
+
+
+def _ascending(coordinates: Floats) -> Floats:
+    values = np.asarray(coordinates, dtype=np.float64)
+    if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all() or (np.diff(values) <= 0).any():
+        raise LandscapeError("the coordinates of an axis are not an ascending list of finite numbers; sort them first")
+    return values
 
 
 def _measure(

@@ -49,12 +49,13 @@ def choose_precision(
 def choose_batch_size(objective: Objective, precision: Precision) -> tuple[int, float]:
     """Return the fastest of a few batch sizes and its images per second, each timed once after a warm-up.
 
-    Ready batches keep their sizes.
+    Ready batches keep their sizes, and so does everything where BatchNorm's statistics are those of the batch.
     """
     split = objective.splits[0]
     data = objective.data[split]
     candidates = GPU_BATCHES if objective.device.type == "cuda" else CPU_BATCHES
-    sizes = sorted({min(size, data.examples) for size in candidates}) if data.sizes_are_free else [objective.batch_size]
+    free = data.sizes_are_free and objective.batchnorm != "batch"
+    sizes = sorted({min(size, data.examples) for size in candidates}) if free else [objective.batch_size]
     rates = {}
     for size in sizes:
         limit = max(sizes[-1], size)
@@ -94,5 +95,5 @@ def _largest_relative_error(
 def _has_bfloat16(device: torch.device) -> bool:
     """Whether the hardware computes in bfloat16 rather than emulating it; the timing decides in the end."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
@@ -59,7 +60,7 @@ def dot(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
 
 def norm(a: Mapping[str, Tensor]) -> float:
     """Return the Euclidean norm, accumulated in float64."""
-    return dot(a, a) ** 0.5
+    return math.sqrt(dot(a, a))
 
 
 def digest(weights: Mapping[str, Tensor]) -> str:

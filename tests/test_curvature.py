@@ -1,0 +1,150 @@
+"""Eigenvalues of the Hessian and the GGN against dense float64 matrices and quadratics of known spectrum."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from landscape.analysis.curvature import eigenpairs, hessian
+from landscape.analysis.objective import Objective
+from landscape.errors import LandscapeError
+
+N = 12
+INPUTS = torch.randn(N, 2, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+LABELS = torch.randint(0, 3, (N,), generator=torch.Generator().manual_seed(2))
+
+
+class Quadratic(nn.Module):
+    """½ Σ λ w², whatever the example."""
+
+    def __init__(self, spectrum: list[float]) -> None:
+        super().__init__()
+        self.spectrum = nn.Buffer(torch.tensor(spectrum, dtype=torch.float64))
+        self.w = nn.Parameter(torch.ones(len(spectrum), dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (0.5 * self.spectrum * self.w.square()).sum() * torch.ones_like(x[:, 0])
+
+
+def quadratic(spectrum: list[float], **options: Any) -> Objective:
+    return Objective(
+        Quadratic(spectrum),
+        lambda outputs, _: outputs,
+        torch.ones(4, 1),
+        torch.zeros(4),
+        device="cpu",
+        **{"precision": "float64", **options},
+    )
+
+
+def network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm2d(3), nn.Tanh(), nn.Flatten(), nn.Linear(12, 3)
+        )
+        model[1].running_var.uniform_(0.3, 2)
+        model[1].weight.data.uniform_(0.5, 2)
+    return model.double().eval()
+
+
+def classifier(**options: Any) -> Objective:
+    data = {"train": (INPUTS, LABELS), "test": (INPUTS[:5], LABELS[:5])}
+    return Objective(network(), "cross_entropy", data, device="cpu", **{"precision": "float64", **options})
+
+
+def dense(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the Hessian and the GGN over all parameters of the plain network."""
+    model = network()
+    names, shapes = zip(*((n, p.shape) for n, p in model.named_parameters()), strict=True)
+    origin = torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    def outputs(vector: Tensor) -> Tensor:
+        parts = vector.split([s.numel() for s in shapes])
+        weights = {n: part.view(s) for n, part, s in zip(names, parts, shapes, strict=True)}
+        return torch.func.functional_call(model, weights, (x,))
+
+    H = torch.autograd.functional.hessian(lambda v: F.cross_entropy(outputs(v), y), origin)
+    J = torch.autograd.functional.jacobian(outputs, origin).flatten(0, 1)  # (N·C, n)
+    p = torch.softmax(outputs(origin), 1)
+    blocks = (torch.diag_embed(p) - p[:, :, None] * p[:, None, :]) / len(y)  # ∂² of cross-entropy, by hand
+    return H, J.T @ torch.block_diag(*blocks) @ J
+
+
+def test_a_quadratic_s_spectrum() -> None:
+    spectrum = [9.0, 4, 4, 1, 0.5, 0, -0.5, -3]
+    found = hessian(quadratic(spectrum), top=2, bottom=2, tolerance=1e-8)
+    np.testing.assert_allclose(found.eigenvalues, [9, 4, -0.5, -3], atol=1e-7)
+    assert found.ends.tolist() == [1, 1, -1, -1]
+    assert found.converged.all()
+    np.testing.assert_array_equal(found.bounds, found.residuals)
+
+
+@pytest.mark.parametrize("operator", ["hessian", "ggn"])
+def test_both_ends_of_a_network_s_spectrum(operator: Any) -> None:
+    bottom = 2 if operator == "hessian" else 1  # the GGN's 0 is repeated
+    found = hessian(classifier(batch_size=5), top=4, bottom=bottom, operator=operator, tolerance=1e-6)
+    exact = np.linalg.eigvalsh(dense(INPUTS, LABELS)[operator == "ggn"].detach().numpy())
+    assert found.converged.all()
+    np.testing.assert_allclose(found.eigenvalues[:4], exact[::-1][:4], rtol=1e-5)
+    np.testing.assert_allclose(found.eigenvalues[4:], exact[:bottom][::-1], atol=1e-6 * exact[-1])
+    if operator == "hessian":
+        assert found.eigenvalues[-1] < -1e-3  # a saddle, as at any network that is not trained
+    assert found.attributes["operator"] == operator
+    assert found.attributes["derivative_mode"] == "forward over reverse"
+    assert (found.attributes["tolerance"], found.attributes["bound"]) == (1e-6, "residual")
+
+
+def test_float32_eigenvalues_are_certified_by_their_residuals_against_float64() -> None:
+    found = hessian(classifier(precision="float32"), top=3, tolerance=1e-3)
+    exact = np.linalg.eigvalsh(dense(INPUTS, LABELS)[0].detach().numpy())
+    assert found.converged.all()
+    for value, bound in zip(found.eigenvalues, found.bounds, strict=True):
+        assert abs(exact - value).min() <= bound + 1e-6 * exact[-1]
+    assert found.eigenvalues.dtype == np.float64
+
+
+def test_another_split() -> None:
+    found = hessian(classifier(), top=1, split="test", tolerance=1e-6)
+    exact = np.linalg.eigvalsh(dense(INPUTS[:5], LABELS[:5])[0].detach().numpy())
+    assert found.eigenvalues[0] == pytest.approx(exact[-1], rel=1e-5)
+    assert found.attributes["examples"] == {"test": 5}
+
+
+def test_vectors_are_eigenvectors_in_the_order_of_the_parameters() -> None:
+    pairs = eigenpairs(classifier(), top=2, tolerance=1e-8)
+    H = dense(INPUTS, LABELS)[0]
+    V = pairs.vectors
+    torch.testing.assert_close(H @ V, V * pairs.values, rtol=1e-5, atol=1e-6)
+
+
+def test_a_budget_too_small_is_flagged() -> None:
+    found = hessian(classifier(), top=3, tolerance=1e-10, max_products=4)
+    assert found.products == 4
+    assert not found.converged.any()
+
+
+def test_progress() -> None:
+    seen: list[int] = []
+    found = hessian(classifier(), top=1, on_product=lambda count, relative: seen.append(count))
+    assert seen == list(range(1, found.products + 1))
+
+
+@pytest.mark.parametrize(
+    ("objective", "options", "message"),
+    [
+        (lambda: quadratic([1.0, 2.0]), {"top": 3}, "expected 1 to 2 together"),
+        (lambda: quadratic([1.0, 2.0]), {"top": 0}, "expected 1 to 2 together"),
+        (lambda: quadratic([1.0, float("nan")]), {"top": 1}, "NaN or inf"),
+        (lambda: quadratic([1.0, 2.0]), {"top": 1, "operator": "fisher"}, "unknown operator 'fisher'"),
+        (lambda: quadratic([1.0, 2.0]), {"top": 1, "split": "test"}, "no split 'test' in the data; it has train"),
+        (lambda: classifier(batchnorm="batch"), {"top": 1}, "derivatives are of the loss in evaluation mode"),
+    ],
+)
+def test_what_cannot_be_computed_gets_one_clear_line(objective: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(LandscapeError, match=message) as error:
+        hessian(objective(), **options)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,345 @@
+"""Random directions: the same draws everywhere, and norms by the papers' formulas written out again."""
+
+import hashlib
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from landscape.analysis.directions import line_between, normalized, random_plane, raw_direction
+from landscape.analysis.objective import Objective
+from landscape.analysis.surface import surface
+from landscape.analysis.weights import digest, dot, norm
+from landscape.errors import LandscapeError
+
+
+class Varied(nn.Module):
+    """One layer of each kind that has filters of its own sort."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.embedding = nn.Embedding(7, 12)
+            self.conv = nn.Conv2d(3, 6, 2, groups=3)
+            self.transposed = nn.ConvTranspose2d(6, 4, 2, groups=2)
+            self.norm = nn.BatchNorm2d(4)
+            self.linear = nn.Linear(16, 3)
+            self.scale = nn.Parameter(torch.tensor(1.5))
+            self.norm.weight.data.uniform_(0.5, 2)
+            self.norm.bias.data.normal_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        images = self.embedding(x).view(-1, 3, 2, 2)
+        return self.scale * self.linear(self.norm(self.transposed(self.conv(images))).flatten(1))
+
+
+TOKENS = torch.randint(0, 7, (8,), generator=torch.Generator().manual_seed(0))
+LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            self.linear = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x)
+
+
+def objective(model: nn.Module | None = None, inputs: Tensor | None = None, **options: Any) -> Objective:
+    inputs = torch.randn(8, 4, generator=torch.Generator().manual_seed(3)) if inputs is None else inputs
+    return Objective(model or Small(), "cross_entropy", inputs, LABELS, device="cpu", **options)
+
+
+def varied(**options: Any) -> Objective:
+    return objective(Varied(), TOKENS, **options)
+
+
+# ---- draws
+
+
+def test_a_draw_is_pinned() -> None:
+    """A NumPy that draws otherwise would silently change every figure: this notices."""
+    drawn = raw_direction({"layer1.0.conv1.weight": torch.Size([16, 3, 3, 3])}, seed=0, number=1)
+    values = drawn["layer1.0.conv1.weight"]
+    assert values.dtype == torch.float32
+    assert hashlib.sha256(values.numpy().tobytes()).hexdigest() == PINNED
+    assert values.flatten()[:3].tolist() == pytest.approx(PINNED_VALUES, rel=1e-6)
+
+
+PINNED = "b3338af617cf909e1bfa3597c82bed12c5aea7177aa2e34db9e1dce6a504e277"
+PINNED_VALUES = [-0.9564310312, 0.9781654477, 0.8088726401]
+
+
+def test_a_draw_depends_on_seed_number_and_name_and_nothing_else() -> None:
+    shape = torch.Size([5, 3])
+    alone = raw_direction({"w": shape}, 3, 1)["w"]
+    among = raw_direction({"a": torch.Size([100]), "w": shape, "z": shape}, 3, 1)
+    assert torch.equal(among["w"], alone)
+    others = [among["z"], raw_direction({"w": shape}, 4, 1)["w"], raw_direction({"w": shape}, 3, 0)["w"]]
+    for other in others:
+        assert not torch.isclose(other, alone).any()
+
+
+def test_draws_are_standard_normal() -> None:
+    values = raw_direction({"w": torch.Size([200, 500])}, 0, 0)["w"].double()
+    n = values.numel()
+    assert abs(values.mean().item()) < 5 / math.sqrt(n)
+    assert values.var().item() == pytest.approx(1, abs=5 * math.sqrt(2 / n))
+    assert (values**4).mean().item() == pytest.approx(3, abs=5 * math.sqrt(96 / n))
+
+
+def test_draws_take_none_of_the_callers_random_numbers_and_handle_scalars() -> None:
+    before = torch.get_rng_state()
+    drawn = raw_direction({"s": torch.Size([])}, 0, 0)["s"]
+    assert drawn.shape == ()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_two_models_get_the_same_raw_direction_each_normalized_to_itself() -> None:
+    first, second = Small(), Small()
+    second.linear.weight.data *= torch.tensor([[2.0], [3.0], [5.0]])
+    a, b = (random_plane(objective(model), seed=4).directions[0]["linear.weight"] for model in (first, second))
+    torch.testing.assert_close(b, a * torch.tensor([[2.0], [3.0], [5.0]]))
+
+
+# ---- normalization
+
+
+def li_et_al(direction: list[Tensor], weights: list[Tensor], norm_kind: str, ignore: str) -> list[Tensor]:
+    """Return what net_plotter.normalize_directions_for_weights of tomgoldstein/loss-landscape makes, in float64."""
+    made = []
+    for d, w in zip([d.double().clone() for d in direction], [w.double() for w in weights], strict=True):
+        if d.dim() <= 1:
+            d.copy_(torch.zeros_like(w) if ignore == "biasbn" else w)
+        elif norm_kind == "filter":
+            for slice_d, slice_w in zip(d, w, strict=True):  # along dimension 0
+                slice_d.mul_(slice_w.norm() / (slice_d.norm() + 1e-10))
+        elif norm_kind == "layer":
+            d.mul_(w.norm() / d.norm())
+        elif norm_kind == "weight":
+            d.mul_(w.abs())  # theirs multiplies by w: the sign is the draw's either way
+        made.append(d)
+    return made
+
+
+@pytest.mark.parametrize("kind", ["filter", "layer", "weight"])
+@pytest.mark.parametrize(("policy", "ignore"), [("zero", "biasbn"), ("li-code", "")])
+def test_agrees_with_the_reference_code(kind: Any, policy: Any, ignore: str) -> None:
+    found = varied(params="embedding*,conv*,norm*,linear*,scale")
+    plane = random_plane(found, seed=5, normalization=kind, one_dimensional=policy)
+    shapes = {name: w.shape for name, w in found.origin.items()}
+    for number, direction in enumerate(plane.directions):
+        raw = raw_direction(shapes, 5, number)
+        expected = li_et_al(list(raw.values()), list(found.origin.values()), kind, ignore)
+        for name, d in zip(shapes, expected, strict=True):
+            assert direction[name].dtype == torch.float32
+            torch.testing.assert_close(direction[name].double(), d, rtol=2e-7, atol=1e-12)
+
+
+def test_each_filter_moves_by_its_own_norm() -> None:
+    found = varied()
+    d = random_plane(found, seed=1).directions[0]
+    w = found.origin
+    for name in ("embedding.weight", "conv.weight", "linear.weight"):
+        for moved, filter_ in zip(d[name], w[name], strict=True):
+            assert moved.norm().item() == pytest.approx(filter_.norm().item(), rel=1e-6)
+    for group in range(2):  # (6 in, 2 out per group, 2, 2): output 2·group + j is [3·group : 3·group + 3, j]
+        for j in range(2):
+            unit = (slice(3 * group, 3 * group + 3), j)
+            lengths = [tensors["transposed.weight"][unit].norm().item() for tensors in (d, w)]
+            assert lengths[0] == pytest.approx(lengths[1], rel=1e-6)
+    raw = raw_direction({"transposed.weight": w["transposed.weight"].shape}, 1, 0)["transposed.weight"]
+    ratio = d["transposed.weight"] / raw
+    assert torch.allclose(ratio[:3, 0], ratio[0, 0, 0, 0])
+    assert not torch.allclose(ratio[:3, 0], ratio[3, 0, 0, 0])
+
+
+def test_a_transposed_convolution_is_its_output_units_by_a_plain_convolution() -> None:
+    """The unit of a transposed convolution: rescaling exactly those entries rescales exactly that output channel."""
+    layer = nn.ConvTranspose2d(6, 4, 2, groups=2, bias=False)
+    x = torch.randn(2, 6, 3, 3)
+    before = layer(x)
+    layer.weight.data[3:6, 1] *= 7  # group 1, unit 1: output channel 3
+    after = layer(x)
+    torch.testing.assert_close(after[:, 3], 7 * before[:, 3])
+    torch.testing.assert_close(after[:, :3], before[:, :3])
+
+
+@pytest.mark.parametrize("policy", ["zero", "scaled", "li-code"])
+def test_policies_for_one_dimensional_parameters(policy: Any) -> None:
+    found = varied()
+    d = random_plane(found, seed=2, one_dimensional=policy).directions[1]
+    raw = raw_direction({name: w.shape for name, w in found.origin.items()}, 2, 1)
+    for name in ("conv.bias", "norm.weight", "norm.bias", "linear.bias", "scale"):
+        w = found.origin[name]
+        expected = {"zero": 0 * w, "li-code": w, "scaled": raw[name] * (w.norm() / raw[name].norm())}[policy]
+        torch.testing.assert_close(d[name], expected)
+
+
+def test_none_leaves_the_draw_as_it_is() -> None:
+    found = objective()
+    plane = random_plane(found, normalization="none", one_dimensional="scaled")
+    raw = raw_direction({name: w.shape for name, w in found.origin.items()}, 0, 1)
+    assert torch.equal(plane.directions[1]["linear.weight"], raw["linear.weight"])
+
+
+def test_a_filter_that_is_zero_stays_where_it_is() -> None:
+    d, w = torch.ones(2, 3), torch.tensor([[0.0, 0, 0], [3, 4, 0]])
+    found = normalized({"w": d}, {"w": w})["w"]
+    assert found[0].tolist() == [0, 0, 0]
+    assert found[1].norm().item() == pytest.approx(5)
+    assert normalized({"w": torch.zeros(2, 3)}, {"w": w})["w"].tolist() == torch.zeros(2, 3).tolist()
+
+
+def test_the_direction_does_not_depend_on_how_a_norm_is_summed() -> None:
+    """Norms in float64: the float32 result, and its hash, survive another order of summation."""
+    w = torch.randn(4, 3000, generator=torch.Generator().manual_seed(0))
+    raw = raw_direction({"w": w.shape}, 0, 0)
+    order = torch.randperm(3000, generator=torch.Generator().manual_seed(1))
+    found = normalized(raw, {"w": w})["w"]
+    shuffled = normalized({"w": raw["w"][:, order]}, {"w": w[:, order]})["w"]
+    assert torch.equal(shuffled, found[:, order])
+
+
+# ---- planes
+
+
+def test_the_recipe_records_what_was_drawn() -> None:
+    found = objective()
+    plane = random_plane(found, seed=9)
+    a, b = (torch.cat([d.flatten().double() for d in direction.values()]) for direction in plane.directions)
+    assert plane.recipe["kind"] == "random"
+    assert plane.recipe["cosine"] == pytest.approx((a @ b / a.norm() / b.norm()).item(), rel=1e-9)
+    assert plane.recipe["norms"] == pytest.approx([a.norm().item(), b.norm().item()], rel=1e-12)
+    assert plane.recipe["hashes"] == [digest(direction) for direction in plane.directions]
+    assert plane.recipe["hashes"] == random_plane(objective(), seed=9).recipe["hashes"]
+    assert plane.recipe["hashes"] != random_plane(found, seed=8).recipe["hashes"]
+
+
+def test_orthogonal_directions_keep_their_length_and_say_so() -> None:
+    left, straight = (random_plane(objective(), seed=1, orthogonal=flag) for flag in (False, True))
+    assert abs(left.recipe["cosine"]) > 1e-3
+    assert abs(straight.recipe["cosine"]) < 1e-6
+    assert abs(dot(*straight.directions)) < 1e-6 * norm(straight.directions[0]) * norm(straight.directions[1])
+    assert straight.recipe["norms"] == pytest.approx(left.recipe["norms"], rel=1e-6)
+    assert torch.equal(straight.directions[0]["linear.weight"], left.directions[0]["linear.weight"])
+
+
+def test_points_of_a_plane() -> None:
+    found = objective()
+    plane = random_plane(found)
+    assert not plane.is_line
+    assert all(torch.equal(plane.at(0, 0)[name], w) for name, w in found.origin.items())
+    (d, e), name = plane.directions, "linear.weight"
+    torch.testing.assert_close(plane.at(0.5, -2)[name], found.origin[name] + 0.5 * d[name] - 2 * e[name])
+    assert plane.buffers_at(0.3) is None
+    line = random_plane(found, dimensions=1)
+    assert line.is_line
+    assert torch.equal(line.directions[0][name], d[name])
+    assert "cosine" not in line.recipe
+
+
+@pytest.mark.parametrize(
+    ("options", "params", "message"),
+    [
+        ({"normalization": "filters"}, "*", "unknown normalization 'filters'; expected one of filter, layer"),
+        ({"one_dimensional": "keep"}, "*", "unknown one_dimensional 'keep'; expected one of zero, scaled, li-code"),
+        ({}, "*.bias", "direction is zero in all of params='[*].bias'"),
+    ],
+)
+def test_unusable_settings_get_one_clear_line(options: dict[str, Any], params: str, message: str) -> None:
+    with pytest.raises(LandscapeError, match=message):
+        random_plane(objective(params=params), **options)
+
+
+def test_parallel_directions_cannot_be_made_orthogonal() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    found = Objective(model, "mse", torch.ones(4, 1), torch.ones(4, 1), device="cpu")
+    with pytest.raises(LandscapeError, match="parallel"):
+        random_plane(found, orthogonal=True)
+
+
+# ---- between models
+
+
+def test_a_line_between_two_models_ends_at_both() -> None:
+    first, second = varied(), Varied()
+    with torch.no_grad():
+        for parameter in second.parameters():
+            parameter.add_(0.3)
+        second.norm.running_mean.add_(1.0)
+    plane = line_between(first, second.state_dict())
+    assert plane.recipe["kind"] == "between"
+    for name, w in second.named_parameters():
+        torch.testing.assert_close(plane.at(1.0)[name], w.detach(), rtol=1e-6, atol=1e-6)
+        assert torch.equal(plane.at(0.0)[name], first.origin[name])
+    buffers = plane.buffers_at(1.0)
+    assert buffers is not None
+    assert buffers["norm.running_mean"].tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("conv.weight"), r"conv.weight is \(6, 1, 2, 2\) in the first and nothing"),
+        (lambda state: state.update({"scale": torch.zeros(2)}), r"scale is \(\) in the first and \(2,\) in the second"),
+        (lambda state: state.pop("norm.running_var"), r"norm.running_var is \(4,\) in the first and nothing"),
+    ],
+)
+def test_other_architectures_are_refused(change: Any, message: str) -> None:
+    state = Varied().state_dict()
+    change(state)
+    with pytest.raises(LandscapeError, match=message):
+        line_between(varied(), state)
+
+
+def test_buffers_that_are_no_part_of_a_state_stay() -> None:
+    class Tabled(Small):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("table", torch.ones(4), persistent=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(x + self.table)
+
+    found = objective(Tabled())
+    plane = line_between(found, Tabled().state_dict())
+    assert found.evaluate(plane.at(0.5), buffers=plane.buffers_at(0.5)) == found.evaluate()
+
+
+# ---- invariance
+
+
+def test_rescaling_a_convolution_before_batchnorm_leaves_the_surface_unchanged() -> None:
+    """With the running mean and variance rescaled to match, and a tiny ε, the function and its surface are the same."""
+
+    def network(scales: Tensor) -> nn.Module:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = nn.Sequential(
+                nn.Conv2d(2, 4, 3, bias=False), nn.BatchNorm2d(4, eps=1e-14), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3)
+            ).double()
+            model[1].running_mean.normal_()
+            model[1].running_var.uniform_(0.5, 2)
+        with torch.no_grad():
+            model[0].weight.mul_(scales.view(-1, 1, 1, 1))
+            model[1].running_mean.mul_(scales)
+            model[1].running_var.mul_(scales**2)
+        return model
+
+    images = torch.randn(8, 2, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    grids: dict[Any, list[Any]] = {}
+    for kind in ("filter", "none"):
+        for scales in (torch.ones(4), torch.tensor([0.1, 3.0, 20.0, 1.0])):
+            found = objective(network(scales.double()), images, precision="float64")
+            plane = random_plane(found, normalization=kind)
+            grids.setdefault(kind, []).append(surface(found, plane, points=(5, 3)).grid("loss"))
+    np.testing.assert_allclose(*grids["filter"], rtol=1e-6)
+    assert np.abs(np.divide(*grids["none"]) - 1).max() > 0.05

@@ -1,0 +1,173 @@
+"""The arrows of the design, read from every import in the package, and that opening a plot loads no torch."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import landscape
+
+ROOT = Path(landscape.__file__).parent
+PATHS = sorted(ROOT.rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in PATHS}
+
+
+def for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def by_name(node: ast.AST) -> bool:
+    loads = isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__")
+    return loads and isinstance(node.args[0], ast.Constant)
+
+
+def imports(tree: ast.AST, module: str, *, lazy: bool = False) -> Iterator[tuple[str, bool]]:
+    """Yield (imported module, inside a function?) for every import that runs, wherever it stands."""
+    for node in ast.iter_child_nodes(tree):
+        if for_types(node):
+            assert isinstance(node, ast.If)
+            for other in node.orelse:
+                yield from imports(ast.Module([other], []), module, lazy=lazy)
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, lazy) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: a relative import"
+            assert node.module is not None
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield (full if full in MODULES else node.module), lazy
+        elif by_name(node):
+            yield str(node.args[0].value), lazy
+        inner = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        yield from imports(node, module, lazy=lazy or inner)
+
+
+IMPORTS = {name: list(imports(ast.parse(path.read_text(encoding="utf-8")), name)) for name, path in MODULES.items()}
+
+
+def within(module: str, *packages: str) -> bool:
+    return any(module == package or module.startswith(package + ".") for package in packages)
+
+
+def reached(start: str, *, lazily: bool = False) -> set[str]:
+    """Return every module of the package, and every other, that importing `start` runs into (parents included)."""
+    found, todo = set(), [start]
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        found.add(name)
+        parent = name.rpartition(".")[0]
+        todo += [parent] if parent in MODULES else []
+        todo += [other for other, lazy in IMPORTS.get(name, []) if lazily or not lazy]
+    return found
+
+
+TORCH = ("torch", "torchvision", "safetensors")
+FORBIDDEN = {  # modules → what none of their imports, lazy or not, may name
+    ("landscape.results",): (*TORCH, "scipy", "h5py", "plotly", "sklearn"),
+    ("landscape.store", "landscape.hdf5", "landscape.journal", "landscape.figures"): (
+        *TORCH,
+        "landscape.analysis",
+        "landscape.training",
+        "landscape.checkpoint",
+        "landscape.models",
+        "landscape.data",
+    ),
+    ("landscape.analysis",): ("landscape.training", "landscape.store", "landscape.figures", "landscape.hdf5"),
+    ("landscape.training",): ("landscape.analysis", "landscape.store", "landscape.figures", "landscape.hdf5"),
+}
+
+
+@pytest.mark.parametrize("importers", FORBIDDEN, ids=lambda importers: importers[0].removeprefix("landscape."))
+def test_no_arrow_points_back(importers: tuple[str, ...]) -> None:
+    chosen = [name for name in MODULES if within(name, *importers)]
+    assert chosen
+    wrong = [
+        f"{name} imports {other}"
+        for name in chosen
+        for other, _ in IMPORTS[name]
+        if within(other, *FORBIDDEN[importers])
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("importers", FORBIDDEN, ids=lambda importers: importers[0].removeprefix("landscape."))
+def test_nor_through_other_modules(importers: tuple[str, ...]) -> None:
+    for name in MODULES:
+        if within(name, *importers):
+            wrong = [other for other in reached(name) if within(other, *FORBIDDEN[importers])]
+            assert wrong == [], name
+
+
+def test_results_import_numpy_and_one_figure_lazily() -> None:
+    standard = {
+        name for name, _ in IMPORTS["landscape.results"] if name.partition(".")[0] not in sys.stdlib_module_names
+    }
+    assert {name for name in standard if not within(name, "numpy")} == {"landscape.figures.plots"}
+    assert [lazy for name, lazy in IMPORTS["landscape.results"] if within(name, "landscape.figures")] == [True]
+
+
+def test_nobody_imports_the_command_line_but_itself() -> None:
+    wrong = [
+        name
+        for name, found in IMPORTS.items()
+        if not within(name, "landscape.cli", "landscape.__main__")
+        and any(within(other, "landscape.cli") for other, _ in found)
+    ]
+    assert wrong == []
+
+
+def test_the_reader_of_imports_sees_what_it_must() -> None:
+    """A check of this file's own eyes: plain, from, lazy, in a class, by name, and not those for type checkers."""
+    source = """
+import torch.nn as nn
+from landscape import results
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    import plotly
+else:
+    import h5py
+class A:
+    def f(self):
+        with open("x"):
+            from landscape.figures import plots
+        importlib.import_module("landscape.cli")
+"""
+    found = list(imports(ast.parse(source), "x"))
+    assert found == [
+        ("torch.nn", False),
+        ("landscape.results", False),
+        ("typing", False),
+        ("h5py", False),
+        ("landscape.figures.plots", True),
+        ("landscape.cli", True),
+    ]
+
+
+def test_opening_a_plot_loads_no_torch() -> None:
+    code = (
+        "import sys; import landscape, landscape.store, landscape.figures.report; "
+        "print([m for m in ('torch', 'torchvision', 'landscape.analysis', 'landscape.training') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_where_it_is_said_to_be() -> None:
+    for name in landscape.__all__:
+        assert getattr(landscape, name) is not None
+    assert set(landscape.__all__) == {*landscape._HOMES, "__version__"}
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        landscape.nothing  # noqa: B018

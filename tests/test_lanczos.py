@@ -1,0 +1,246 @@
+"""Extreme eigenpairs against matrices whose spectrum is known."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from landscape.analysis import lanczos
+from landscape.analysis.lanczos import Eigenpairs, extreme_eigenpairs
+from landscape.errors import LandscapeError
+
+
+def symmetric(spectrum: list[float] | np.ndarray, seed: int = 0) -> Tensor:
+    """Return a symmetric matrix with this spectrum in a random basis."""
+    n = len(spectrum)
+    generator = torch.Generator().manual_seed(seed)
+    Q = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64))[0]
+    A = (Q * torch.tensor(np.asarray(spectrum), dtype=torch.float64)) @ Q.T
+    return (A + A.T) / 2
+
+
+class Counted:
+    """A matrix as its products, counted."""
+
+    def __init__(self, A: Tensor) -> None:
+        self.A = A
+        self.count = 0
+
+    def __call__(self, v: Tensor) -> Tensor:
+        assert v.norm().item() == pytest.approx(1, abs=1e-6)
+        self.count += 1
+        return self.A @ v.to(self.A.dtype)
+
+
+def check(A: Tensor, found: Eigenpairs, tolerance: float) -> None:
+    """Check what the result claims of itself: unit vectors, true residuals, bounds that hold, flags that follow."""
+    exact = np.linalg.eigvalsh(A.double().numpy())
+    V = found.vectors.double()
+    torch.testing.assert_close(V.norm(dim=0), torch.ones(V.shape[1], dtype=torch.float64))
+    residuals = (A.double() @ V - V * found.values).norm(dim=0)
+    slack = 1e-12 * max(1.0, abs(exact).max())
+    torch.testing.assert_close(found.residuals, residuals, rtol=1e-3, atol=slack)
+    for value, residual in zip(found.values.tolist(), found.residuals.tolist(), strict=True):
+        assert abs(exact - value).min() <= residual + slack
+    largest = abs(exact).max()
+    for value, residual, converged in zip(*(t.tolist() for t in (found.values, found.residuals, found.converged))):  # noqa: B905
+        if converged:
+            assert residual <= tolerance * max(abs(value), lanczos.FLOOR * largest) * (1 + 1e-9)
+    tops = found.values[found.ends == 1].tolist()
+    bottoms = found.values[found.ends == -1].tolist()
+    assert tops == sorted(tops, reverse=True)
+    assert bottoms == sorted(bottoms, reverse=True)
+
+
+def wanted(A: Tensor, top: int, bottom: int) -> np.ndarray:
+    exact = np.linalg.eigvalsh(A.double().numpy())[::-1]
+    return np.concatenate([exact[:top], exact[len(exact) - bottom :]])
+
+
+SPECTRA: dict[str, Callable[[int], np.ndarray]] = {
+    "decaying": lambda n: 10 * 0.7 ** np.arange(n),
+    "uniform": lambda n: np.linspace(-1, 3, n),
+    "clustered top": lambda n: np.concatenate([5 + 1e-2 * np.arange(4), np.linspace(-0.2, 0.2, n - 4)]),
+    "negative end": lambda n: np.concatenate([[-8, -7.5, -3], np.linspace(-0.1, 2, n - 3)]),
+    "all negative": lambda n: -np.geomspace(0.1, 10, n),
+    "a network's": lambda n: np.concatenate([[30, 12, 5, 2, 1.5], 1e-3 * np.linspace(-1, 1, n - 5)]),
+}
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize(("top", "bottom"), [(1, 0), (4, 0), (0, 3), (3, 2)])
+def test_both_ends_of_known_spectra(name: str, top: int, bottom: int) -> None:
+    A = symmetric(SPECTRA[name](120))
+    product = Counted(A)
+    found = extreme_eigenpairs(product, 120, top=top, bottom=bottom, tolerance=1e-4, max_products=400)
+    check(A, found, 1e-4)
+    assert found.products == product.count < 400
+    assert found.converged.all()
+    assert found.ends.tolist() == [1] * top + [-1] * bottom
+    np.testing.assert_allclose(found.values, wanted(A, top, bottom), atol=1e-4 * abs(SPECTRA[name](120)).max())
+
+
+@pytest.mark.parametrize("basis", [7, 10, 30])
+def test_a_small_basis_is_restarted_without_stagnating(basis: int) -> None:
+    """Thick restarts cost a few times the products of an unrestricted basis; a wrong restart never gets there."""
+    A = symmetric(np.linspace(-1, 3, 200))
+    free = extreme_eigenpairs(lambda v: A @ v, 200, top=3, tolerance=1e-4, basis=200)
+    product = Counted(A)
+    found = extreme_eigenpairs(product, 200, top=3, tolerance=1e-4, basis=basis, max_products=2000)
+    assert basis < free.products < 200  # so that it is restarted, and the free one is not a full factorization
+    check(A, found, 1e-4)
+    assert found.converged.all()
+    np.testing.assert_allclose(found.values, wanted(A, 3, 0), atol=1e-3)
+    assert free.products <= found.products == product.count < 8 * free.products
+
+
+def test_both_ends_survive_a_restart() -> None:
+    A = symmetric(np.concatenate([[-4, -3.5], np.linspace(-1, 1, 150), [2.5, 3]]))
+    found = extreme_eigenpairs(lambda v: A @ v, 154, top=2, bottom=2, basis=8, tolerance=1e-6, max_products=1000)
+    assert found.converged.all()
+    check(A, found, 1e-6)
+    np.testing.assert_allclose(found.values, [3, 2.5, -3.5, -4], atol=1e-6)
+
+
+@given(
+    spectrum=st.lists(st.floats(-100, 100), min_size=1, max_size=25),
+    seed=st.integers(0, 1000),
+    shares=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    tolerance=st.sampled_from([1e-1, 1e-3, 1e-6]),
+    budget=st.integers(1, 40),
+    basis=st.integers(1, 30),
+)
+@settings(max_examples=150, deadline=None)
+def test_a_claim_is_never_wrong(
+    spectrum: list[float], seed: int, shares: tuple[float, float], tolerance: float, budget: int, basis: int
+) -> None:
+    n = len(spectrum)
+    top = round(shares[0] * n)
+    bottom = max(round(shares[1] * (n - top)), 1 - top)
+    A = symmetric(spectrum, seed)
+    product = Counted(A)
+    found = extreme_eigenpairs(
+        product, n, top=top, bottom=bottom, tolerance=tolerance, max_products=budget, basis=basis, seed=seed
+    )
+    assert len(found.values) == top + bottom
+    assert found.products == product.count
+    check(A, found, tolerance)
+    if found.products < min(budget, n):
+        assert found.converged.all()  # the only other reason to stop
+
+
+@given(seed=st.integers(0, 10_000), n=st.integers(5, 40), k=st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_with_healthy_gaps_they_are_the_extreme_ones(seed: int, n: int, k: int) -> None:
+    generator = np.random.default_rng(seed)
+    spectrum = np.cumsum(generator.uniform(0.5, 2.0, n)) - n / 2
+    A = symmetric(spectrum, seed)
+    found = extreme_eigenpairs(lambda v: A @ v, n, top=k, bottom=1, tolerance=1e-4, max_products=10 * n, seed=seed)
+    assert found.converged.all()
+    np.testing.assert_allclose(found.values, wanted(A, k, 1), atol=1e-4 * abs(spectrum).max())
+
+
+def test_all_eigenvalues_of_a_small_matrix() -> None:
+    A = symmetric([3.0, 1, 0, -1, -2])
+    for top in range(6):
+        found = extreme_eigenpairs(lambda v: A @ v, 5, top=top, bottom=5 - top, tolerance=1e-10)
+        check(A, found, 1e-10)
+        np.testing.assert_allclose(found.values, [3, 1, 0, -1, -2], atol=1e-12)
+        assert found.products == 5
+
+
+def test_one_parameter() -> None:
+    for value in (4.0, 0.0, -2.5):
+        found = extreme_eigenpairs(lambda v, value=value: value * v, 1, top=1)
+        assert found.values.tolist() == [value]
+        assert found.products == 1
+        assert found.converged.all()
+
+
+def test_repeated_eigenvalues_hold_their_bounds() -> None:
+    A = symmetric([5.0] * 3 + [1.0] * 7 + [-2.0] * 2)
+    found = extreme_eigenpairs(lambda v: A @ v, 12, top=2, bottom=1, tolerance=1e-6)
+    check(A, found, 1e-6)
+    assert found.values[0] == pytest.approx(5)
+    assert found.values[-1] == pytest.approx(-2)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -3.0])
+def test_a_multiple_of_the_identity_exhausts_its_krylov_space_at_once(value: float) -> None:
+    found = extreme_eigenpairs(lambda v: value * v, 50, top=3, bottom=1, tolerance=1e-8)
+    assert found.values.tolist() == pytest.approx([value] * 4)
+    assert found.converged.all()
+    assert found.products == 4
+    V = found.vectors.double()
+    torch.testing.assert_close(V.T @ V, torch.eye(4, dtype=torch.float64))
+
+
+def test_the_budget_is_kept_and_what_it_did_not_suffice_for_is_flagged() -> None:
+    A = symmetric(np.linspace(0, 1, 300))
+    product = Counted(A)
+    found = extreme_eigenpairs(product, 300, top=3, tolerance=1e-8, max_products=9)
+    assert found.products == product.count == 9
+    assert not found.converged.any()
+    check(A, found, 1e-8)
+
+
+def test_the_budget_does_not_cut_off_pairs_asked_for() -> None:
+    A = symmetric(np.linspace(0, 1, 50))
+    found = extreme_eigenpairs(lambda v: A @ v, 50, top=6, bottom=2, max_products=1)
+    assert len(found.values) == found.products == 8
+
+
+def test_a_basis_in_float32_still_reports_true_residuals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanczos, "DOUBLE_BASIS_BYTES", 0)
+    A = symmetric(SPECTRA["a network's"](100))
+    found = extreme_eigenpairs(Counted(A), 100, top=3, tolerance=1e-4)
+    assert found.vectors.dtype == torch.float32
+    assert found.converged.all()
+    np.testing.assert_allclose(found.values, [30, 12, 5], rtol=1e-4)
+    V = found.vectors.double()
+    torch.testing.assert_close(found.residuals, (A @ V - V * found.values).norm(dim=0), rtol=0.1, atol=1e-4)
+
+
+def test_progress_is_reported_after_each_product() -> None:
+    A, seen = symmetric(np.linspace(-1, 3, 60)), []
+    found = extreme_eigenpairs(
+        lambda v: A @ v, 60, top=2, tolerance=1e-4, on_product=lambda count, relative: seen.append((count, relative))
+    )
+    assert [count for count, _ in seen] == list(range(1, found.products + 1))
+    assert (seen[-1][1] <= 1).all()
+    assert not (seen[-2][1] <= 1).all()
+    torch.testing.assert_close(seen[-1][1], found.residuals / (1e-4 * found.values))  # both far above the floor
+
+
+def test_a_seed_gives_the_same_bits() -> None:
+    A = symmetric(np.linspace(-1, 3, 40))
+    first, second, other = (extreme_eigenpairs(lambda v: A @ v, 40, top=2, seed=s, tolerance=0.1) for s in (1, 1, 2))
+    assert torch.equal(first.values, second.values)
+    assert torch.equal(first.vectors, second.vectors)
+    assert not torch.equal(first.vectors, other.vectors)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_product_that_is_not_finite_is_an_error(bad: float) -> None:
+    def product(v: Tensor) -> Tensor:
+        w = v.clone()
+        w[3] = bad
+        return w
+
+    with pytest.raises(LandscapeError, match="NaN or inf"):
+        extreme_eigenpairs(product, 10, top=1)
+
+
+@pytest.mark.parametrize(("top", "bottom"), [(0, 0), (11, 0), (6, 5), (-1, 3), (3, -1)])
+def test_counts_that_do_not_fit_are_refused(top: int, bottom: int) -> None:
+    with pytest.raises(LandscapeError, match="expected 1 to 10 together"):
+        extreme_eigenpairs(lambda v: v, 10, top=top, bottom=bottom)
+
+
+def test_too_large_a_basis_is_refused_before_memory_runs_out() -> None:
+    with pytest.raises(LandscapeError, match="need more than 4 GB; ask for fewer"):
+        extreme_eigenpairs(lambda v: v, 100_000_000, top=10)

@@ -1,0 +1,348 @@
+"""Surfaces against closed forms, the objective itself, and the Hessian's quadratic form."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from landscape.analysis.directions import Plane, line_between, random_plane
+from landscape.analysis.objective import Objective
+from landscape.analysis.surface import (
+    Settings,
+    axis,
+    between_axis,
+    empty,
+    grid_points,
+    probe_points,
+    settle,
+    surface,
+)
+from landscape.analysis.weights import dot
+from landscape.errors import LandscapeError
+from landscape.results import Line, Surface
+
+N = 20
+SETTINGS = Settings("float64", None, 7)
+
+
+class Quadratic(nn.Module):
+    """½ (w − x)ᵀ A (w − x) for each example x: the mean over examples is known in closed form."""
+
+    def __init__(self, A: Tensor, w: Tensor) -> None:
+        super().__init__()
+        self.A = nn.Buffer(A)
+        self.w = nn.Parameter(w)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rest = self.w - x
+        return 0.5 * torch.einsum("bi,ij,bj->b", rest, self.A, rest)
+
+
+def identity(outputs: Tensor, _: Tensor) -> Tensor:
+    return outputs
+
+
+def quadratic(n: int = 6, *, centred: bool = False) -> tuple[Objective, Quadratic, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    root = torch.randn(n, n, generator=generator, dtype=torch.float64)
+    w = torch.zeros(n).double() if centred else torch.randn(n, generator=generator, dtype=torch.float64)
+    model = Quadratic(root @ root.T, w)
+    x = torch.randn(N, n, generator=generator, dtype=torch.float64)
+    if centred:
+        x = torch.cat([x, -x])
+    return Objective(model, identity, x, torch.zeros(len(x)), device="cpu", precision="float64"), model, x
+
+
+def draws(count: int, n: int) -> list[Tensor]:
+    return [torch.randn(n, generator=torch.Generator().manual_seed(10 + i), dtype=torch.float64) for i in range(count)]
+
+
+def plane_of(found: Objective, *directions: Tensor) -> Plane:
+    return Plane(found.origin, tuple({"w": d} for d in directions), {"kind": "random"})
+
+
+def small_network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(2, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3)
+        )
+
+
+IMAGES = torch.randn(N, 2, 4, 4, generator=torch.Generator().manual_seed(1))
+LABELS = torch.randint(0, 3, (N,), generator=torch.Generator().manual_seed(2))
+DATA = {"train": (IMAGES, LABELS), "test": (IMAGES[:9] + 0.3, LABELS[:9])}
+
+
+def classifier(**options: Any) -> Objective:
+    return Objective(small_network(), "cross_entropy", DATA, device="cpu", **{"precision": "float64", **options})
+
+
+# ---- values
+
+
+def test_a_quadratic_s_plane_is_its_closed_form_and_lies_the_right_way_round() -> None:
+    found, model, x = quadratic()
+    d, e = draws(2, 6)
+    result = surface(found, plane_of(found, d, e), points=(7, 5), span=2.0, settings=SETTINGS)
+    assert isinstance(result, Surface)
+    grid, stderr = result.grid("loss"), result.grid("loss", column="stderr")
+    assert grid.shape == (1, 5, 7)  # [split, y, x]
+    assert result.alpha.tolist() == pytest.approx([-2, -4 / 3, -2 / 3, 0, 2 / 3, 4 / 3, 2])
+    assert result.beta.tolist() == [-2, -1, 0, 1, 2]
+    A, w = model.A.numpy(), model.w.detach().numpy()
+    for i, b in enumerate(result.beta):
+        for j, a in enumerate(result.alpha):
+            rest = w + a * d.numpy() + b * e.numpy() - x.numpy()
+            values = 0.5 * np.einsum("bi,ij,bj->b", rest, A, rest)
+            assert grid[0, i, j] == pytest.approx(values.mean(), rel=1e-12)
+            assert stderr[0, i, j] == pytest.approx(values.std(ddof=1) / np.sqrt(N), rel=1e-9)
+    assert (result.grid("loss", column="n") == N).all()
+    assert result.complete
+
+
+def test_a_line() -> None:
+    found, model, x = quadratic()
+    (d,) = draws(1, 6)
+    result = surface(found, plane_of(found, d), points=5, settings=SETTINGS)
+    assert isinstance(result, Line)
+    A, w = model.A.numpy(), model.w.detach().numpy()
+    rest = w + result.alpha[:, None, None] * d.numpy() - x.numpy()
+    expected = 0.5 * np.einsum("abi,ij,abj->ab", rest, A, rest).mean(1)
+    np.testing.assert_allclose(result.grid("loss"), expected[None], rtol=1e-12)
+
+
+def test_a_symmetric_loss_has_a_symmetric_surface() -> None:
+    found, _, _ = quadratic(centred=True)
+    grid = surface(found, plane_of(found, *draws(2, 6)), points=(5, 7), settings=SETTINGS).grid("loss")[0]
+    np.testing.assert_allclose(grid, grid[::-1, ::-1], rtol=1e-12)
+    assert grid[3, 2] == grid.min()
+    assert abs(grid[0, 0] - grid[0, -1]) > 1e-3  # and only by the point at the centre
+
+
+def test_the_centre_is_the_objective_s_loss_on_every_split() -> None:
+    found = classifier()
+    result = surface(found, points=(3, 5), settings=Settings("float64", None, found.batch_size))
+    values = found.evaluate()
+    for s, split in enumerate(("train", "test")):
+        for metric in ("loss", "accuracy"):
+            assert result.grid(metric)[s, 2, 1] == values[split][metric].value
+            assert result.grid(metric, column="stderr")[s, 2, 1] == values[split][metric].stderr
+    assert result.splits == ("train", "test")
+
+
+def test_a_chosen_split_alone() -> None:
+    found = classifier()
+    both, one = (surface(found, points=3, settings=SETTINGS, splits=s) for s in (None, ("test",)))
+    assert one.splits == ("test",)
+    assert one.attributes["examples"] == {"test": 9}
+    np.testing.assert_array_equal(one.grid("loss")[0], both.grid("loss")[1])
+
+
+def test_the_curvature_at_the_centre_is_the_hessian_s_quadratic_form() -> None:
+    found = classifier()
+    plane = random_plane(found, seed=3)
+    h = 1e-3
+    grid = surface(found, plane, points=3, span=h, settings=SETTINGS).grid("loss")[0]
+    d, e = plane.directions
+    Hd, He = found.hessian_product(d), found.hessian_product(e)
+    assert (grid[1, 0] - 2 * grid[1, 1] + grid[1, 2]) / h**2 == pytest.approx(dot(d, Hd), rel=1e-4)
+    assert (grid[0, 1] - 2 * grid[1, 1] + grid[2, 1]) / h**2 == pytest.approx(dot(e, He), rel=1e-4)
+    mixed = (grid[2, 2] - grid[2, 0] - grid[0, 2] + grid[0, 0]) / (4 * h**2)
+    assert mixed == pytest.approx(dot(d, He), rel=1e-4)
+    assert (grid[1, 2] - grid[1, 0]) / (2 * h) == pytest.approx(dot(d, found.gradient()[1]), rel=1e-4)
+
+
+def test_precisions_agree_within_their_rounding() -> None:
+    found = classifier(precision="float32")
+    grids: dict[str, NDArray[Any]] = {}
+    for precision in ("float64", "float32", "bfloat16"):
+        result = surface(found, points=5, settings=Settings(precision, None, N))  # type: ignore[arg-type]
+        assert result.attributes["precision"] == precision
+        grids[precision] = result.grid("loss")
+    np.testing.assert_allclose(grids["float32"], grids["float64"], rtol=1e-5)
+    np.testing.assert_allclose(grids["bfloat16"], grids["float64"], rtol=3e-2)
+    assert not np.allclose(grids["bfloat16"], grids["float32"], rtol=1e-6)  # it was really taken
+    assert not np.array_equal(grids["float32"], grids["float64"])
+
+
+def test_divergence_is_kept_and_counts_as_computed() -> None:
+    class Fragile(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.log1p(self.w) * x[:, 0]  # −inf at w = −1, NaN below
+
+    found = Objective(Fragile(), identity, torch.ones(4, 1), torch.zeros(4), device="cpu", precision="float64")
+    plane = Plane(found.origin, ({"w": torch.ones(1).double()},), {})
+    result = surface(found, plane, points=5, span=2.0, settings=SETTINGS)
+    grid = result.grid("loss")[0]
+    assert np.isnan(grid[0])
+    assert grid[1] == -np.inf
+    assert grid[2:] == pytest.approx(np.log1p([0, 1, 2]))
+    assert result.complete
+
+
+# ---- points already done, callbacks
+
+
+def test_points_already_done_are_skipped_and_the_join_is_the_same_to_the_bit() -> None:
+    found = classifier(precision="float32")
+    plane, settings = random_plane(found), Settings("float32", None, 8)
+    seen: list[NDArray[Any]] = []
+    whole = surface(found, plane, points=(5, 3), settings=settings, on_point=seen.append)
+    assert len(seen) == 15
+    assert all(len(rows) == 2 * 2 for rows in seen)  # splits × metrics
+    np.testing.assert_array_equal(np.concatenate(seen), whole.points)
+    rest: list[NDArray[Any]] = []
+    done = np.concatenate(seen[:6])
+    joined = surface(found, plane, points=(5, 3), settings=settings, done=done, on_point=rest.append)
+    assert len(rest) == 9
+    np.testing.assert_array_equal(joined.points, whole.points)
+    assert joined.grid("loss").tobytes() == whole.grid("loss").tobytes()
+    nothing: list[NDArray[Any]] = []
+    again = surface(found, plane, points=(5, 3), settings=settings, done=joined.points, on_point=nothing.append)
+    assert nothing == []
+    np.testing.assert_array_equal(again.points, whole.points)
+
+
+def test_points_of_another_fidelity_level_are_not_done() -> None:
+    found, _, _ = quadratic()
+    plane = plane_of(found, *draws(2, 6))
+    done = surface(found, plane, points=3, settings=SETTINGS).points.copy()
+    done["level"] = 1
+    seen: list[Any] = []
+    result = surface(found, plane, points=3, settings=SETTINGS, done=done, on_point=seen.append)
+    assert len(seen) == 9
+    assert result.complete
+    assert np.isfinite(result.grid("loss", level=1)).all()
+
+
+def test_the_centre_row_comes_first_and_each_point_once() -> None:
+    points = list(grid_points(axis(3, 1.0), axis(5, 1.0)))
+    assert points[:3] == [(-1.0, 0.0), (0.0, 0.0), (1.0, 0.0)]
+    assert [abs(b) for _, b in points[::3]] == [0, 0.5, 0.5, 1, 1]
+    assert len(set(points)) == 15
+
+
+def test_an_empty_result_has_the_axes_and_nothing_else() -> None:
+    found = classifier()
+    nothing = empty(found, axis(3, 1.0), axis(5, 2.0), {"seed": 1})
+    assert nothing.shape == (5, 3)
+    assert not nothing.computed().any()
+    assert isinstance(empty(found, axis(3, 1.0), None, {}), Line)
+
+
+# ---- axes and settings
+
+
+@pytest.mark.parametrize(("points", "span"), [(3, 1.0), (51, 0.1), (101, 3.7)])
+def test_an_axis_is_symmetric_with_an_exact_centre(points: int, span: float) -> None:
+    found = axis(points, span)
+    assert len(found) == points
+    assert found[points // 2] == 0.0
+    assert not np.signbit(found[points // 2])
+    np.testing.assert_array_equal(found, -found[::-1])
+    np.testing.assert_allclose(found, np.linspace(-span, span, points), rtol=1e-13, atol=1e-15)
+    assert (found[0], found[-1]) == (-span, span)
+
+
+@pytest.mark.parametrize(("points", "beyond"), [(3, 0.0), (11, 0.25), (21, 0.5), (7, 1.0)])
+def test_an_axis_between_two_models_contains_both(points: int, beyond: float) -> None:
+    found = between_axis(points, beyond)
+    assert {0.0, 1.0} <= set(found.tolist())
+    assert ((found >= 0) & (found <= 1)).sum() == points
+    np.testing.assert_allclose(np.diff(found), 1 / (points - 1), rtol=1e-9)
+    assert found[0] >= -beyond - 1e-12
+    assert found[-1] <= 1 + beyond + 1e-12
+    assert len(found) == points + 2 * int(beyond * (points - 1) + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"points": 4}, "got 4 points; expected an odd number of at least 3"),
+        ({"points": (5, 2)}, "got 2 points"),
+        ({"points": 0}, "got 0 points"),
+        ({"points": -3}, "got -3 points"),
+        ({"points": 1}, "got 1 points"),
+        ({"span": 0.0}, "got a span of 0.0; expected a positive number"),
+        ({"span": -1.0}, "got a span of -1.0"),
+        ({"span": float("nan")}, "got a span of nan"),
+        ({"span": float("inf")}, "got a span of inf"),
+        ({"alpha": np.array([0.0, 1.0, 0.5])}, "ascending"),
+        ({"beta": np.array([0.0, 0.0])}, "ascending"),
+        ({"alpha": np.array([])}, "ascending"),
+        ({"beta": np.array([0.0, np.nan])}, "ascending"),
+        ({"splits": ("train", "validation")}, "no split 'validation' in the data; it has train"),
+    ],
+)
+def test_unusable_axes_and_splits_get_one_clear_line(options: dict[str, Any], message: str) -> None:
+    found, _, _ = quadratic()
+    with pytest.raises(LandscapeError, match=message) as error:
+        surface(found, plane_of(found, *draws(2, 6)), settings=SETTINGS, **{"points": 3, **options})
+    assert "\n" not in str(error.value)
+
+
+def test_two_points_between_models_are_too_few() -> None:
+    with pytest.raises(LandscapeError, match="at least 3"):
+        between_axis(2)
+
+
+def test_probe_points_are_points_of_the_grid() -> None:
+    alpha, beta = axis(7, 1.0), axis(5, 2.0)
+    for a, b in probe_points(alpha, beta):
+        assert a in alpha
+        assert b in beta
+    assert (0.0, 0.0) in probe_points(alpha, beta)
+    assert {b for _, b in probe_points(alpha, None)} == {0.0}
+
+
+def test_settings_asked_for_are_taken() -> None:
+    found = classifier(precision="float32")
+    settings = settle(found, [random_plane(found)], [(0.0, 0.0)], precision="bfloat16", batch_size=5)
+    assert settings == Settings("bfloat16", None, 5)
+    result = surface(found, points=3, settings=settings)
+    assert result.attributes["batch_size"] == 5
+    assert result.attributes["precision_error"] is None
+
+
+def test_attributes_say_how_to_repeat_it() -> None:
+    found = classifier(params="4.*")
+    attributes = surface(found, points=3, seed=6, settings=SETTINGS).attributes
+    assert attributes["directions"]["seed"] == 6
+    assert len(attributes["directions"]["hashes"]) == 2
+    assert attributes["parameters"] == 16 * 3 + 3
+    assert attributes["params"] == "4.*"
+    assert attributes["splits"] == ["train", "test"]
+    assert attributes["examples"] == {"train": N, "test": 9}
+    assert attributes["loss"] == "cross_entropy"
+    assert (attributes["path"], attributes["batchnorm"], attributes["device"]) == ("folded", "fixed", "cpu")
+    assert attributes["threads"] == torch.get_num_threads()
+
+
+# ---- between two models
+
+
+def test_the_line_between_two_models_has_both_losses_at_its_ends() -> None:
+    found = classifier()
+    other = small_network()
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(5)))
+        other[1].running_mean.add_(0.5)
+        other[1].running_var.mul_(3.0)
+    second = Objective(other, "cross_entropy", DATA, device="cpu", precision="float64")
+    plane = line_between(found, other.state_dict())
+    settings = Settings("float64", None, found.batch_size)
+    line = surface(found, plane, alpha=between_axis(5, 0.25), settings=settings)
+    grid, alpha = line.grid("loss"), line.alpha.tolist()
+    for s, split in enumerate(("train", "test")):
+        assert grid[s, alpha.index(0.0)] == found.loss(split=split)
+        assert grid[s, alpha.index(1.0)] == pytest.approx(second.loss(split=split), rel=1e-12)
+    assert grid[0, alpha.index(0.5)] != pytest.approx((grid[0, 1] + grid[0, -2]) / 2, rel=1e-3)

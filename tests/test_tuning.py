@@ -1,0 +1,154 @@
+"""Choices by measurement, with the clock in our hands: what they decide, never how long anything takes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from landscape.analysis import tuning
+from landscape.analysis.directions import random_plane
+from landscape.analysis.objective import Objective
+from landscape.analysis.surface import settle, surface
+from landscape.analysis.tuning import choose_batch_size, choose_precision
+
+N = 600
+INPUTS = torch.randn(N, 5, generator=torch.Generator().manual_seed(1))
+LABELS = torch.randint(0, 3, (N,), generator=torch.Generator().manual_seed(2))
+
+
+class Network(nn.Module):
+    """Counts its passes by the precision and the batch size it sees."""
+
+    def __init__(self, *, refuses: torch.dtype | None = None) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.body = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3))
+        self.refuses = refuses
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dtype == self.refuses:
+            raise NotImplementedError("no such kernel")
+        SEEN.append((x.dtype, len(x)))
+        return self.body(x)
+
+
+SEEN: list[tuple[torch.dtype, int]] = []
+
+
+def objective(data: Any = None, **options: Any) -> Objective:
+    refuses = options.pop("refuses", None)
+    data = data or {"train": (INPUTS, LABELS), "test": (INPUTS[:100], LABELS[:100])}
+    return Objective(Network(refuses=refuses), "cross_entropy", data, device="cpu", **options)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[torch.dtype, int], float]], None]:
+    """Make `tuning` see a clock that runs as fast as each pass's precision and batch size say."""
+    SEEN.clear()
+
+    def install(cost: Callable[[torch.dtype, int], float]) -> None:
+        monkeypatch.setattr(tuning.time, "perf_counter", lambda: sum(cost(*seen) for seen in SEEN))
+
+    return install
+
+
+def bfloat16_is_fast(dtype: torch.dtype, count: int) -> float:
+    return count * (1.0 if dtype == torch.bfloat16 else 2.0)
+
+
+def bfloat16_is_slow(dtype: torch.dtype, count: int) -> float:
+    return count * (3.0 if dtype == torch.bfloat16 else 2.0)
+
+
+def points(found: Objective) -> list[Any]:
+    plane = random_plane(found)
+    return [(plane.at(a, b), None) for a, b in ((0.0, 0.0), (0.5, -1.0), (1.0, 1.0))]
+
+
+def test_bfloat16_where_it_is_faster_and_good_enough_with_the_error_found(clock: Any) -> None:
+    clock(bfloat16_is_fast)
+    found = objective()
+    choice = choose_precision(found, points(found), tolerance=0.05, splits=found.splits)
+    assert choice.precision == "bfloat16"
+    errors = []
+    for weights, _ in points(found):
+        low, high = (found.sums(weights, precision=p, limit=500) for p in ("bfloat16", "float32"))  # type: ignore[arg-type]
+        means = [(t[:, 0, 0] / t[:, 0, 2]).numpy() for t in (low, high)]
+        errors.append((abs(means[0] - means[1]) / means[1]).max())
+    assert choice.error == pytest.approx(max(errors), rel=1e-12)
+    assert 1e-6 < max(errors) < 0.05
+
+
+@pytest.mark.parametrize(("tolerance", "cost"), [(1e-9, bfloat16_is_fast), (0.05, bfloat16_is_slow)])
+def test_float32_where_the_error_is_too_large_or_nothing_is_gained(tolerance: float, cost: Any, clock: Any) -> None:
+    clock(cost)
+    found = objective()
+    assert choose_precision(found, points(found), tolerance=tolerance, splits=found.splits).precision == "float32"
+
+
+def test_a_model_without_bfloat16_takes_float32(clock: Any) -> None:
+    clock(bfloat16_is_fast)
+    found = objective(refuses=torch.bfloat16)
+    assert choose_precision(found, points(found), tolerance=1.0, splits=found.splits).precision == "float32"
+
+
+def test_a_float64_objective_stays_in_float64(clock: Any) -> None:
+    clock(bfloat16_is_fast)
+    found = objective(precision="float64")
+    choice = choose_precision(found, points(found), tolerance=1.0, splits=found.splits)
+    assert (choice.precision, choice.error) == ("float64", None)
+    assert not any(dtype == torch.bfloat16 for dtype, _ in SEEN)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "fits"), [(torch.inf, torch.inf, True), (torch.nan, torch.inf, True), (torch.inf, 1.0, False)]
+)
+def test_points_that_diverge_in_both_precisions_do_not_decide(
+    low: float, high: float, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probes = {"bfloat16": ([[1.0], [low]], 1.0), "float32": ([[1.0], [high]], 2.0)}
+    monkeypatch.setattr(
+        tuning, "_probe", lambda *arguments: (torch.tensor(probes[arguments[3]][0]).numpy(), probes[arguments[3]][1])
+    )
+    choice = choose_precision(objective(), [], tolerance=0.01, splits=("train",))
+    assert choice.precision == ("bfloat16" if fits else "float32")
+
+
+def test_auto_goes_into_the_surface_s_attributes(clock: Any) -> None:
+    clock(bfloat16_is_fast)
+    for tolerance, expected in ((0.05, "bfloat16"), (1e-9, "float32")):
+        attributes = surface(objective(), points=3, precision_tolerance=tolerance).attributes
+        assert attributes["precision"] == expected
+        assert (attributes["precision_error"] is None) == (expected == "float32")
+        assert expected == "float32" or 0 < attributes["precision_error"] <= 0.05
+
+
+@pytest.mark.parametrize("best", tuning.CPU_BATCHES)
+def test_the_batch_size_with_the_highest_rate_wins(best: int, clock: Any) -> None:
+    clock(lambda dtype, count: count * (1.0 if count == best else 2.0))
+    found = objective()
+    SEEN.clear()
+    size, rate = choose_batch_size(found, "float32")
+    assert size == best
+    assert rate > 1 / 2
+
+
+def test_no_batch_is_larger_than_the_data(clock: Any) -> None:
+    clock(lambda dtype, count: 1.0)
+    size, _ = choose_batch_size(objective({"train": (INPUTS[:90], LABELS[:90])}), "float32")
+    assert size == 90
+
+
+def test_ready_batches_and_batch_statistics_keep_their_sizes(clock: Any) -> None:
+    """With batch statistics the value depends on who shares a batch: a stopwatch must not choose that."""
+    clock(lambda dtype, count: float(count))
+    ready = objective({"train": [(INPUTS[:70], LABELS[:70]), (INPUTS[70:], LABELS[70:])]}, batch_size=40)
+    assert choose_batch_size(ready, "float32")[0] == 40
+    by_batch = objective(batchnorm="batch", batch_size=40)
+    assert choose_batch_size(by_batch, "float32")[0] == 40
+    settings = settle(by_batch, [random_plane(by_batch)], [(0.0, 0.0)], precision="float32")
+    centre = surface(by_batch, points=3, settings=settings).grid("loss")[:, 1, 1]
+    assert centre.tolist() == [by_batch.loss(split="train"), by_batch.loss(split="test")]
