@@ -150,3 +150,9 @@ def test_a_line_without_both_ends_has_no_barrier_to_give(alpha: list[float]) -> 
     line = surface(found, plane, alpha=np.array(alpha), settings=SETTINGS)
     with pytest.raises(LandscapeError, match="points at 0 and 1"):
         barriers(found, plane, line)
+
+
+def test_a_line_between_two_models_runs_from_0_to_1_by_default() -> None:
+    o = objective(trained())
+    line = surface(o, line_between(o, network(1).state_dict()), points=5, settings=SETTINGS)
+    np.testing.assert_array_equal(line.alpha, [0, 0.25, 0.5, 0.75, 1])

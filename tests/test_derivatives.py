@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from landscape.analysis.objective import Objective
+from landscape.analysis.precision import full_float32
 from landscape.analysis.weights import flatten
 
 with warnings.catch_warnings():
@@ -237,3 +238,10 @@ def test_float32_products_are_within_rounding_of_float64() -> None:
     for operator in ("hessian", "ggn"):
         difference = low.product(operator)(v) - exact.product(operator)(v)
         assert difference.norm() < 1e-5 * exact.product(operator)(v).norm()
+
+
+def test_float32_is_not_rounded_to_tf32_within_a_pass_and_the_callers_choice_comes_back() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    with full_float32():
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before

@@ -13,6 +13,7 @@ from torch.func import grad, jvp, vjp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from landscape.analysis.precision import full_float32
 from landscape.analysis.weights import Weights
 
 Mode: TypeAlias = Literal["forward over reverse", "reverse over reverse"]
@@ -22,9 +23,9 @@ Mode: TypeAlias = Literal["forward over reverse", "reverse over reverse"]
 def twice_differentiable() -> Iterator[None]:
     """Within this context attention takes the math backend: fused kernels have no second derivative.
 
-    And torch does not warn that its own forward mode, when it is first used, scripts something with `torch.jit`.
+    Float32 is full float32, and torch does not warn that its own forward mode, when it is first used, scripts something with `torch.jit`.
     """
-    with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+    with sdpa_kernel(SDPBackend.MATH), full_float32(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit.script` is", DeprecationWarning)
         yield
 

@@ -16,6 +16,7 @@ from landscape.analysis.batches import Batches, Nested, Preprocess, count_exampl
 from landscape.analysis.batchnorm import BatchNormMode
 from landscape.analysis.estimates import Estimate, estimate
 from landscape.analysis.network import Network
+from landscape.analysis.precision import full_float32
 from landscape.analysis.weights import Weights, flatten, unflatten
 from landscape.errors import LandscapeError
 
@@ -154,7 +155,7 @@ class Objective:
         dtype = DTYPES[precision or self.precision]
         exact = torch.float64 if self.device.type != "mps" else torch.float32
         table = []
-        with torch.no_grad():
+        with torch.no_grad(), full_float32():
             forward = self.network.forward(weights, buffers, dtype)
             for split in splits or self.splits:
                 batches = self._split(split)
@@ -205,7 +206,7 @@ class Objective:
     ) -> NDArray[np.float64]:
         """Return one value per example, (N,), for paired differences between weights."""
         values = []
-        with torch.no_grad():
+        with torch.no_grad(), full_float32():
             forward = self.network.forward(weights, buffers, self.dtype)
             for inputs, targets, count in self._batches_of(split):
                 found, _ = losses.per_example(self._metrics[metric](forward(inputs), targets), count)
@@ -305,7 +306,7 @@ class Objective:
     def _probe_loss(self, outputs: Any, targets: Nested) -> bool:
         """Return whether the loss gives one value per example, having seen that it takes these outputs and targets."""
         try:
-            with torch.no_grad():
+            with torch.no_grad(), full_float32():
                 values = self._loss(outputs, targets)
         except LandscapeError:
             raise

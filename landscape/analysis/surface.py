@@ -111,7 +111,7 @@ def surface(
         objective: what is measured.
         plane: where; by default the plane of two filter-normalized random directions from `seed`.
         points: (x, y) counts, odd; one number for both.
-        span: the axes run from −span to span.
+        span: the axes run from −span to span; a line between two models from 0 to 1.
         line: one random direction instead of two, where no plane is given.
         alpha: coordinates along the first direction instead of `points` and `span`; (X,) ascending.
         beta: the same along the second; (Y,).
@@ -128,7 +128,9 @@ def surface(
     """
     plane = plane or random_plane(objective, seed=seed, dimensions=1 if line else 2)
     counts = (points, points) if isinstance(points, int) else points
-    alpha = axis(counts[0], span) if alpha is None else _ascending(alpha)
+    if alpha is None:
+        alpha = between_axis(counts[0]) if plane.recipe.get("kind") == "between" else axis(counts[0], span)
+    alpha = _ascending(alpha)
     if not plane.is_line:
         beta = axis(counts[1], span) if beta is None else _ascending(beta)
     splits = splits or objective.splits

@@ -1,0 +1,21 @@
+"""The precisions of a pass, and keeping float32 what it says."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """Within this context float32 convolutions on CUDA are float32; by default torch rounds to TF32's 10-bit mantissa.
+
+    Values that are compared with bfloat16's, and all gradients and products, rely on it.
+    """
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(
+        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+    ):
+        yield
