@@ -124,7 +124,7 @@ def _write_measures(group: Group, measures: Sequence[Measure]) -> None:
     _dataset(group, "stderr", np.array([m.stderr for m in measures]), ["measure"])
     _dataset(group, "meaning", [m.meaning for m in measures], ["measure"])
     _dataset(group, "evaluations", np.array([m.evaluations for m in measures]), ["measure"])
-    _dataset(group, "parameters", [json.dumps(dict(m.parameters)) for m in measures], ["measure"])
+    _dataset(group, "parameters", [to_json(m.parameters) for m in measures], ["measure"])
 
 
 def _read_measures(group: Group) -> tuple[Measure, ...]:
@@ -168,7 +168,7 @@ def _write_attributes(group: Group, attributes: Mapping[str, Any]) -> None:
         if isinstance(value, str | bool | int | float | np.number):
             group.attrs[name] = _storable(value) if isinstance(value, str) else value
         else:
-            group.attrs[name] = json.dumps(value)
+            group.attrs[name] = to_json(value)
             encoded.append(name)
     group.attrs[_JSON] = ",".join(encoded)
 
@@ -180,6 +180,19 @@ def _read_attributes(group: Group) -> dict[str, Any]:
         if name not in (_JSON, "kind", "products"):
             attributes[name] = json.loads(value) if name in encoded else _plain(value)
     return attributes
+
+
+def to_json(value: Any) -> str:
+    """Return JSON of plain values, NumPy's numbers and arrays, and any mappings; NaN and inf as Python reads them."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return dict(value)
+        if isinstance(value, np.ndarray | np.generic):
+            return value.tolist()
+        raise TypeError(f"attributes of results are JSON-able, not {type(value).__name__}")
+
+    return json.dumps(value, default=plain)
 
 
 def _plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ line that is torn or damaged; everything before it counts.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -47,7 +48,8 @@ class Journal:
 
     def close(self) -> None:
         """Close the file; it stays."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # a full disk has been reported by the append that met it
+            self._file.close()
 
     def __enter__(self) -> Journal:
         return self
@@ -64,6 +66,8 @@ def read_journal(path: Path) -> tuple[Any, list[Any]] | None:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise LandscapeError(f"cannot read {path}: {error.strerror or error}") from error
     records = []
     for line in lines[:-1]:  # what follows the last newline is torn
         checksum, _, payload = line.partition(b" ")

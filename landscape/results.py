@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class _Figure:
         """Return a Plotly figure of this result (`options` as in `landscape.figures.plots.figure`)."""
         from landscape.figures.plots import figure  # the one import that points forward, and lazily
 
-        return figure(self, **options)
+        return figure(cast("Result", self), **options)
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,8 @@ class Sampled(_Figure):
         """Return where all splits and metrics have been measured, as (Y, X) or (X,); NaN and inf there are results."""
         count = np.zeros(self.shape, dtype=np.int64)
         chosen = self.points[self.points["level"] == level]
-        on_axes, index = self._cells(chosen)
-        np.add.at(count, index, 1)
-        return count == len(self.splits) * len(self.metrics)
+        np.add.at(count, self._cells(chosen)[1], 1)
+        return np.equal(count, len(self.splits) * len(self.metrics))
 
     @property
     def complete(self) -> bool:
@@ -90,7 +89,8 @@ class Sampled(_Figure):
     def off_axes(self) -> NDArray[Any]:
         """Return the table's points that the level-0 grid does not show."""
         on_axes, _ = self._cells(self.points)
-        return self.points[~(on_axes & (self.points["level"] == 0))]
+        rest: NDArray[Any] = self.points[~(on_axes & (self.points["level"] == 0))]
+        return rest
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ class Line(Sampled):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(X,)."""
         return (len(self.alpha),)
 
 
@@ -113,6 +114,7 @@ class Surface(Sampled):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(Y, X)."""
         return (len(self.beta), len(self.alpha))
 
     def _cells(self, points: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[NDArray[np.intp], ...]]:

@@ -1,7 +1,9 @@
+import dataclasses
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import MappingProxyType
 
 import h5py
 import numpy as np
@@ -13,13 +15,17 @@ from hypothesis import strategies as st
 from landscape.errors import LandscapeError
 from landscape.journal import Journal, read_journal
 from landscape.results import History, Line, Measure, Result, Sharpness, Spectrum, Surface, points_table
-from landscape.store import AnalysisFile, load
+from landscape.store import AnalysisFile, is_analysis_file, load
 
 
 def surface(nx: int = 5, ny: int = 3, *, keep: int | None = None) -> Surface:
     alpha, beta = np.linspace(-1, 1, nx), np.linspace(-2, 2, ny)
     rows = [
-        (a, b, s, m, 10 * s + m + a + 100 * b, 0.5, 7, 0) for b in beta for a in alpha for s in range(2) for m in range(2)
+        (a, b, s, m, 10 * s + m + a + 100 * b, 0.5, 7, 0)
+        for b in beta
+        for a in alpha
+        for s in range(2)
+        for m in range(2)
     ]
     rows = rows[: None if keep is None else 4 * keep]
     return Surface(alpha, ("train", "test"), ("loss", "accuracy"), points_table(rows), {"checkpoint": "a"}, beta)
@@ -43,12 +49,23 @@ def same(a: Result, b: Result) -> None:
 
 RESULTS: dict[str, Result] = {
     "a/plane": surface(),
-    "a/line": Line(np.array([-1.0, 0.0, 1.0]), ("train",), ("loss",), points_table([(0, 0, 0, 0, np.inf, np.nan, 4, 0)]), {}),
-    "a/hessian": Spectrum(
-        np.array([3.0, -1.0]), np.array([1, -1], dtype=np.int8), np.array([0.1, 0.2]), np.array([0.1, 0.2]), np.array([True, False]), 9
+    "a/line": Line(
+        np.array([-1.0, 0.0, 1.0]), ("train",), ("loss",), points_table([(0, 0, 0, 0, np.inf, np.nan, 4, 0)]), {}
     ),
-    "a/sharpness": Sharpness((Measure("sam", "SAM, ρ = 0.05", 0.5, np.nan, "…", 3, {"rho": 0.05}),), {"nested": {"x": [1, None]}}),
-    "b/history": History({"epoch": np.array([1.0, 2.0]), "train_loss": np.array([0.5, np.nan])}, {"checkpoint": "b\0\udcff"}),
+    "a/hessian": Spectrum(
+        np.array([3.0, -1.0]),
+        np.array([1, -1], dtype=np.int8),
+        np.array([0.1, 0.2]),
+        np.array([0.1, 0.2]),
+        np.array([True, False]),
+        9,
+    ),
+    "a/sharpness": Sharpness(
+        (Measure("sam", "SAM, ρ = 0.05", 0.5, np.nan, "…", 3, {"rho": 0.05}),), {"nested": {"x": [1, None]}}
+    ),
+    "b/history": History(
+        {"epoch": np.array([1.0, 2.0]), "train_loss": np.array([0.5, np.nan])}, {"checkpoint": "b\0\udcff"}
+    ),
 }
 
 
@@ -126,7 +143,11 @@ def test_a_journal_cut_anywhere_gives_back_its_whole_records(cut: int) -> None:
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
-    with AnalysisFile(tmp_path / "f.h5"), pytest.raises(LandscapeError, match="another process"), AnalysisFile(tmp_path / "f.h5"):
+    with (
+        AnalysisFile(tmp_path / "f.h5"),
+        pytest.raises(LandscapeError, match="another process"),
+        AnalysisFile(tmp_path / "f.h5"),
+    ):
         pass
 
 
@@ -151,7 +172,8 @@ def test_a_truncated_and_a_foreign_hdf5_file_are_refused(tmp_path: Path) -> None
     path = tmp_path / "f.h5"
     with AnalysisFile(path) as file:
         file.put("a/plane", surface())
-    path.write_bytes(path.read_bytes()[: os.path.getsize(path) // 2])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
     with pytest.raises(LandscapeError, match="truncated"):
         load(path)
     with h5py.File(tmp_path / "g.h5", "w") as foreign:
@@ -173,3 +195,135 @@ def test_a_failed_replacement_leaves_the_old_file(tmp_path: Path, monkeypatch: p
         with pytest.raises(LandscapeError, match="No space left"):
             file.put("a/line", RESULTS["a/line"])
     assert path.read_bytes() == before
+
+
+def test_a_folder_is_refused_and_a_file_in_the_place_of_one(tmp_path: Path) -> None:
+    with pytest.raises(LandscapeError, match="is a folder"):
+        load(tmp_path)
+    with pytest.raises(LandscapeError, match="is a folder"), AnalysisFile(tmp_path):
+        pass
+    (tmp_path / "file").touch()
+    with pytest.raises(LandscapeError, match="file is a file, not a folder"), AnalysisFile(tmp_path / "file" / "f.h5"):
+        pass
+
+
+def test_other_results_can_be_put_while_a_surface_is_filled(tmp_path: Path) -> None:
+    path, whole = tmp_path / "f.h5", surface()
+    with AnalysisFile(path) as file:
+        file.begin("a/plane", dataclasses.replace(whole, points=whole.points[:0]))
+        file.append(whole.points[:8])
+        file.put("a/hessian", RESULTS["a/hessian"])
+        file.append(whole.points[8:16])
+        np.testing.assert_array_equal(np.sort(load(path)["a/plane"].points), np.sort(whole.points[:16]))  # type: ignore[union-attr]
+        file.begin("b/plane", dataclasses.replace(whole, points=whole.points[:4]))
+        file.remove("a/hessian")
+    found = load(path)
+    assert set(found) == {"a/plane", "b/plane"}
+    np.testing.assert_array_equal(np.sort(found["a/plane"].points), np.sort(whole.points[:16]))  # type: ignore[union-attr]
+    np.testing.assert_array_equal(np.sort(found["b/plane"].points), np.sort(whole.points[:4]))  # type: ignore[union-attr]
+
+
+def test_what_is_staged_is_written_with_the_next_result(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    with AnalysisFile(path) as file:
+        file.stage("b/history", RESULTS["b/history"])
+        assert not path.exists()
+        assert not file.written
+        file.put("a/line", RESULTS["a/line"])
+        assert file.written
+    assert set(load(path)) == {"a/line", "b/history"}
+
+
+def test_a_kill_between_replacing_the_file_and_dropping_the_journal_costs_nothing(tmp_path: Path) -> None:
+    path, rows = tmp_path / "f.h5", surface().points.copy()
+    rows["value"][0], rows["stderr"][0] = -np.nan, np.nan  # JSON knows one NaN, floats have many
+    whole = dataclasses.replace(surface(), points=rows)
+    journal = path.with_name("f.h5.journal")
+    with AnalysisFile(path) as file:
+        file.begin("a/plane", dataclasses.replace(whole, points=rows[:0]))
+        file.append(rows[:8])
+        left = journal.read_bytes()
+        file.put("a/plane", whole)
+    journal.write_bytes(left)
+    assert len(load(path)["a/plane"].points) == len(rows)  # type: ignore[union-attr]
+
+
+def test_a_result_begun_anew_under_its_name_is_what_readers_see(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    with AnalysisFile(path) as file:
+        file.put("a/plane", surface())
+        other = surface(3, 3)
+        file.begin("a/plane", dataclasses.replace(other, points=other.points[:0]))
+        assert load(path)["a/plane"].shape == (3, 3)  # type: ignore[union-attr]
+        file.append(other.points[:4])
+    found = load(path)["a/plane"]
+    assert isinstance(found, Surface)
+    assert int(found.computed().sum()) == 1
+
+
+def test_a_journal_whose_header_is_torn_is_no_file(tmp_path: Path) -> None:
+    journal = tmp_path / "f.h5.journal"
+    journal.write_bytes(b"0badc0de {")
+    with pytest.raises(LandscapeError, match="no such file"):
+        load(tmp_path / "f.h5")
+    with AnalysisFile(tmp_path / "f.h5") as file:
+        assert file.results == {}
+    assert not journal.exists()
+
+
+@pytest.mark.parametrize("name", ["plane", "a/", "/plane", "a/..", "a/b\0c", "\udcff/plane", "a/line/plane", "a//b"])
+def test_names_that_would_lose_a_result_are_refused(tmp_path: Path, name: str) -> None:
+    with AnalysisFile(tmp_path / "f.h5") as file:
+        file.put("a/line", RESULTS["a/line"])
+        with pytest.raises(LandscapeError, match="cannot be named"):
+            file.put(name, RESULTS["a/hessian"])
+    assert set(load(tmp_path / "f.h5")) == {"a/line"}
+
+
+def test_large_attributes_survive(tmp_path: Path) -> None:
+    classes = [f"class {number}" for number in range(20_000)]  # HDF5 keeps attributes above 64 kB elsewhere
+    with AnalysisFile(tmp_path / "f.h5") as file:
+        file.put(
+            "a/plane", dataclasses.replace(surface(), attributes={"data": {"classes": classes}, "text": "x" * 10**5})
+        )
+    attributes = load(tmp_path / "f.h5")["a/plane"].attributes
+    assert attributes["data"]["classes"] == classes
+    assert len(attributes["text"]) == 10**5
+
+
+def test_is_analysis_file(tmp_path: Path) -> None:
+    with AnalysisFile(tmp_path / "f.h5") as file:
+        file.put("a/plane", surface())
+    (tmp_path / "g.h5").write_bytes(b"garbage")
+    assert is_analysis_file(tmp_path / "f.h5")
+    assert not is_analysis_file(tmp_path / "g.h5")
+    assert not is_analysis_file(tmp_path / "h.h5")
+
+
+def test_numpy_values_in_attributes_are_stored_as_plain_ones(tmp_path: Path) -> None:
+    attributes = {
+        "a": {"n": np.int64(3), "x": np.array([0.5, np.nan])},
+        "flag": np.bool_(True),
+        "b": MappingProxyType({"c": 1}),
+    }
+    made = dataclasses.replace(surface(), attributes=attributes)
+    with AnalysisFile(tmp_path / "f.h5") as file:
+        file.begin("a/plane", dataclasses.replace(made, points=made.points[:4]))
+        file.put("b/plane", made)
+    for found in load(tmp_path / "f.h5").values():
+        assert found.attributes["a"]["n"] == 3
+        assert found.attributes["a"]["x"] == pytest.approx([0.5, np.nan], nan_ok=True)
+        assert found.attributes["flag"] is True
+        assert found.attributes["b"] == {"c": 1}
+
+
+def test_a_result_that_cannot_be_stored_is_not_in_the_way_of_others(tmp_path: Path) -> None:
+    with AnalysisFile(tmp_path / "f.h5") as file:
+        file.begin("a/plane", dataclasses.replace(surface(), points=surface().points[:0]))
+        with pytest.raises(TypeError, match="JSON-able, not object"):
+            file.put("a/bad", dataclasses.replace(surface(), attributes={"x": object()}))
+        file.append(surface().points[:4])
+        file.put("a/line", RESULTS["a/line"])
+    found = load(tmp_path / "f.h5")
+    assert set(found) == {"a/plane", "a/line"}
+    assert len(found["a/plane"].points) == 4  # type: ignore[union-attr]

@@ -23,7 +23,8 @@ Mode: TypeAlias = Literal["forward over reverse", "reverse over reverse"]
 def twice_differentiable() -> Iterator[None]:
     """Within this context attention takes the math backend: fused kernels have no second derivative.
 
-    Float32 is full float32, and torch does not warn that its own forward mode, when it is first used, scripts something with `torch.jit`.
+    Float32 is full float32, and torch does not warn that its own forward mode, when first used, scripts something with
+    `torch.jit`.
     """
     with sdpa_kernel(SDPBackend.MATH), full_float32(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit.script` is", DeprecationWarning)

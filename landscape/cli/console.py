@@ -2,70 +2,120 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import re
 import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Protocol
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, Literal, Protocol, TextIO
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 PLAIN_SECONDS = 10.0  # between progress lines where stderr is no terminal
 
-_stderr = Console(stderr=True, highlight=False)
+_stderr = Console(stderr=True, highlight=False, markup=False, emoji=False)
 _command: list[str] = []
+_stdout: list[TextIO] = []  # where results go while stdout is redirected
+_ABSOLUTE = re.compile(
+    r"\A((?:--[\w-]+=)?(?:folder:|npz:)?)"  # what may stand before a path
+    r"(?:/|~[^\\/]*[\\/]|[A-Za-z]:[\\/]|\\\\)(?:.*[\\/])?([^\\/]+)[\\/]*\Z",
+    re.DOTALL,
+)
 
 
 def started_with(arguments: Sequence[str]) -> None:
     """Remember the command line, for provenance and for saying how to go on."""
     _command[:] = arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console without Greek letters shows "?" instead of failing
+            stream.reconfigure(errors="replace")
+
+
+@contextmanager
+def results_only_on_stdout() -> Iterator[None]:
+    """Send what a user's own code prints to stderr, so that stdout holds results and nothing else."""
+    _stdout.append(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _stdout.pop()
+
+
+def _results() -> TextIO:
+    return _stdout[-1] if _stdout else sys.stdout
 
 
 def command() -> str:
-    """Return the command that repeats this run, with the home folder as `~`."""
-    home = str(Path.home())
-    words = [word.replace(home, "~") if home != "/" else word for word in _command]
-    return " ".join(["landscape", *(word if word.startswith("~") else shlex.quote(word) for word in words)])
+    """Return the command that repeats this run, to be pasted into a shell."""
+    return " ".join(["landscape", *map(shlex.quote, _command)])
+
+
+def recorded_command() -> str:
+    """Return the command for provenance: of an absolute path only the name is kept, since files travel."""
+    return " ".join(["landscape", *(shlex.quote(shortened(word)) for word in _command)])
+
+
+def shortened(word: str) -> str:
+    """Return a word of the command line, an absolute path in it shortened to its name."""
+    return _ABSOLUTE.sub(r"\1.../\2", word)
 
 
 def say(message: str) -> None:
     """Print a message on stderr."""
-    _stderr.print(escape(message), soft_wrap=True)
+    _stderr.print(message, soft_wrap=True)
 
 
 def warn(message: str) -> None:
-    """Print a warning on stderr."""
-    _stderr.print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
+    """Print a warning on stderr, in one line."""
+    _stderr.print(Text.assemble(("warning:", "yellow"), " ", _one_line(message)), soft_wrap=True)
 
 
 def error(message: str) -> None:
     """Print an error on stderr, in one line."""
-    _stderr.print(f"[red]error:[/] {escape(' '.join(message.split()))}", soft_wrap=True)
+    _stderr.print(Text.assemble(("error:", "red"), " ", _one_line(message)), soft_wrap=True)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on stdout, the first column left-aligned and the others right."""
-    table = Table(title=escape(title), title_justify="left", title_style="bold")
+def _one_line(message: str) -> str:
+    return " ".join(message.split())
+
+
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    justify: Literal["left", "right"] = "right",
+) -> None:
+    """Print a table on stdout, the first column left-aligned and the others as `justify` says."""
+    table = Table(title=Text(title, style="bold"), title_justify="left")
     for i, column in enumerate(columns):
-        table.add_column(escape(column), justify="left" if i == 0 else "right", overflow="fold")
+        table.add_column(Text(column), justify="left" if i == 0 else justify, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    out = Console(highlight=False)
-    if not out.is_terminal:  # a file or a pipe has no width of its own
-        out = Console(highlight=False, width=200)
-    out.print(table)
+        table.add_row(*map(Text, row))
+    terminal = _results().isatty()  # a file or a pipe has no width of its own
+    Console(file=_results(), highlight=False, emoji=False, width=None if terminal else 200).print(table)
 
 
 def print_json(value: Any) -> None:
     """Print JSON on stdout, inf and NaN as strings."""
-    print(json.dumps(jsonable(value), indent=2, ensure_ascii=False))
+    unicode = (_results().encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(jsonable(value), indent=2, ensure_ascii=not unicode, allow_nan=False), file=_results())
 
 
 def jsonable(value: Any) -> Any:
@@ -101,6 +151,12 @@ class Advance(Protocol):
         """Advance by some steps; `note` says how things stand, `total` how many there are once that is known."""
 
 
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.3g}/s", style="progress.data.speed")
+
+
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Advance]:
     """Show progress with rate and time left on stderr: a bar on a terminal, a line now and then elsewhere."""
@@ -108,20 +164,20 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
         yield _plain_progress(label, total)
         return
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TaskProgressColumn(show_speed=True),
+        _Rate(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=_stderr,
         transient=True,
     )
     with bar:
-        task = bar.add_task(escape(label), total=total, note="")
+        task = bar.add_task(label, total=total, note="")
 
         def advance(steps: int = 1, note: str = "", *, total: int | None = None) -> None:
-            bar.update(task, advance=steps, note=escape(note), total=total)
+            bar.update(task, advance=steps, note=note, total=total)
 
         yield advance
 
@@ -140,6 +196,6 @@ def _plain_progress(label: str, total: int | None) -> Advance:
         rate = done / max(now - started, 1e-9)
         left = f", {duration((total - done) / rate)} left" if total is not None else ""
         of = f"/{total}" if total is not None else ""
-        print(f"{label}: {done}{of}, {rate:.2g}/s{left} {note}".rstrip(), file=sys.stderr, flush=True)
+        print(f"{label}: {done}{of}, {rate:.3g}/s{left} {note}".rstrip(), file=sys.stderr, flush=True)
 
     return advance

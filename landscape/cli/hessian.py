@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import arg
 
 from landscape.cli import console
-from landscape.cli.options import AnalysisOptions
+from landscape.cli.options import AnalysisOptions, expect_derivatives, expect_number
 from landscape.errors import LandscapeError
 
 if TYPE_CHECKING:
@@ -19,19 +20,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Hessian(AnalysisOptions):
-    """Compute the largest (and smallest) eigenvalues of the loss's Hessian, each with its residual."""
+class HessianOptions:
+    """Which eigenvalues, and how well."""
 
-    top: int = 5
+    top: Annotated[int, arg(metavar="K")] = 5
     """How many of the largest eigenvalues."""
-    bottom: int = 0
-    """How many of the smallest (most negative)."""
+    bottom: Annotated[int, arg(metavar="K")] = 0
+    """How many of the smallest (most negative) ones."""
     operator: Literal["hessian", "ggn"] = "hessian"
     """The Hessian, or the generalized Gauss-Newton matrix."""
-    tolerance: float = 1e-3
+    tolerance: Annotated[float, arg(metavar="X")] = 1e-3
     """Converged when the residual is at most this times the eigenvalue (or a tenth of the largest one)."""
-    max_products: int = 200
+    max_products: Annotated[int, arg(metavar="N")] = 200
     """Most Hessian-vector products per checkpoint; what has not converged by then is flagged."""
+
+
+@dataclass(frozen=True)
+class Hessian(AnalysisOptions, HessianOptions):
+    """Compute the largest (and smallest) eigenvalues of the loss's Hessian, each with its residual."""
 
     def run(self) -> None:
         """Compute, store, and print."""
@@ -41,8 +47,13 @@ class Hessian(AnalysisOptions):
         from landscape.store import AnalysisFile
 
         tune_allocator()
-        if self.top < 0 or self.bottom < 0 or self.top + self.bottom == 0:
-            raise LandscapeError(f"got --top {self.top} --bottom {self.bottom}; expected at least one eigenvalue")
+        expect_number("--top", self.top)
+        expect_number("--bottom", self.bottom)
+        expect_number("--tolerance", self.tolerance, above=True)
+        expect_number("--max-products", self.max_products, least=1)
+        expect_derivatives(self)
+        if self.top + self.bottom == 0:
+            raise LandscapeError("got --top 0 --bottom 0; expected at least one eigenvalue")
         subjects = load_subjects(self)
         with AnalysisFile(out_path(self, subjects)) as file:
             found = {}
@@ -54,13 +65,14 @@ class Hessian(AnalysisOptions):
                 console.print_json({key: summary(spectrum) for key, spectrum in found.items()})
             else:
                 _print(found)
-            closing(file, f"landscape report {shlex.quote(str(file.path))} --open")
+            closing(file)
 
 
 def compute(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str, Spectrum]:
     """Return the name and the spectrum of one checkpoint, computed unless the file has it."""
     from landscape.analysis.curvature import hessian
     from landscape.cli.filing import claim, settings_of
+    from landscape.results import Spectrum
     from landscape.store import with_attributes
 
     mode: Any = "fixed" if options.batchnorm == "auto" else options.batchnorm
@@ -73,10 +85,10 @@ def compute(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str
         tolerance=options.tolerance,
         max_products=options.max_products,
     )
-    key, existing = claim(file, subject.label, options.operator, settings, options)
+    key, existing = claim(file, subject.label, options.operator, settings, options, Spectrum)
     if existing is not None:
         console.say(f"{key} is already in {file.path} with these settings")
-        return key, existing  # type: ignore[return-value]
+        return key, existing
     reference = subject.reproduce()
     objective = subject.objective(splits=options.splits[:1], batchnorm=mode)
     with console.progress(f"{key}: products", None) as advance:
@@ -95,8 +107,13 @@ def compute(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str
             seed=options.seed,
             on_product=on_product,
         )
-    attributes = {**subject.attributes(), "reference": reference, "settings": settings, "command": console.command()}
-    result: Any = with_attributes(spectrum, **attributes)
+    attributes = {
+        **subject.attributes(),
+        "reference": reference,
+        "settings": settings,
+        "command": console.recorded_command(),
+    }
+    result = with_attributes(spectrum, **attributes)
     file.put(key, result)
     return key, result
 

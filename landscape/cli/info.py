@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from tyro.conf import Positional, arg
+from typing import TYPE_CHECKING, Any
 
 from landscape.cli import console
+from landscape.cli.options import Paths, expand
 from landscape.errors import LandscapeError
 
 if TYPE_CHECKING:
@@ -18,86 +17,118 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Info:
-    """Say what a checkpoint or an analysis file holds."""
+    """Say what checkpoints and analysis files hold."""
 
-    file: Positional[Annotated[str, arg(metavar="FILE")]]
-    """A checkpoint (.pt) or an analysis file (.h5)."""
     json: bool = False
-    """Print all of it as JSON, but for weights and grids."""
+    """Print all of it as JSON, but for weights and grids; of several files, an object by file."""
+    files: Paths = ()
+    """Checkpoints (.pt), weight files, or analysis files (.h5)."""
 
     def run(self) -> None:
-        """Print a table, or JSON."""
-        path = Path(self.file)
-        if not path.exists() and not path.with_name(path.name + ".journal").exists():
-            raise LandscapeError(f"no such file: {path}")
+        """Print a table of each file, or JSON."""
+        if not self.files:
+            raise LandscapeError("expected at least one checkpoint (.pt) or analysis file (.h5)")
+        described = {name: self._describe(expand(name)) for name in self.files}
+        if self.json:
+            console.print_json(described if len(described) > 1 else next(iter(described.values())))
+
+    def _describe(self, path: Path) -> dict[str, Any]:
+        """Return what a file holds; print it, unless JSON is asked for."""
         if path.is_dir():
             raise LandscapeError(f"{path} is a folder; expected a checkpoint (.pt) or an analysis file (.h5)")
-        head = path.read_bytes()[:8] if path.exists() else b""
-        if head.startswith(b"\x89HDF") or not head or path.suffix in (".h5", ".hdf5"):
-            self._analysis(path)
-        else:
-            self._checkpoint(path)
+        if path.suffix == ".npz":
+            raise LandscapeError(f"{path} is data; expected a checkpoint (.pt) or an analysis file (.h5)")
+        if path.exists() or not path.with_name(f"{path.name}.journal").exists():
+            try:
+                with path.open("rb") as file:
+                    head = file.read(8)
+            except FileNotFoundError as error:
+                raise LandscapeError(f"no such file: {path}") from error
+            except OSError as error:
+                raise LandscapeError(f"cannot read {path}: {error.strerror or error}") from error
+            if not head.startswith(b"\x89HDF") and path.suffix not in (".h5", ".hdf5"):
+                return self._checkpoint(path)
+        return self._analysis(path)
 
-    def _analysis(self, path: Path) -> None:
+    def _analysis(self, path: Path) -> dict[str, Any]:
         from landscape.store import load
 
         results = load(path)
-        if self.json:
-            console.print_json(
-                {name: {"kind": r.kind, "attributes": dict(r.attributes)} for name, r in results.items()}
-            )
-            return
         rows = []
         for name, result in results.items():
             attributes = result.attributes
             examples = ", ".join(f"{n} {split}" for split, n in (attributes.get("examples") or {}).items())
             rows.append([name, result.kind, _size(result), examples, str(attributes.get("created", ""))[:16]])
-        console.print_table(f"{path.name}: {len(results)} results", ["name", "kind", "holds", "examples", "made"], rows)
-
-    def _checkpoint(self, path: Path) -> None:
-        from landscape.checkpoint import file_sha256, is_checkpoint, load_checkpoint
-        from landscape.weight_files import load_weights
-
-        if not is_checkpoint(path):
-            state, done = load_weights(path)
-            for sentence in done:
-                console.say(sentence)
-            numbers = sum(tensor.numel() for tensor in state.values())
-            if self.json:
-                console.print_json({name: list(tensor.shape) for name, tensor in state.items()})
-                return
-            console.say(f"{path.name}: weights of another program, {len(state)} tensors, {numbers:,} numbers")
-            return
-        checkpoint = load_checkpoint(path)
-        facts = {
-            "model": checkpoint.model,
-            "model_arguments": checkpoint.model_arguments,
-            "numbers": sum(tensor.numel() for tensor in checkpoint.state.values()),
-            "training": checkpoint.training,
-            "data": checkpoint.data,
-            "final": checkpoint.final,
-            "reference": checkpoint.reference,
-            "provenance": checkpoint.provenance,
-            "sha256": file_sha256(path),
+        if not self.json:
+            title = f"{path.name}: {_count(len(results), 'result')}"
+            console.print_table(title, ["name", "kind", "holds", "examples", "made"], rows, justify="left")
+        return {
+            name: {"kind": result.kind, "holds": _size(result), "attributes": dict(result.attributes)}
+            for name, result in results.items()
         }
-        if self.json:
-            console.print_json({**facts, "history": checkpoint.history})
-            return
-        rows = [[key, _text(value)] for key, value in _flat(facts)]
-        console.print_table(path.name, ["", "value"], rows)
+
+    def _checkpoint(self, path: Path) -> dict[str, Any]:
+        from landscape.checkpoint import is_checkpoint
+
+        facts, details = _checkpoint_facts(path) if is_checkpoint(path) else _weights_facts(path)
+        if not self.json:
+            rows = [[key, _text(value)] for key, value in _flat(facts)]
+            console.print_table(path.name, ["", "value"], rows, justify="left")
+        return {**facts, **details}
+
+
+def _checkpoint_facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what fits into a table, and what does not."""
+    from landscape.checkpoint import file_sha256, load_checkpoint
+
+    checkpoint = load_checkpoint(path)
+    facts = {
+        "model": checkpoint.model,
+        "model_arguments": checkpoint.model_arguments,
+        "numbers": sum(tensor.numel() for tensor in checkpoint.state.values()),
+        "training": checkpoint.training,
+        "data": checkpoint.data,
+        "final": checkpoint.final,
+        "reference": checkpoint.reference,
+        "provenance": checkpoint.provenance,
+        "sha256": file_sha256(path),
+    }
+    return facts, {"history": checkpoint.history}
+
+
+def _weights_facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    from landscape.checkpoint import file_sha256
+    from landscape.weight_files import load_weights
+
+    state, done = load_weights(path)
+    for sentence in done:
+        console.say(f"{path.name}: {sentence}")
+    facts = {
+        "what": "weights of another program",
+        "tensors": len(state),
+        "numbers": sum(tensor.numel() for tensor in state.values()),
+        "sha256": file_sha256(path),
+    }
+    return facts, {"shapes": {name: list(tensor.shape) for name, tensor in state.items()}}
 
 
 def _size(result: Result) -> str:
-    if result.kind in ("surface", "line"):
-        points: Any = result
-        shape = "x".join(str(n) for n in reversed(points.shape))
-        computed = int(points.computed().sum())
-        return f"{shape} points" + ("" if points.complete else f", {computed} of them computed")
-    if result.kind == "spectrum":
-        return f"{len(result.eigenvalues)} eigenvalues"  # type: ignore[union-attr]
-    if result.kind == "sharpness":
-        return f"{len(result.measures)} measures"  # type: ignore[union-attr]
-    return f"{len(result.columns['epoch'])} epochs"  # type: ignore[union-attr]
+    from landscape.results import History, Sampled, Sharpness, Spectrum
+
+    if isinstance(result, Sampled):
+        shape = "x".join(str(n) for n in reversed(result.shape))
+        computed = int(result.computed().sum())
+        return f"{shape} points" + ("" if result.complete else f", {computed} of them computed")
+    if isinstance(result, Spectrum):
+        return _count(len(result.eigenvalues), "eigenvalue")
+    if isinstance(result, Sharpness):
+        return _count(len(result.measures), "measure")
+    assert isinstance(result, History)
+    return _count(len(result.columns["epoch"]), "epoch")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

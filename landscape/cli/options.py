@@ -1,10 +1,16 @@
-"""Options that several commands share, as typed dataclasses that tyro turns into flags."""
+"""Options that several commands share, as typed dataclasses that tyro turns into flags.
+
+Each group is a mixin; the order of a command's bases decides the order in its help, the last base first.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from tyro.conf import Positional, arg
@@ -17,67 +23,143 @@ def _comma_separated(convert: Callable[[str], Any], metavar: str) -> PrimitiveCo
     return PrimitiveConstructorSpec(
         nargs=1,
         metavar=metavar,
-        instance_from_str=lambda words: tuple(convert(word) for word in words[0].split(",")),
-        is_instance=lambda value: isinstance(value, tuple),
-        str_from_instance=lambda value: [",".join(str(entry) for entry in value)],
+        instance_from_str=lambda words: tuple(convert(word.strip()) for word in words[0].split(",")),
+        is_instance=lambda value: value is None or isinstance(value, tuple),
+        str_from_instance=lambda value: [",".join(f"{entry}" for entry in value or ())],
+    )
+
+
+def default(text: str, metavar: str | None = None) -> Any:
+    """Return the annotation of an option whose default is said in words."""
+    return arg(metavar=metavar, help_behavior_hint=f"(default: {text})")
+
+
+def _one(convert: Callable[[str], Any], metavar: str) -> PrimitiveConstructorSpec[Any]:
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda words: convert(words[0]),
+        is_instance=lambda value: value is None or isinstance(value, int | float),
+        str_from_instance=lambda value: [f"{value}"],
     )
 
 
 Names: TypeAlias = Annotated[tuple[str, ...], _comma_separated(str, "A,B,...")]
 Numbers: TypeAlias = Annotated[tuple[float, ...], _comma_separated(float, "X,Y,...")]
-Paths: TypeAlias = Positional[Annotated[tuple[str, ...], arg(metavar="FILE ...")]]
-Text: TypeAlias = Annotated[str, arg(metavar="TEXT")]
+OptionalNumber: TypeAlias = Annotated[float | None, _one(float, "X")]
+OptionalCount: TypeAlias = Annotated[int | None, _one(int, "N")]
+OptionalNumbers: TypeAlias = Annotated[tuple[float, ...] | None, _comma_separated(float, "X,Y,...")]
+Paths: TypeAlias = Positional[Annotated[tuple[str, ...], arg(metavar="FILE ...", help_behavior_hint="")]]
 
 
 @dataclass(frozen=True)
 class DataOptions:
     """Which data, and how it becomes the model's input."""
 
-    data: Annotated[str | None, arg(metavar="DATA")] = None
-    """digits, cifar10, cifar100, svhn, folder:PATH, npz:FILE, or package.module:factory. By default what the
-    checkpoint names."""
-    image_size: int | None = None
+    data: Annotated[str | None, default("what the checkpoint was trained on", "DATA")] = None
+    """digits, cifar10, cifar100, svhn, folder:PATH, npz:FILE, package.module:factory or file.py:factory."""
+    image_size: Annotated[OptionalCount, default("their own")] = None
     """Scale and crop the images of a folder to this side."""
-    mean: Numbers | None = None
-    """Mean per channel of images scaled to 0...1. By default the checkpoint's."""
-    std: Numbers | None = None
-    """Standard deviation per channel, with --mean."""
+    mean: Annotated[OptionalNumbers, default("the checkpoint's")] = None
+    """Mean of each channel, of images scaled to 0...1, to normalize by."""
+    std: Annotated[OptionalNumbers, default("the checkpoint's")] = None
+    """Standard deviation of each channel; goes with --mean."""
     no_normalize: bool = False
     """Pass images at 0...1, not normalized."""
 
 
 @dataclass(frozen=True)
-class AnalysisOptions(DataOptions):
+class MeasureOptions:
+    """What exactly is measured."""
+
+    splits: Names = ("train",)
+    """Splits of the data to measure; sharpness and eigenvalues use the first."""
+    subset: Annotated[str, arg(metavar="N|all")] = "2000"
+    """Examples of each split: a stratified sample of this size, or all."""
+    loss: Annotated[str, arg(metavar="LOSS")] = "cross_entropy"
+    """cross_entropy, mse, or package.module:function of (outputs, targets)."""
+    params: Annotated[str, arg(metavar="GLOBS")] = "*"
+    """Parameters that move, as globs on their names, such as 'layer3.*,fc.*'."""
+    batchnorm: Literal["auto", "fixed", "recalibrated", "batch"] = "auto"
+    """Statistics of BatchNorm at each point; auto takes the checkpoint's around one checkpoint, and recalibrates
+    between two."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Seed of the sample, the directions, the starting vectors and the perturbations."""
+    device: Annotated[str, arg(metavar="NAME")] = "auto"
+    """cpu, cuda, cuda:1, mps, ...; auto takes CUDA, else MPS, else the CPU."""
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model, where it is not the checkpoint's own."""
+
+    model: Annotated[str | None, default("the checkpoint's", "MODULE:FACTORY")] = None
+    """Your own model: package.module:factory or file.py:factory, or the name of one of ours."""
+    model_args: Annotated[str, arg(metavar="JSON")] = "{}"
+    """Arguments of the factory, a JSON object."""
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go."""
+
+    out: Annotated[str | None, default("results/<names of the checkpoints>.h5", "F.h5")] = None
+    """Analysis file; results are added to it."""
+    name: Annotated[str | None, default("plane, line, hessian, ...", "NAME")] = None
+    """Name of the result in the file."""
+    overwrite: bool = False
+    """Compute again, and replace the result of that name."""
+    json: bool = False
+    """Print the result as JSON on stdout."""
+
+
+@dataclass(frozen=True)
+class AnalysisOptions(OutputOptions, ModelOptions, DataOptions, MeasureOptions):
     """What an analysis is of, and where its results go."""
 
     checkpoints: Paths = ()
     """Landscape checkpoints; with --model also weight files (.pt, .pth, .safetensors)."""
-    model: Annotated[str | None, arg(metavar="MODULE:FACTORY")] = None
-    """Your own model: package.module:factory or file.py:factory, or the name of one of ours."""
-    model_args: Annotated[str, arg(metavar="JSON")] = "{}"
-    """Arguments of the factory, a JSON object."""
-    loss: Annotated[str, arg(metavar="LOSS")] = "cross_entropy"
-    """cross_entropy, mse, or package.module:function of (outputs, targets)."""
-    splits: Names = ("train",)
-    """Splits of the data to measure; derivatives use the first."""
-    subset: Annotated[str, arg(metavar="N|all")] = "2000"
-    """Examples of each split: a stratified sample of this size, or all."""
-    params: Annotated[str, arg(metavar="GLOBS")] = "*"
-    """Parameters that move, as globs on their names: "layer3.*,fc.*"."""
-    batchnorm: Literal["auto", "fixed", "recalibrated", "batch"] = "auto"
-    """Statistics BatchNorm uses along a path. auto: the checkpoint's around one checkpoint, recalibrated between two."""
-    seed: int = 0
-    """Of the sample, the directions, the starting vectors and the perturbations."""
-    device: str = "auto"
-    """auto takes CUDA, else MPS, else the CPU."""
-    out: Annotated[str | None, arg(metavar="F.h5")] = None
-    """Analysis file; results are added to it. By default results/<names of the checkpoints>.h5."""
-    name: Annotated[str | None, arg(metavar="NAME")] = None
-    """Name of the result in the file."""
-    overwrite: bool = False
-    """Replace a result of that name."""
-    json: bool = False
-    """Print the result as JSON."""
+
+
+def expand(text: str) -> Path:
+    """Return the path a user wrote, a ~ at its start expanded (the shell leaves that of --out=~/x and of quotes)."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # unlike Path's, it leaves a file named ~name alone
+
+
+def expand_data(spec: str) -> str:
+    """Return a --data option with a ~ at the start of its path expanded."""
+    kind, separator, place = spec.partition(":")
+    return f"{kind}:{os.path.expanduser(place)}" if separator and kind in ("folder", "npz") else spec  # noqa: PTH111
+
+
+def expect(fits: bool, option: str, value: object, expected: str) -> None:
+    """Check an option's value.
+
+    Raises:
+        LandscapeError: where it does not fit.
+    """
+    if not fits:
+        raise LandscapeError(f"got {option} {value}; expected {expected}")
+
+
+def expect_number(option: str, value: float, *, least: float = 0, above: bool = False) -> None:
+    """Check that a number is finite and at least (or, with `above`, above) a bound.
+
+    Raises:
+        LandscapeError: where it is not.
+    """
+    fits = least < value < math.inf if above else least <= value < math.inf
+    kind = "whole number" if isinstance(value, int) else "number"
+    expect(fits, option, value, f"a {kind} {'above' if above else 'of at least'} {least:g}")
+
+
+def expect_derivatives(options: MeasureOptions) -> None:
+    """Check that what is to be measured has derivatives.
+
+    Raises:
+        LandscapeError: for BatchNorm with the statistics of the batch: a loss of whole batches.
+    """
+    expect(options.batchnorm != "batch", "--batchnorm", "batch", "fixed or recalibrated, for derivatives")
 
 
 def subset_size(text: str) -> int | None:
@@ -88,8 +170,7 @@ def subset_size(text: str) -> int | None:
     """
     if text == "all":
         return None
-    if not text.isdigit() or int(text) == 0:
-        raise LandscapeError(f"got --subset {text}; expected a positive number of examples, or all")
+    expect(text.isdecimal() and int(text) > 0, "--subset", text, "a positive number of examples, or all")
     return int(text)
 
 
@@ -100,8 +181,8 @@ def grid_size(text: str) -> tuple[int, int]:
         LandscapeError: for anything else.
     """
     parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdigit() for part in parts):
-        raise LandscapeError(f"got --points {text}; expected an odd number such as 51, or two such as 51x31 (x by y)")
+    fits = len(parts) <= 2 and all(part.isdecimal() for part in parts)
+    expect(fits, "--points", text, "an odd number such as 51, or two such as 51x31 (x by y)")
     return int(parts[0]), int(parts[-1])
 
 
@@ -113,10 +194,9 @@ def json_object(text: str) -> dict[str, Any]:
     """
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise LandscapeError(
             f'got --model-args {text}; expected a JSON object such as {{"width": 2}} ({error})'
         ) from error
-    if not isinstance(value, dict):
-        raise LandscapeError(f'got --model-args {text}; expected a JSON object such as {{"width": 2}}')
-    return value
+    expect(isinstance(value, dict), "--model-args", text, 'a JSON object such as {"width": 2}')
+    return dict(value)

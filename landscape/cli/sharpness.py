@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import arg
 
 from landscape.cli import console
-from landscape.cli.options import AnalysisOptions, Numbers
+from landscape.cli.options import AnalysisOptions, Numbers, expect_derivatives, expect_number
 
 if TYPE_CHECKING:
     from landscape.cli.subjects import Subject
@@ -19,23 +20,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sharpness(AnalysisOptions):
-    """Measure how sharp minima are: Keskar's ε-sharpness, SAM sharpness, average-case sharpness, and λ_max."""
+class SharpnessOptions:
+    """Which neighbourhoods."""
 
     epsilons: Numbers = (1e-3, 5e-4)
     """Box sizes of Keskar's ε-sharpness (full space)."""
-    restarts: int = 1
+    restarts: Annotated[int, arg(metavar="N")] = 1
     """Random starts of its maximization, besides the vertex in the gradient's direction."""
-    rho: float = 0.05
+    rho: Annotated[float, arg(metavar="X")] = 0.05
     """Radius of SAM's ascent step."""
-    average_rho: float = 0.1
-    """Relative size of the random perturbations of the average-case measure."""
-    pairs: int = 10
+    average_rho: Annotated[float, arg(metavar="X")] = 0.1
+    """Size of the random perturbations of the average-case measure, relative to the weights."""
+    pairs: Annotated[int, arg(metavar="N")] = 10
     """Antithetic pairs of such perturbations."""
     no_lambda_max: bool = False
     """Leave out the largest Hessian eigenvalue, which takes longest."""
-    tolerance: float = 1e-3
-    """Of its residual, relative."""
+    tolerance: Annotated[float, arg(metavar="X")] = 1e-3
+    """Largest relative residual of that eigenvalue."""
+
+
+@dataclass(frozen=True)
+class Sharpness(AnalysisOptions, SharpnessOptions):
+    """Measure how sharp minima are: Keskar's ε-sharpness, SAM sharpness, average-case sharpness, and λ_max."""
 
     def run(self) -> None:
         """Measure, store, and print."""
@@ -45,6 +51,17 @@ class Sharpness(AnalysisOptions):
         from landscape.store import AnalysisFile
 
         tune_allocator()
+        for epsilon in self.epsilons:
+            expect_number("--epsilons", epsilon, above=True)
+        for option, value in (
+            ("--rho", self.rho),
+            ("--average-rho", self.average_rho),
+            ("--tolerance", self.tolerance),
+        ):
+            expect_number(option, value, above=True)
+        expect_derivatives(self)
+        expect_number("--restarts", self.restarts)
+        expect_number("--pairs", self.pairs, least=1)
         subjects = load_subjects(self)
         with AnalysisFile(out_path(self, subjects)) as file:
             found = {}
@@ -55,13 +72,14 @@ class Sharpness(AnalysisOptions):
                 console.print_json({label: summary(result) for label, result in found.items()})
             else:
                 print_sharpness(found)
-            closing(file, f"landscape report {shlex.quote(str(file.path))} --open")
+            closing(file)
 
 
 def compute(file: AnalysisFile, subject: Subject, options: Sharpness) -> SharpnessResult:
     """Return the sharpness of one checkpoint, computed unless the file has it."""
     from landscape.analysis.sharpness import sharpness
     from landscape.cli.filing import claim, settings_of
+    from landscape.results import Sharpness as SharpnessResult
     from landscape.store import with_attributes
 
     mode: Any = "fixed" if options.batchnorm == "auto" else options.batchnorm
@@ -76,10 +94,10 @@ def compute(file: AnalysisFile, subject: Subject, options: Sharpness) -> Sharpne
         lambda_max=not options.no_lambda_max,
         tolerance=options.tolerance,
     )
-    key, existing = claim(file, subject.label, "sharpness", settings, options)
+    key, existing = claim(file, subject.label, "sharpness", settings, options, SharpnessResult)
     if existing is not None:
         console.say(f"{key} is already in {file.path} with these settings")
-        return existing  # type: ignore[return-value]
+        return existing
     reference = subject.reproduce()
     objective = subject.objective(splits=options.splits[:1], batchnorm=mode)
     known = None if options.no_lambda_max else _known_lambda_max(file, subject.label, settings)
@@ -100,27 +118,32 @@ def compute(file: AnalysisFile, subject: Subject, options: Sharpness) -> Sharpne
         )
     if known is not None:
         found = dataclasses.replace(found, measures=(*found.measures, known))
-    attributes = {**subject.attributes(), "reference": reference, "settings": settings, "command": console.command()}
-    result: Any = with_attributes(found, **attributes)
+    attributes = {
+        **subject.attributes(),
+        "reference": reference,
+        "settings": settings,
+        "command": console.recorded_command(),
+    }
+    result = with_attributes(found, **attributes)
     file.put(key, result)
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def _known_lambda_max(file: AnalysisFile, label: str, settings: Mapping[str, Any]) -> Measure | None:
     """Return λ_max from a converged spectrum of the same loss in the file, so that it is not computed again."""
     from landscape.analysis.sharpness import lambda_max_measure
+    from landscape.results import Spectrum
 
-    same = ("checkpoint", "data", "mean", "std", "subset", "loss", "params", "seed", "batchnorm")
+    same = ("checkpoint", "model", "model_args", "mean", "std", "subset", "loss", "params", "seed", "batchnorm")
+    split = settings["splits"][0]
     for key, result in file.results.items():
         theirs = result.attributes.get("settings", {})
-        if result.kind != "spectrum" or not key.startswith(f"{label}/") or theirs.get("operator") != "hessian":
+        if not isinstance(result, Spectrum) or not key.startswith(f"{label}/") or theirs.get("operator") != "hessian":
             continue
-        alike = (
-            all(theirs.get(name) == settings[name] for name in same) and theirs["splits"][0] == settings["splits"][0]
-        )
-        spectrum: Any = result
-        if alike and theirs["top"] > 0 and theirs["tolerance"] <= settings["tolerance"] and spectrum.converged[0]:
-            return lambda_max_measure(spectrum)
+        alike = all(theirs.get(name) == settings[name] for name in same) and theirs["splits"][0] == split
+        alike = alike and theirs["data"][split] == settings["data"][split]
+        if alike and theirs["top"] > 0 and theirs["tolerance"] <= settings["tolerance"] and result.converged[0]:
+            return lambda_max_measure(result)
     return None
 
 

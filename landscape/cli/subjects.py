@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from landscape.analysis.batchnorm import BatchNormMode
 from landscape.analysis.objective import Objective
-from landscape.checkpoint import Checkpoint, build_model, file_sha256, is_checkpoint, load_checkpoint
+from landscape.checkpoint import Checkpoint, file_sha256, is_checkpoint, load_checkpoint
 from landscape.cli import console
-from landscape.cli.options import AnalysisOptions, DataOptions, json_object, subset_size
+from landscape.cli.options import (
+    AnalysisOptions,
+    DataOptions,
+    expand,
+    expand_data,
+    expect,
+    json_object,
+    subset_size,
+)
+from landscape.cli.own_code import load_loss, load_model
 from landscape.data import Dataset, load_dataset, stratified_subset
 from landscape.errors import LandscapeError
-from landscape.imports import import_object
-from landscape.models import MODELS, build
-from landscape.weight_files import load_state, load_weights
 
 REPRODUCED = 1e-3  # relative difference of the losses up to which a checkpoint counts as reproduced
 
@@ -55,20 +60,21 @@ class Subject:
         return self.model.state_dict()
 
     def objective(self, *, splits: Sequence[str] | None = None, batchnorm: BatchNormMode = "fixed") -> Objective:
-        """Return the objective on the sample of the data that the options ask for."""
+        """Return the objective on the sample of the data that the options ask for.
+
+        Raises:
+            LandscapeError: where model, data and loss do not fit each other.
+        """
         options = self.options
         size = subset_size(options.subset)
         data: dict[str, Any] = {}
         for split in splits or options.splits:
-            if split not in self.dataset.splits:
-                raise LandscapeError(f"no split {split!r} in the data; it has {', '.join(self.dataset.splits)}")
             examples = self.dataset.splits[split]
             chosen = slice(None) if size is None else stratified_subset(examples.labels, size, options.seed)
-            data[split] = (examples.inputs[chosen], examples.labels[chosen])
-        loss = options.loss if ":" not in options.loss else import_object(options.loss)
+            data[split] = (examples.inputs[chosen], self._targets(examples.labels[chosen]))
         return Objective(
             self.model,
-            loss,
+            load_loss(options.loss),
             data,
             params=options.params,
             batchnorm=batchnorm,
@@ -76,12 +82,26 @@ class Subject:
             preprocess=self.dataset.preprocess,
         )
 
+    def _targets(self, labels: Tensor) -> Tensor:
+        """Return what the loss compares the outputs with: the labels, or for mse numbers of the outputs' shape."""
+        if self.options.loss != "mse":
+            return labels
+        try:
+            with torch.no_grad():
+                outputs = self.model(self.dataset.preprocess(self.dataset.splits["train"].inputs[:2]))
+        except Exception:  # the objective, which runs the model on the same inputs, says what is wrong
+            return labels
+        shape = tuple(outputs.shape[1:]) if isinstance(outputs, Tensor) else None
+        if shape == (len(self.dataset.classes),):
+            return nn.functional.one_hot(labels, len(self.dataset.classes)).float()
+        return labels.float().reshape(-1, *shape) if shape in ((), (1,)) else labels
+
     def attributes(self) -> dict[str, Any]:
         """Return what results say of their subject, JSON-able."""
         found: dict[str, Any] = {
             "checkpoint": self.label,
             "checkpoints": [{"label": self.label, "sha256": self.sha256}],
-            "model": self.options.model or (self.checkpoint.model if self.checkpoint else None),
+            "model": console.shortened(self.options.model or (self.checkpoint.model if self.checkpoint else "")),
             "data": self.dataset.describe(),
             "subset": subset_size(self.options.subset) or "all",
             "subset_seed": self.options.seed,
@@ -97,7 +117,9 @@ class Subject:
     def reproduce(self) -> dict[str, Any] | None:
         """Measure the checkpoint's recorded reference loss again, say how that went, and return it for the results."""
         reference = self.checkpoint.reference if self.checkpoint else {}
-        if not reference or self.options.loss != "cross_entropy" or reference["split"] not in self.dataset.splits:
+        if self.options.loss != "cross_entropy" or not {"split", "subset", "seed", "loss"} <= reference.keys():
+            return None
+        if reference["split"] not in self.dataset.splits:
             return None
         if self._reproduced:
             return self._reproduced
@@ -128,36 +150,61 @@ def load_subjects(options: AnalysisOptions) -> list[Subject]:
     """Return the checkpoints or weight files of a command with their data.
 
     Raises:
-        LandscapeError: for anything unreadable, or data that does not fit a checkpoint.
+        LandscapeError: for an option that cannot be, anything unreadable, or data that does not fit a checkpoint.
     """
-    if not options.checkpoints:
-        raise LandscapeError("expected at least one checkpoint; see --help, or make one with landscape train or demo")
-    paths = [Path(path) for path in options.checkpoints]
+    _check(options)
+    paths = [expand(path) for path in options.checkpoints]
     datasets: dict[str, Dataset] = {}
     subjects = []
     for path, label in zip(paths, _labels(paths), strict=True):
         checkpoint = load_checkpoint(path) if options.model is None or is_checkpoint(path) else None
-        model = (
-            build_model(checkpoint) if options.model is None and checkpoint else _own_model(options, path, checkpoint)
-        )
         spec = _data_spec(options, path, checkpoint)
+        try:
+            model = load_model(options, path, checkpoint)
+        except LandscapeError as error:
+            raise error if str(path) in str(error) else LandscapeError(f"{path}: {error}") from error
         if spec not in datasets:
             datasets[spec] = read_data(options, spec)
             for note in datasets[spec].notes:
                 console.say(f"data: {note}")
         dataset = _fitted(datasets[spec], checkpoint, options, label)
+        unknown = [split for split in options.splits if split not in dataset.splits]
+        if unknown:
+            raise LandscapeError(f"no split {unknown[0]!r} in the data; it has {', '.join(dataset.splits)}")
         if checkpoint is None and dataset.is_images and dataset.normalization == "measured":
             raise LandscapeError(
-                "the normalization that these weights were trained with is not known; give --mean and --std, or --no-normalize"
+                "the normalization that these weights were trained with is not known; "
+                "give --mean and --std, or --no-normalize"
             )
         subjects.append(Subject(label, path, model, dataset, checkpoint, options))
     return subjects
 
 
+def _check(options: AnalysisOptions) -> None:
+    """Refuse options that cannot be before anything is read or written."""
+    from landscape.training.settings import choose_device
+
+    if not options.checkpoints:
+        raise LandscapeError("expected at least one checkpoint; see --help, or make one with landscape train or demo")
+    subset_size(options.subset)
+    splits = options.splits
+    expect(
+        all(splits) and len(set(splits)) == len(splits), "--splits", ",".join(splits), "names, each once: train,test"
+    )
+    expect(0 <= options.seed < 2**63, "--seed", options.seed, "a whole number of at least 0")
+    name = options.name
+    if name is not None:
+        fits = name.strip(".") and name.isprintable() and "/" not in name and name != "history"
+        expect(bool(fits), "--name", repr(name), "a name without slashes, other than history")
+    if json_object(options.model_args) and options.model is None:
+        raise LandscapeError("--model-args are arguments of --model, which is not given")
+    choose_device(options.device)
+
+
 def read_data(options: DataOptions, spec: str) -> Dataset:
     """Return the data set that the options name."""
     return load_dataset(
-        spec,
+        expand_data(spec),
         image_size=options.image_size,
         mean=options.mean,
         std=options.std,
@@ -168,36 +215,14 @@ def read_data(options: DataOptions, spec: str) -> Dataset:
 def _labels(paths: Sequence[Path]) -> list[str]:
     """Return the stems; where two are alike, with their folders' names."""
     counts = Counter(path.stem for path in paths)
-    labels = [path.stem if counts[path.stem] == 1 else f"{path.resolve().parent.name}-{path.stem}" for path in paths]
+    names = [path.stem if counts[path.stem] == 1 else f"{path.resolve().parent.name}-{path.stem}" for path in paths]
+    # Whatever a file is called, its label can be printed, and name a group of an HDF5 file and a file.
+    labels = ["".join(c if c.isprintable() and c not in '\\/:*?"<>|' else "_" for c in name) for name in names]
+    labels = [label if label.strip(".") else f"_{label}" for label in labels]
     if len(set(labels)) < len(labels):
         twice = next(str(path) for path, label in zip(paths, labels, strict=True) if labels.count(label) > 1)
         raise LandscapeError(f"{twice} is named twice, or shares its name with another; rename one of the files")
     return labels
-
-
-def _own_model(options: AnalysisOptions, path: Path, checkpoint: Checkpoint | None) -> nn.Module:
-    assert options.model is not None
-    arguments = json_object(options.model_args)
-    with torch.random.fork_rng(devices=[]):
-        if options.model in MODELS:
-            model = build(options.model, **arguments)
-        else:
-            factory = import_object(options.model)
-            try:
-                model = factory(**arguments) if callable(factory) and not isinstance(factory, nn.Module) else factory
-            except TypeError as error:
-                expected = inspect.signature(factory) if inspect.isfunction(factory) else "other arguments"
-                raise LandscapeError(f"{options.model} takes {expected}: {error}; give --model-args as JSON") from error
-    if not isinstance(model, nn.Module):
-        raise LandscapeError(f"{options.model} returned {type(model).__name__}; expected a torch.nn.Module")
-    if checkpoint is not None:
-        load_state(model, checkpoint.state)
-    else:
-        state, done = load_weights(path, names=list(model.state_dict()))
-        for sentence in done:
-            console.say(f"{path.name}: {sentence}")
-        load_state(model, state)
-    return model.eval()
 
 
 def _data_spec(options: AnalysisOptions, path: Path, checkpoint: Checkpoint | None) -> str:
@@ -241,6 +266,5 @@ def _fitted(dataset: Dataset, checkpoint: Checkpoint | None, options: AnalysisOp
     mean, std = recorded.get("mean"), recorded.get("std")
     if mean is None or std is None:
         return dataclasses.replace(dataset, mean=None, std=None)
-    return dataclasses.replace(
-        dataset, mean=tuple(mean), std=tuple(std), normalization=cast(Any, recorded["normalization"])
-    )
+    normalization = recorded.get("normalization", "stated")
+    return dataclasses.replace(dataset, mean=tuple(mean), std=tuple(std), normalization=normalization)

@@ -4,63 +4,76 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
 from landscape.cli import console
-from landscape.cli.options import DataOptions
+from landscape.cli.options import DataOptions, OptionalNumber, OptionalNumbers, default, expand, expand_data, expect
 from landscape.errors import LandscapeError
 
 if TYPE_CHECKING:
     from landscape.checkpoint import Checkpoint
     from landscape.data import Dataset
-    from landscape.training import TrainConfig
-    from landscape.training import EpochReport
+    from landscape.training import EpochReport, TrainConfig
 
 
 @dataclass(frozen=True)
-class Train(DataOptions):
-    """Train a model by a recipe: adam, sam (over Adam), sgd, sam-sgd, or pair.
+class TrainOptions:
+    """How to train."""
 
-    A pair is sam for E epochs and adam for 2E (a SAM step takes two gradients) from the same initial weights, with the
-    same order of examples and the same augmentation.
-    """
-
-    recipe: Positional[Annotated[str, arg(metavar="RECIPE")]] = "pair"
-    """adam, sam, sgd, sam-sgd or pair."""
+    recipe: Positional[Annotated[str, arg(metavar="[RECIPE]")]] = "pair"
+    """adam, sam (over Adam), sgd, sam-sgd or pair."""
     model: Annotated[str, arg(metavar="NAME")] = "resnet20"
     """resnet20, resnet32, resnet44, resnet56 or resnet110."""
-    epochs: int = 30
+    epochs: Annotated[int, arg(metavar="N")] = 30
     """Epochs of the recipe; in a pair Adam trains for twice as many."""
     equal_epochs: bool = False
     """Train both members of a pair for the same number of epochs."""
-    batch_size: int = 128
+    batch_size: Annotated[int, arg(metavar="N")] = 128
     """Examples per step."""
-    lr: float | None = None
-    """Peak learning rate, after a linear warm-up; a cosine then takes it to 0. By default 0.001 (Adam), 0.1 (SGD)."""
-    rho: float = 0.05
+    lr: Annotated[OptionalNumber, default("0.001 for Adam, 0.1 for SGD")] = None
+    """Peak learning rate, reached after a linear warm-up; a cosine then takes it to 0."""
+    rho: Annotated[float, arg(metavar="X")] = 0.05
     """Radius of SAM's perturbation."""
-    weight_decay: float | None = None
-    """By default 0 (Adam), 0.0005 (SGD)."""
-    warmup: float = 0.05
+    weight_decay: Annotated[OptionalNumber, default("0 for Adam, 0.0005 for SGD")] = None
+    """L2 term of the optimizer."""
+    warmup: Annotated[float, arg(metavar="X")] = 0.05
     """Fraction of the steps in which the learning rate rises."""
-    augment: Annotated[str, arg(metavar="HOW")] = "auto"
-    """auto (crop and flip; crop alone for digits), crop-flip, crop or none."""
-    precision: Annotated[str, arg(metavar="HOW")] = "auto"
-    """auto takes bfloat16 where a few timed steps show that it is faster; float32; bfloat16."""
-    seed: int = 0
-    """Of the initial weights, the order of the examples and the augmentation."""
-    device: str = "auto"
-    """auto takes CUDA, else MPS, else the CPU."""
-    out: Annotated[str | None, arg(metavar="F.pt|DIR")] = None
-    """The checkpoint, or the folder of a pair's two. By default checkpoints/<model>-<data>-<recipe>-s<seed>.pt."""
+    augment: Literal["auto", "crop-flip", "crop", "none"] = "auto"
+    """Augmentation of the training images; auto crops and flips, but only crops digits."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the training steps; auto takes bfloat16 where a few timed steps show that it is faster."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Seed of the initial weights, the order of the examples and the augmentation."""
+    device: Annotated[str, arg(metavar="NAME")] = "auto"
+    """cpu, cuda, cuda:1, mps, ...; auto takes CUDA, else MPS, else the CPU."""
+    out: Annotated[str | None, default("checkpoints/<model>-<data>-<recipe>-s<seed>.pt", "F.pt|DIR")] = None
+    """The checkpoint, or a folder for it; for a pair a folder."""
     overwrite: bool = False
     """Replace checkpoints that are there."""
+
+
+@dataclass(frozen=True)
+class Train(DataOptions, TrainOptions):
+    """Train a model by a recipe: adam, sam (over Adam), sgd, sam-sgd, or pair.
+
+    A pair is sam for E epochs and adam for 2E (a SAM step takes two gradients) from the same initial weights, with the
+    same order of examples and the same augmentation. Checkpoints that are there already, of the same data and
+    settings, are not trained again.
+    """
+
+    data: Annotated[str, arg(metavar="DATA")] = "digits"
+    """digits, cifar10, cifar100, svhn, folder:PATH, npz:FILE, package.module:factory or file.py:factory."""
+    mean: Annotated[OptionalNumbers, default("measured on the train split")] = None
+    """Mean of each channel, of images scaled to 0...1, to normalize by."""
+    std: Annotated[OptionalNumbers, default("measured on the train split")] = None
+    """Standard deviation of each channel; goes with --mean."""
 
     def run(self) -> None:
         """Train, save, and print what came of it."""
@@ -69,62 +82,136 @@ class Train(DataOptions):
 
         tune_allocator()
         config = self.config()
-        spec = self.data or "digits"
-        paths = self._paths(spec)
-        for path in paths.values():
-            if path.exists() and not self.overwrite:
-                raise LandscapeError(f"{path} is there already; give another --out, or --overwrite it")
-        dataset = read_data(self, spec)
+        paths = self._paths()
+        check_places(paths)
+        dataset = read_data(self, self.data)
         for note in dataset.notes:
             console.say(f"data: {note}")
-        trained = fit(config, dataset, paths, equal_epochs=self.equal_epochs)
+        trained = fit(config, dataset, paths, equal_epochs=self.equal_epochs, overwrite=self.overwrite)
         print_final({path.stem: trained[recipe] for recipe, path in paths.items()})
         names = " ".join(shlex.quote(str(path)) for path in paths.values())
-        place = "" if dataset.kind not in ("folder", "npz", "python") else f" --data {shlex.quote(spec)}"
-        console.say(f"wrote {names}; next: landscape sharpness {names}{place}")
+        place = f" --data {shlex.quote(self.data)}" if dataset.kind in ("folder", "npz", "python") else ""
+        console.say(f"next: landscape sharpness {names}{place}")
 
     def config(self) -> TrainConfig:
         """Return the options as the training half takes them."""
+        from landscape.models import MODELS
         from landscape.training import TrainConfig
 
-        shared = {field.name for field in dataclasses.fields(TrainConfig)} & {
-            field.name for field in dataclasses.fields(self)
-        }
+        expect(self.seed < 2**63, "--seed", self.seed, "a smaller number")
+        expect(self.model in MODELS, "--model", self.model, f"one of {', '.join(MODELS)}")
+        own = {field.name for field in dataclasses.fields(self)}
+        shared = [field.name for field in dataclasses.fields(TrainConfig) if field.name in own]
         return TrainConfig(**{name: getattr(self, name) for name in shared})
 
-    def _paths(self, spec: str) -> dict[str, Path]:
-        data = spec if ":" not in spec else Path(spec.partition(":")[2]).stem or spec.partition(":")[0]
-        stem = f"{self.model.replace(':', '-').replace('/', '-')}-{data}"
-        members = ("sam", "adam") if self.recipe == "pair" else (self.recipe,)
-        if self.recipe != "pair" and self.out:
-            return {self.recipe: Path(self.out)}
-        folder = Path(self.out or "checkpoints")
-        if folder.suffix == ".pt":
-            raise LandscapeError(f"a pair makes two checkpoints; give --out a folder instead of {folder}")
-        return {member: folder / f"{stem}-{member}-s{self.seed}.pt" for member in members}
+    def _paths(self) -> dict[str, Path]:
+        """Return the place of each checkpoint by recipe."""
+        kind, _, place = expand_data(self.data).partition(":")
+        found = Path(place).resolve()
+        data = {"folder": found.name, "npz": found.stem}.get(kind, place or kind)  # of module:factory the factory
+        out = self.out
+        members: tuple[str, ...] = (self.recipe,)
+        if self.recipe == "pair":
+            members = ("sam", "adam")
+            if out is not None and Path(out).suffix == ".pt":
+                raise LandscapeError(f"a pair makes two checkpoints; give --out a folder instead of {out}")
+        elif out is not None and not out.endswith(("/", "\\")) and not expand(out).is_dir():
+            return {self.recipe: expand(out)}
+        folder = expand(out or "checkpoints")
+        return {member: folder / f"{self.model}-{data}-{member}-s{self.seed}.pt" for member in members}
+
+
+def check_places(paths: Mapping[str, Path]) -> None:
+    """Make the folders that checkpoints go to, and see that they can be written before hours of training.
+
+    Raises:
+        LandscapeError: where they cannot, or something else than a checkpoint is in the way.
+    """
+    from landscape.checkpoint import is_checkpoint
+
+    for path in paths.values():
+        if path.is_dir():
+            raise LandscapeError(f"cannot write {path}: a folder is there; give another --out")
+        if path.exists() and not is_checkpoint(path):
+            raise LandscapeError(f"{path} is there already and is no landscape checkpoint; give another --out")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+        except (FileExistsError, NotADirectoryError) as error:
+            raise LandscapeError(f"cannot write {path}: {path.parent} is a file, not a folder") from error
+        except OSError as error:
+            raise LandscapeError(f"cannot write {path}: {error.strerror or error}; give another --out") from error
 
 
 def fit(
-    config: TrainConfig, dataset: Dataset, paths: Mapping[str, Path], *, equal_epochs: bool = False
+    config: TrainConfig,
+    dataset: Dataset,
+    paths: Mapping[str, Path],
+    *,
+    equal_epochs: bool = False,
+    overwrite: bool = False,
 ) -> dict[str, Checkpoint]:
-    """Train one recipe or both members of a pair with progress, save each checkpoint as it is done, and return them."""
-    from landscape.checkpoint import save_checkpoint
+    """Train one recipe or both members of a pair with progress, save each checkpoint as it is done, and return them.
+
+    What an earlier run with the same settings left is used, so that a pair that was stopped goes on.
+
+    Raises:
+        LandscapeError: where a checkpoint of other settings is in the way, and `overwrite` is not set.
+    """
+    from landscape.checkpoint import load_checkpoint, save_checkpoint
     from landscape.training import pair_members, resolve, train
 
+    there = {recipe: load_checkpoint(path) for recipe, path in paths.items() if path.exists() and not overwrite}
+    if config.precision == "auto" and there:
+        config = dataclasses.replace(config, precision=next(iter(there.values())).training.get("precision", "auto"))
     config = resolve(config, dataset)
     members = pair_members(config, equal_epochs=equal_epochs) if config.recipe == "pair" else (config,)
-    for path in paths.values():
-        path.parent.mkdir(parents=True, exist_ok=True)
-    trained = {}
     for member in members:
+        if member.recipe in there:
+            difference = _difference(there[member.recipe], member, dataset)
+            if difference is not None:
+                raise LandscapeError(
+                    f"{paths[member.recipe]} is there already with other settings: {difference}; "
+                    "give another --out, or --overwrite it"
+                )
+    trained: dict[str, Checkpoint] = {}
+    for member in members:
+        if member.recipe in there:
+            console.say(f"{member.recipe}: {paths[member.recipe]} is there already with these settings")
+            trained[member.recipe] = there[member.recipe]
+            continue
         console.say(
             f"{member.recipe}: {member.model} for {member.epochs} epochs of {len(dataset.splits['train'])} examples "
             f"in {member.precision} on {member.device}"
         )
         with _progress(member) as callbacks:
-            trained[member.recipe] = train(member, dataset, command=console.command(), **callbacks)
+            trained[member.recipe] = train(member, dataset, command=console.recorded_command(), **callbacks)
         save_checkpoint(trained[member.recipe], paths[member.recipe])
+        console.say(f"wrote {paths[member.recipe]}")
     return trained
+
+
+def _difference(there: Checkpoint, config: TrainConfig, dataset: Dataset) -> str | None:
+    """Return in what a checkpoint differs from what would be trained now; None where in nothing."""
+    described = dataset.describe()
+    pairs: dict[str, tuple[Any, Any]] = {
+        "model": (there.model, config.model),
+        "model_arguments": (there.model_arguments, dict(config.model_arguments)),
+        **{
+            name: (there.data.get(key), described[key])
+            for name, key in (("the data", "fingerprints"), ("mean", "mean"), ("std", "std"))
+        },
+        **{
+            field.name: (there.training[field.name], getattr(config, field.name))
+            for field in dataclasses.fields(config)
+            if field.name in there.training and (field.name != "rho" or there.training["rho"] is not None)
+        },
+    }
+    for name, (old, new) in pairs.items():
+        if old != new:
+            return "the data differ" if name == "the data" else f"{name} is {old} there and {new} here"
+    return None
 
 
 def print_final(trained: Mapping[str, Checkpoint]) -> None:
@@ -153,7 +240,8 @@ def _progress(config: TrainConfig) -> Iterator[dict[str, Any]]:
             nonlocal note
             split = "test" if "test_accuracy" in report.row else "train"
             accuracy = report.row[f"{split}_accuracy"]
-            note = f"epoch {report.epoch}/{report.epochs}, {split} {accuracy:.1%}, {report.images_per_second:,.0f} images/s"
+            rate = f"{report.images_per_second:,.0f} images/s"
+            note = f"epoch {report.epoch}/{report.epochs}, {split} {accuracy:.1%}, {rate}"
             advance(0, note)
 
         yield {"on_step": on_step, "on_epoch": on_epoch}

@@ -65,10 +65,13 @@ def main() -> None:
             if round_number:  # the first round warms up
                 rates[name].append(arguments.examples / (time.perf_counter() - started))
     base = statistics.median(rates["plain forward, float32"])
-    print(f"{torch.get_num_threads()} threads, {device}, {arguments.examples} images, medians of {arguments.rounds} rounds")
+    print(
+        f"{torch.get_num_threads()} threads, {device}, {arguments.examples} images, {arguments.rounds} rounds; medians:"
+    )
     for name, found in rates.items():
         median = statistics.median(found)
-        print(f"{name:26} {median:8,.0f} images/s  {median / base:.2f} x plain  ({min(found):,.0f} to {max(found):,.0f})")
+        span = f"({min(found):,.0f} to {max(found):,.0f})"
+        print(f"{name:26} {median:8,.0f} images/s  {median / base:.2f} x plain  {span}")
 
 
 if __name__ == "__main__":

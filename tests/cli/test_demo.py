@@ -1,0 +1,44 @@
+import webbrowser
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from landscape.checkpoint import load_checkpoint
+from landscape.cli import demo, hessian, sharpness
+from landscape.store import load
+
+
+def test_the_demo_does_the_whole_job_and_finds_it_done(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "SAM_EPOCHS", 1)
+    monkeypatch.setattr(demo, "BATCH_SIZE", 1024)
+    monkeypatch.setattr(demo, "SUBSET", "16")
+    monkeypatch.setattr(demo, "grid_size", lambda _: (3, 3))
+    few = {"params": "linear.*"}
+    monkeypatch.setattr(hessian, "Hessian", partial(hessian.Hessian, **few))
+    monkeypatch.setattr(
+        sharpness, "Sharpness", partial(sharpness.Sharpness, **few, restarts=0, pairs=2, epsilons=(1e-3,))
+    )
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: not opened.append(url))
+    outcome = run("demo", "--out", "my demo")
+    assert outcome.code == 0, outcome.err
+    assert opened == [Path("my demo/report.html").resolve().as_uri()]
+    assert set(load("my demo/analysis.h5")) == {
+        f"resnet20-digits-{recipe}/{name}"
+        for recipe in ("sam", "adam")
+        for name in ("history", "plane", "line", "hessian", "sharpness")
+    } | {"resnet20-digits-sam..resnet20-digits-adam/between"}
+    final = load_checkpoint("my demo/resnet20-digits-sam.pt").final
+    for shown in (f"{final['test_loss']:.4f}", "SAM sharpness", "λ_max"):
+        assert shown in outcome.out
+
+    again = run("demo", "--out", "my demo", "--no-open")
+    assert again.code == 0
+    assert again.err.count("is there already with these settings") == 2
+    assert again.err.count("is already in") == 9
+    assert again.out == outcome.out
+    assert len(opened) == 1
+    refused = run("demo", "--out", "my demo", "--seed", "1")
+    assert refused.code == 2
+    assert "seed is 0 there and 1 here" in refused.err

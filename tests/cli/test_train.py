@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from landscape.checkpoint import is_checkpoint, load_checkpoint
+from landscape.cli.train import Train
+
+QUICK = ("--epochs", "1", "--batch-size", "32", "--precision", "float32")
+
+
+@pytest.mark.parametrize("recipe", ["adam", "sam", "sgd", "sam-sgd"])
+def test_each_recipe_makes_a_checkpoint(run, pair, recipe: str) -> None:
+    outcome = run("train", recipe, *pair.data, *QUICK)
+    assert outcome.code == 0
+    place = f"checkpoints/resnet20-tiny-{recipe}-s0.pt"
+    checkpoint = load_checkpoint(place)
+    assert checkpoint.training["recipe"] == recipe
+    assert f"{checkpoint.final['test_loss']:.4f}" in outcome.out
+    assert f"wrote {place}" in outcome.err
+    assert f"next: landscape sharpness {place} --data npz:" in outcome.err
+
+
+def test_a_pair_shares_its_weights_and_takes_twice_the_epochs_of_adam(run, pair) -> None:
+    assert run("train", "pair", *pair.data, *QUICK, "--seed", "3", "--out", "both").code == 0
+    sam, adam = (load_checkpoint(f"both/resnet20-tiny-{name}-s3.pt") for name in ("sam", "adam"))
+    assert (len(sam.history["epoch"]), len(adam.history["epoch"])) == (1, 2)
+    assert sam.history["gradient_evaluations"][-1] == adam.history["gradient_evaluations"][-1]
+    assert run("train", *pair.data, *QUICK, "--equal-epochs", "--out", "equal").code == 0  # pair is the default
+    assert len(load_checkpoint("equal/resnet20-tiny-adam-s0.pt").history["epoch"]) == 1
+
+
+def test_out_is_a_file_or_a_folder(run, pair) -> None:
+    Path("there").mkdir()
+    for out, place in (
+        ("mine.pt", "mine.pt"),
+        ("new/deep/mine.pt", "new/deep/mine.pt"),
+        ("there", "there/resnet20-tiny-adam-s0.pt"),
+        ("new folder/", "new folder/resnet20-tiny-adam-s0.pt"),
+    ):
+        assert run("train", "adam", *pair.data, *QUICK, "--out", out).code == 0
+        assert is_checkpoint(place)
+
+
+def test_what_is_there_is_not_trained_again_and_not_lost(run, pair, tmp_path: Path) -> None:
+    words = ("train", "adam", *pair.data, *QUICK, "--out", "a.pt")
+    first = run(*words)
+    before = Path("a.pt").read_bytes()
+    again = run(*words)
+    assert "adam: a.pt is there already with these settings" in again.err
+    assert again.out == first.out
+    run(*words, "--lr", "0.01").refused("a.pt is there already with other settings: lr is 0.001 there and 0.01 here")
+    arrays = dict(np.load(pair.npz))
+    np.savez(tmp_path / "inverted.npz", **{**arrays, "train_images": 255 - arrays["train_images"]})
+    run(*words[:2], "--data", "npz:inverted.npz", *QUICK, "--out", "a.pt").refused("the data differ")
+    assert Path("a.pt").read_bytes() == before
+    assert run(*words, "--lr", "0.01", "--overwrite").code == 0
+    assert load_checkpoint("a.pt").training["lr"] == 0.01
+
+
+def test_a_stopped_pair_goes_on_with_its_second_member(run, pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    import landscape.training
+
+    words = ("train", "pair", *pair.data, *QUICK[:4], "--out", "both")  # the precision is chosen by measurement
+    train = landscape.training.train
+
+    def stopped(config, *arguments, **options):
+        if config.recipe == "adam":
+            raise KeyboardInterrupt
+        return train(config, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(landscape.training, "train", stopped)
+        outcome = run(*words)
+    assert outcome.code == 130
+    assert "To go on: landscape train pair" in outcome.err.splitlines()[-1]
+    outcome = run(*words)
+    assert outcome.code == 0
+    assert "sam: both/resnet20-tiny-sam-s0.pt is there already" in outcome.err
+    sam, adam = (load_checkpoint(f"both/resnet20-tiny-{name}-s0.pt") for name in ("sam", "adam"))
+    assert sam.training["precision"] == adam.training["precision"]
+
+
+def test_digits_are_the_default_and_options_reach_the_training(run) -> None:
+    words = ("--epochs", "1", "--batch-size", "1024", "--precision", "float32", "--augment", "none", "--no-normalize")
+    assert run("train", "sam", *words, "--rho", "0.1", "--weight-decay", "0.01", "--warmup", "0").code == 0
+    checkpoint = load_checkpoint("checkpoints/resnet20-digits-sam-s0.pt")
+    assert checkpoint.training["rho"] == 0.1
+    assert checkpoint.training["weight_decay"] == 0.01
+    assert checkpoint.training["warmup"] == 0
+    assert checkpoint.training["augment"] == "none"
+    assert checkpoint.data["mean"] is None
+    assert checkpoint.provenance["command"].startswith("landscape train sam --epochs 1")
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("cifar10", "cifar10"),
+        ("folder:/data/my photos/v1.5/", "v1.5"),
+        ("folder:~/cifar", "cifar"),
+        ("npz:a/b.npz", "b"),
+        ("package.module:load", "load"),
+        ("some/file.py:load", "load"),
+    ],
+)
+def test_the_default_name_says_what_the_data_are(data: str, name: str) -> None:
+    paths = Train(recipe="adam", data=data, seed=2)._paths()
+    assert paths == {"adam": Path("checkpoints") / f"resnet20-{name}-adam-s2.pt"}
+
+
+def test_a_tilde_in_data_and_out_is_the_home_folder(run, pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    pair.npz.rename(tmp_path / "home" / "d.npz")
+    assert run("train", "adam", "--data", "npz:~/d.npz", *QUICK, "--out", "~/a.pt").code == 0
+    assert is_checkpoint(tmp_path / "home" / "a.pt")
+    assert run("surface", "~/a.pt", "--data=npz:~/d.npz", "--points", "3", "--out=~/f.h5").code == 0
+    assert (tmp_path / "home" / "f.h5").exists()
+
+
+def test_a_checkpoint_holds_no_absolute_path(run, pair) -> None:
+    run("train", "adam", *pair.data, *QUICK, "--out", "a.pt")
+    content = torch.load("a.pt", weights_only=True)
+    assert content["provenance"]["command"].startswith("landscape train adam --data npz:.../tiny.npz")
+    assert str(pair.npz.parent) not in repr({key: value for key, value in content.items() if key != "state"})
