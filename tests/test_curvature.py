@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from landscape.analysis.curvature import eigenpairs, hessian
 from landscape.analysis.objective import Objective
+from landscape.analysis.verification import product_error
 from landscape.errors import LandscapeError
 
 N = 12
@@ -95,7 +96,7 @@ def test_both_ends_of_a_network_s_spectrum(operator: Any) -> None:
         assert found.eigenvalues[-1] < -1e-3  # a saddle, as at any network that is not trained
     assert found.attributes["operator"] == operator
     assert found.attributes["derivative_mode"] == "forward over reverse"
-    assert (found.attributes["tolerance"], found.attributes["bound"]) == (1e-6, "residual")
+    assert (found.attributes["tolerance"], found.attributes["bound"]) == (1e-6, "residual + product error")
 
 
 def test_float32_eigenvalues_are_certified_by_their_residuals_against_float64() -> None:
@@ -105,6 +106,26 @@ def test_float32_eigenvalues_are_certified_by_their_residuals_against_float64() 
     for value, bound in zip(found.eigenvalues, found.bounds, strict=True):
         assert abs(exact - value).min() <= bound + 1e-6 * exact[-1]
     assert found.eigenvalues.dtype == np.float64
+
+
+def test_the_bound_holds_the_rounding_error_of_float32_products() -> None:
+    found = hessian(classifier(precision="float32"), top=3, tolerance=1e-3)
+    rounding = found.attributes["product_error"]
+    assert 0 < rounding < 1e-4 * found.eigenvalues[0]
+    np.testing.assert_allclose(found.bounds, found.residuals + rounding)
+    o = classifier(precision="float32")
+    v = torch.from_numpy(np.random.default_rng(0).standard_normal(o.size))
+    v /= v.norm()
+    exact = dense(INPUTS, LABELS)[0].detach() @ v
+    # of one size: the order in which a batch's sums are rounded is not the same twice
+    np.testing.assert_allclose(product_error(o, v), float((exact - o.product()(v)).norm()), rtol=0.5)
+    assert hessian(classifier(), top=1).attributes["product_error"] == 0
+
+
+def test_a_rounding_error_above_the_tolerance_is_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("landscape.analysis.curvature.product_error", lambda *_: 1.0)
+    found = hessian(quadratic([9.0, 4, 1, 0.5]), top=2, tolerance=1e-3)
+    assert not found.converged.any()
 
 
 def test_another_split() -> None:

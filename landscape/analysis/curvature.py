@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from landscape.analysis.lanczos import Eigenpairs, extreme_eigenpairs
+from landscape.analysis.lanczos import FLOOR, Eigenpairs, extreme_eigenpairs
 from landscape.analysis.objective import Objective
 from landscape.analysis.provenance import describe
+from landscape.analysis.verification import product_error
 from landscape.results import Spectrum
 
 
@@ -34,8 +35,9 @@ def hessian(
         top: how many of the largest algebraic eigenvalues.
         bottom: how many of the smallest.
         operator: "hessian", or "ggn" for the generalized Gauss–Newton matrix.
-        tolerance: on the residual norm ‖Hv − λv‖, which bounds the distance to an exact eigenvalue, relative to |λ|
-            or to a tenth of the largest |λ|, whichever is more.
+        tolerance: on the bound, relative to |λ| or to a tenth of the largest |λ|, whichever is more. The bound is the
+            residual norm ‖Hv − λv‖ plus the rounding error of a float32 product, measured against float64 along the
+            vector of the largest |λ|.
         max_products: the most operator-vector products; pairs not converged by then are flagged.
         seed: of the starting vector.
         split: which split's loss; the first by default.
@@ -56,22 +58,27 @@ def hessian(
         split=split,
         on_product=on_product,
     )
+    values, residuals = pairs.values.numpy(), pairs.residuals.numpy()
+    largest = int(np.argmax(np.abs(values)))
+    rounding = product_error(objective, pairs.vectors[:, largest], operator, split)
+    bounds = residuals + np.nan_to_num(rounding)
+    scale = np.maximum(np.abs(values), FLOOR * np.abs(values).max())
     attributes = {
         **describe(objective, (split or objective.splits[0],)),
         "operator": operator,
         "tolerance": tolerance,
-        "bound": "residual",
+        "bound": "residual + product error",
+        "product_error": rounding,
         "seed": seed,
         "derivative_mode": objective.derivative_modes.get(operator),
         "seconds": time.perf_counter() - started,
     }
-    residuals = pairs.residuals.numpy()
     return Spectrum(
-        eigenvalues=pairs.values.numpy(),
+        eigenvalues=values,
         ends=pairs.ends.numpy().astype(np.int8),
         residuals=residuals,
-        bounds=residuals,
-        converged=pairs.converged.numpy(),
+        bounds=bounds,
+        converged=pairs.converged.numpy() & (bounds <= tolerance * scale),
         products=pairs.products,
         attributes=attributes,
     )

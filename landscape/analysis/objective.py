@@ -82,7 +82,7 @@ class Objective:
         self.params = params
         self.calibration_examples = calibration_examples
         self.batch_size = batch_size or (GPU_BATCH if self.device.type == "cuda" else CPU_BATCH)
-        self.loss_name, self._loss = losses.resolve_loss(loss)
+        self.loss_name, self.loss_function = losses.resolve_loss(loss)
 
         named = (
             data
@@ -110,7 +110,7 @@ class Objective:
 
         inputs, targets, _ = next(self.data[self.splits[0]].iterate(min(self.batch_size, 8), self.dtype))
         outputs = self._probe(inputs, fold=fold)
-        self._metrics: dict[str, losses.Metric] = {"loss": self._loss}
+        self._metrics: dict[str, losses.Metric] = {"loss": self.loss_function}
         if self.loss_name != "mse" and losses.is_classification(outputs, targets):
             self._metrics["accuracy"] = losses.accuracy
             for batches in self.data.values():
@@ -208,7 +208,7 @@ class Objective:
         values = []
         with torch.no_grad(), full_float32():
             forward = self.network.forward(weights, buffers, self.dtype)
-            for inputs, targets, count in self._batches_of(split):
+            for inputs, targets, count in self.batches(split):
                 found, _ = losses.per_example(self._metrics[metric](forward(inputs), targets), count)
                 values.append(found.cpu().double())
         return torch.cat(values).numpy()
@@ -221,7 +221,7 @@ class Objective:
         total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
         value = torch.zeros((), dtype=torch.float64 if self.device.type != "mps" else torch.float32, device=self.device)
         with derivatives.twice_differentiable():
-            for batch in self._batches_of(split):
+            for batch in self.batches(split):
                 loss, gradient = derivatives.gradient(self._loss_sum(buffers, batch), point)
                 derivatives.add(total, gradient)
                 value += loss
@@ -235,7 +235,7 @@ class Objective:
         point, buffers = self.network.point(weights)
         total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
         with derivatives.twice_differentiable():
-            for batch in self._batches_of(split):
+            for batch in self.batches(split):
                 product, self.derivative_modes["hessian"] = derivatives.hessian_product(
                     self._loss_sum(buffers, batch), point, vector, self.derivative_modes.get("hessian")
                 )
@@ -250,13 +250,13 @@ class Objective:
         point, buffers = self.network.point(weights)
         total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
         with derivatives.twice_differentiable():
-            for inputs, targets, count in self._batches_of(split):
+            for inputs, targets, count in self.batches(split):
 
                 def outputs(moving: Weights, inputs: Nested = inputs) -> Any:
                     return self.network.outputs(moving, buffers, inputs)
 
                 def loss(outputs: Any, targets: Nested = targets, count: int = count) -> Tensor:
-                    return losses.per_example(self._loss(outputs, targets), count)[0].sum()
+                    return losses.per_example(self.loss_function(outputs, targets), count)[0].sum()
 
                 product, self.derivative_modes["ggn"] = derivatives.ggn_product(
                     outputs, loss, point, vector, self.derivative_modes.get("ggn")
@@ -307,7 +307,7 @@ class Objective:
         """Return whether the loss gives one value per example, having seen that it takes these outputs and targets."""
         try:
             with torch.no_grad(), full_float32():
-                values = self._loss(outputs, targets)
+                values = self.loss_function(outputs, targets)
         except LandscapeError:
             raise
         except Exception as error:  # whatever the user's loss raises
@@ -323,11 +323,12 @@ class Objective:
 
         def loss_sum(moving: Weights) -> Tensor:
             outputs = self.network.outputs(moving, buffers, inputs)
-            return losses.per_example(self._loss(outputs, targets), count)[0].sum()
+            return losses.per_example(self.loss_function(outputs, targets), count)[0].sum()
 
         return loss_sum
 
-    def _batches_of(self, split: str | None) -> Iterator[tuple[Nested, Nested, int]]:
+    def batches(self, split: str | None = None) -> Iterator[tuple[Nested, Nested, int]]:
+        """Yield a split's batches of (inputs, targets, count) in the objective's precision, the first by default."""
         return self._split(split or self.splits[0]).iterate(self.batch_size, self.dtype)
 
     def _split(self, name: str) -> Batches:
@@ -337,7 +338,7 @@ class Objective:
 
     def _calibration(self) -> Iterator[Nested]:
         seen = 0
-        for inputs, _, count in self._batches_of("train" if "train" in self.data else None):
+        for inputs, _, count in self.batches("train" if "train" in self.data else None):
             if seen >= self.calibration_examples:
                 return
             if count == 1 and seen > 0:

@@ -176,14 +176,14 @@ def largest_eigenvalue(
 
 def lambda_max_measure(spectrum: Spectrum) -> Measure:
     """Return the largest eigenvalue of a spectrum as a measure."""
-    residual, converged = float(spectrum.residuals[0]), bool(spectrum.converged[0])
+    bound, converged = float(spectrum.bounds[0]), bool(spectrum.converged[0])
     parameters = {name: spectrum.attributes.get(name) for name in ("operator", "tolerance", "seed")}
     return Measure(
         name="lambda_max",
         label="λ_max of the Hessian",
         value=float(spectrum.eigenvalues[0]),
         stderr=math.nan,
-        meaning=f"an eigenvalue lies within ± {residual:.2g} of it{'' if converged else '; NOT CONVERGED'}",
+        meaning=f"an eigenvalue lies within ± {bound:.2g} of it{'' if converged else '; NOT CONVERGED'}",
         evaluations=spectrum.products,
-        parameters={**parameters, "residual": residual, "converged": converged},
+        parameters={**parameters, "bound": bound, "residual": float(spectrum.residuals[0]), "converged": converged},
     )

@@ -30,7 +30,7 @@ class HessianOptions:
     operator: Literal["hessian", "ggn"] = "hessian"
     """The Hessian, or the generalized Gauss-Newton matrix."""
     tolerance: Annotated[float, arg(metavar="X")] = 1e-3
-    """Converged when the residual is at most this times the eigenvalue (or a tenth of the largest one)."""
+    """Converged when the bound is at most this times the eigenvalue (or a tenth of the largest one)."""
     max_products: Annotated[int, arg(metavar="N")] = 200
     """Most Hessian-vector products per checkpoint; what has not converged by then is flagged."""
 
@@ -141,9 +141,18 @@ def _print(found: dict[str, Spectrum]) -> None:
             places[end] += 1
             place = f"top {places[1]}" if end > 0 else f"bottom {total + 1 - places[-1]}"
             converged = "yes" if spectrum.converged[i] else "NO"
-            rows.append([key, place, console.number(float(value)), f"{spectrum.residuals[i]:.1e}", converged])
+            rows.append(
+                [
+                    key,
+                    place,
+                    console.number(float(value)),
+                    f"{spectrum.residuals[i]:.1e}",
+                    f"{spectrum.bounds[i]:.1e}",
+                    converged,
+                ]
+            )
     console.print_table(
-        "eigenvalues (an exact one lies within the residual)", ["result", "", "λ", "residual", "converged"], rows
+        "eigenvalues (an exact one lies within the bound)", ["result", "", "λ", "residual", "bound", "converged"], rows
     )
     for key, spectrum in found.items():
         seconds = console.duration(spectrum.attributes["seconds"])

@@ -1,0 +1,35 @@
+"""The pictures of the README from an analysis file: `python figures/pictures.py figures/resnet20-cifar10.h5 figures`.
+
+Needs the extra `export` (kaleido) and a Chromium or Chrome, which the environment variable BROWSER_PATH can name.
+"""
+
+import sys
+from collections.abc import Mapping
+
+import landscape
+from landscape.figures.plots import compare
+from landscape.results import Result
+
+NAMES = {"resnet20-cifar10-sam": "SAM, 15 epochs", "resnet20-cifar10-adam": "Adam, 30 epochs"}
+
+
+def of_both(results: Mapping[str, Result], name: str) -> dict[str, Result]:
+    """Return the result of this name of each checkpoint, by the checkpoint's name for people."""
+    return {NAMES[label]: results[f"{label}/{name}"] for label in NAMES}
+
+
+def main(source: str, folder: str) -> None:
+    """Write the pictures."""
+    results = landscape.load(source)
+    pictures = {
+        "surfaces": (compare(of_both(results, "plane"), title="", log=True), 560),
+        "contours": (compare(of_both(results, "plane"), title="", log=True, view="contour"), 600),
+        "lines": (compare(of_both(results, "line"), title="", log=True), 480),
+        "training": (compare(of_both(results, "history"), title=""), 480),
+    }
+    for name, (figure, height) in pictures.items():
+        figure.write_image(f"{folder}/{name}.png", width=1200, height=height, scale=1.5)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
