@@ -126,12 +126,6 @@ def expand(text: str) -> Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111  # unlike Path's, it leaves a file named ~name alone
 
 
-def expand_data(spec: str) -> str:
-    """Return a --data option with a ~ at the start of its path expanded."""
-    kind, separator, place = spec.partition(":")
-    return f"{kind}:{os.path.expanduser(place)}" if separator and kind in ("folder", "npz") else spec  # noqa: PTH111
-
-
 def expect(fits: bool, option: str, value: object, expected: str) -> None:
     """Check an option's value.
 

@@ -21,7 +21,6 @@ from landscape.cli.options import (
     AnalysisOptions,
     DataOptions,
     expand,
-    expand_data,
     expect,
     json_object,
     subset_size,
@@ -204,7 +203,7 @@ def _check(options: AnalysisOptions) -> None:
 def read_data(options: DataOptions, spec: str) -> Dataset:
     """Return the data set that the options name."""
     return load_dataset(
-        expand_data(spec),
+        spec,
         image_size=options.image_size,
         mean=options.mean,
         std=options.std,

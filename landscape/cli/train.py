@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from landscape.cli import console
-from landscape.cli.options import DataOptions, OptionalNumber, OptionalNumbers, default, expand, expand_data, expect
+from landscape.cli.options import DataOptions, OptionalNumber, OptionalNumbers, default, expand, expect
 from landscape.errors import LandscapeError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Train(DataOptions, TrainOptions):
 
     def _paths(self) -> dict[str, Path]:
         """Return the place of each checkpoint by recipe."""
-        kind, _, place = expand_data(self.data).partition(":")
+        kind, _, place = self.data.partition(":")
         found = Path(place).resolve()
         data = {"folder": found.name, "npz": found.stem}.get(kind, place or kind)  # of module:factory the factory
         out = self.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -62,14 +63,15 @@ def _load(spec: str, kind: str, rest: str, image_size: int | None) -> Dataset:
         from landscape.data.downloads import load_download
 
         return load_download(spec)
+    path = Path(os.path.expanduser(rest))  # noqa: PTH111  # unlike Path's, it leaves a file named ~name alone
     if kind == "folder" and rest:
         from landscape.data.folder import load_folder
 
-        return replace(load_folder(rest, image_size=image_size), name=Path(rest).name)
+        return replace(load_folder(path, image_size=image_size), name=path.resolve().name)
     if kind == "npz" and rest:
         from landscape.data.npz import load_npz
 
-        return replace(load_npz(rest), name=Path(rest).stem)
+        return replace(load_npz(path), name=path.stem)
     if kind in ("folder", "npz") or ":" not in spec:
         raise LandscapeError(f"unknown data {spec!r}: expected {KINDS}")
     made = import_object(spec)
