@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
 
 from landscape.figures.report import write_report
 
@@ -30,6 +29,8 @@ def wide(alpha, beta, split):
 def chromium():
     path = next(filter(None, map(shutil.which, NAMES)), None)
     assert path, f"expected a Chromium on the PATH (one of {', '.join(NAMES)}); install Debian's `chromium`"
+    from playwright.sync_api import sync_playwright  # of the extra `dev`, which the default tests do without
+
     with sync_playwright() as playwright:
         yield lambda *flags: playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *flags])
 
