@@ -52,7 +52,7 @@ def hessian(
         top=top,
         bottom=bottom,
         operator=operator,
-        tolerance=tolerance,
+        tolerance=0.9 * tolerance,  # a tenth is left for the rounding error of the products
         max_products=max_products,
         seed=seed,
         split=split,
