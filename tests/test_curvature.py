@@ -122,6 +122,14 @@ def test_the_bound_holds_the_rounding_error_of_float32_products() -> None:
     assert hessian(classifier(), top=1).attributes["product_error"] == 0
 
 
+def test_the_bottom_alone_is_held_to_the_scale_of_the_whole_spectrum() -> None:
+    spectrum = [100.0, 60, 30, *np.linspace(0.01, 5, 60), *np.linspace(-0.05, -0.01, 30)]
+    found = hessian(quadratic(spectrum), top=0, bottom=1, tolerance=1e-3)
+    assert found.bounds[0] > 1e-3 * abs(found.eigenvalues[0])  # the eigenvalue is near 0: no relative accuracy is asked
+    assert found.bounds[0] <= 1e-3 * 0.1 * 100
+    assert found.converged.all()
+
+
 def test_a_rounding_error_above_the_tolerance_is_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("landscape.analysis.curvature.product_error", lambda *_: 1.0)
     found = hessian(quadratic([9.0, 4, 1, 0.5]), top=2, tolerance=1e-3)

@@ -242,6 +242,15 @@ def test_key_numbers_stand_side_by_side():
     assert rows["λ_max"].cell("c") == ""
 
 
+def test_the_ggn_s_largest_eigenvalue_is_not_passed_off_as_the_hessian_s():
+    results = {key: r for key, r in make.everything("a").items() if r.kind == "spectrum"}
+    (spectrum,) = results.values()
+    ggn = replace(spectrum, eigenvalues=2 * spectrum.eigenvalues, attributes={**spectrum.attributes, "operator": "ggn"})
+    assert "λ_max" not in {row.label for row in key_numbers(checkpoints({"a/ggn": ggn})) if row.numbers}
+    both = {row.label: row for row in key_numbers(checkpoints({"a/ggn": ggn, "a/hessian": spectrum}))}
+    assert both["λ_max"].numbers["a"].value == spectrum.eigenvalues[0]
+
+
 def test_final_numbers_come_from_the_history_where_nothing_else_has_them():
     history = make.history()
     rows = key_numbers(checkpoints({"a/history": replace(history, attributes={"checkpoint": "a"})}))

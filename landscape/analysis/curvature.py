@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from landscape.analysis.lanczos import FLOOR, Eigenpairs, extreme_eigenpairs
+from landscape.analysis.lanczos import Eigenpairs, extreme_eigenpairs
 from landscape.analysis.objective import Objective
 from landscape.analysis.provenance import describe
 from landscape.analysis.verification import product_error
@@ -62,7 +62,6 @@ def hessian(
     largest = int(np.argmax(np.abs(values)))
     rounding = product_error(objective, pairs.vectors[:, largest], operator, split)
     bounds = residuals + np.nan_to_num(rounding)
-    scale = np.maximum(np.abs(values), FLOOR * np.abs(values).max())
     attributes = {
         **describe(objective, (split or objective.splits[0],)),
         "operator": operator,
@@ -78,7 +77,7 @@ def hessian(
         ends=pairs.ends.numpy().astype(np.int8),
         residuals=residuals,
         bounds=bounds,
-        converged=pairs.converged.numpy() & (bounds <= tolerance * scale),
+        converged=pairs.converged.numpy() & (bounds <= tolerance * pairs.scales.numpy()),
         products=pairs.products,
         attributes=attributes,
     )

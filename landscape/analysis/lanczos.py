@@ -28,7 +28,8 @@ class Eigenpairs:
     vectors: Tensor  # (n, K) unit columns
     ends: Tensor  # (K,) +1 top, −1 bottom
     residuals: Tensor  # (K,) ‖A v − λ v‖: some exact eigenvalue lies within it of λ
-    converged: Tensor  # (K,) residual ≤ tolerance · max(|λ|, FLOOR · largest |λ|)
+    scales: Tensor  # (K,) max(|λ|, FLOOR · largest |λ| of the operator), which the tolerance is relative to
+    converged: Tensor  # (K,) residual ≤ tolerance · scale
     products: int
 
 
@@ -88,7 +89,7 @@ def extreme_eigenpairs(
         whole = space.count == size  # nothing is left outside the basis: Rayleigh–Ritz is exact
         spent = space.products >= max_products and complete
         if (complete and bool(converged.all())) or spent or whole:
-            return Eigenpairs(values, space.combine(coefficients), ends, residuals, converged, space.products)
+            return Eigenpairs(values, space.combine(coefficients), ends, residuals, scale, converged, space.products)
         vector = space.next_vector()
         if space.count == space.capacity:
             space.restart(keep=min(space.capacity - 2, wanted + 5), top=top, bottom=bottom)

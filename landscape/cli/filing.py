@@ -14,7 +14,7 @@ from landscape.cli.options import AnalysisOptions, expand, json_object
 from landscape.cli.subjects import Subject
 from landscape.errors import LandscapeError
 from landscape.results import History, Result, Sampled
-from landscape.store import AnalysisFile
+from landscape.store import AnalysisFile, with_attributes
 
 R = TypeVar("R", bound=Result)
 
@@ -107,6 +107,19 @@ def keep_history(file: AnalysisFile, subject: Subject) -> None:
     if "epoch" in history and (key not in file.results or key in others):
         columns = {name: np.asarray(values, dtype=np.float64) for name, values in history.items()}
         file.stage(key, History(columns, {**subject.attributes(), **_provenance_of(subject)}))
+
+
+def deliver(file: AnalysisFile, key: str, result: R, subject: Subject, settings: Mapping[str, Any]) -> R:
+    """Store a result of one checkpoint with where it comes from and how to repeat it, and return it so."""
+    complete = with_attributes(
+        result,
+        **subject.attributes(),
+        reference=subject.reproduce(),
+        settings=dict(settings),
+        command=console.recorded_command(),
+    )
+    file.put(key, complete)
+    return complete
 
 
 def closing(file: AnalysisFile) -> None:

@@ -71,9 +71,8 @@ class Hessian(AnalysisOptions, HessianOptions):
 def compute(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str, Spectrum]:
     """Return the name and the spectrum of one checkpoint, computed unless the file has it."""
     from landscape.analysis.curvature import hessian
-    from landscape.cli.filing import claim, settings_of
+    from landscape.cli.filing import claim, deliver, settings_of
     from landscape.results import Spectrum
-    from landscape.store import with_attributes
 
     mode: Any = "fixed" if options.batchnorm == "auto" else options.batchnorm
     settings = settings_of(
@@ -89,7 +88,7 @@ def compute(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str
     if existing is not None:
         console.say(f"{key} is already in {file.path} with these settings")
         return key, existing
-    reference = subject.reproduce()
+    subject.reproduce()  # before the long part: its warning may change people's minds
     objective = subject.objective(splits=options.splits[:1], batchnorm=mode)
     with console.progress(f"{key}: products", None) as advance:
 
@@ -107,15 +106,7 @@ def compute(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str
             seed=options.seed,
             on_product=on_product,
         )
-    attributes = {
-        **subject.attributes(),
-        "reference": reference,
-        "settings": settings,
-        "command": console.recorded_command(),
-    }
-    result = with_attributes(spectrum, **attributes)
-    file.put(key, result)
-    return key, result
+    return key, deliver(file, key, spectrum, subject, settings)
 
 
 def summary(spectrum: Spectrum) -> dict[str, Any]:

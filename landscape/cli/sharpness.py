@@ -78,9 +78,8 @@ class Sharpness(AnalysisOptions, SharpnessOptions):
 def compute(file: AnalysisFile, subject: Subject, options: Sharpness) -> SharpnessResult:
     """Return the sharpness of one checkpoint, computed unless the file has it."""
     from landscape.analysis.sharpness import sharpness
-    from landscape.cli.filing import claim, settings_of
+    from landscape.cli.filing import claim, deliver, settings_of
     from landscape.results import Sharpness as SharpnessResult
-    from landscape.store import with_attributes
 
     mode: Any = "fixed" if options.batchnorm == "auto" else options.batchnorm
     settings = settings_of(
@@ -98,7 +97,7 @@ def compute(file: AnalysisFile, subject: Subject, options: Sharpness) -> Sharpne
     if existing is not None:
         console.say(f"{key} is already in {file.path} with these settings")
         return existing
-    reference = subject.reproduce()
+    subject.reproduce()  # before the long part: its warning may change people's minds
     objective = subject.objective(splits=options.splits[:1], batchnorm=mode)
     known = None if options.no_lambda_max else _known_lambda_max(file, subject.label, settings)
     if known is not None:
@@ -118,15 +117,7 @@ def compute(file: AnalysisFile, subject: Subject, options: Sharpness) -> Sharpne
         )
     if known is not None:
         found = dataclasses.replace(found, measures=(*found.measures, known))
-    attributes = {
-        **subject.attributes(),
-        "reference": reference,
-        "settings": settings,
-        "command": console.recorded_command(),
-    }
-    result = with_attributes(found, **attributes)
-    file.put(key, result)
-    return result
+    return deliver(file, key, found, subject, settings)
 
 
 def _known_lambda_max(file: AnalysisFile, label: str, settings: Mapping[str, Any]) -> Measure | None:

@@ -84,8 +84,8 @@ def key_numbers(named: Named) -> list[Row]:
                 row.numbers[label] = Number(final[key])
         if {"test_loss", "train_loss"} <= final.keys():
             rows[4].numbers[label] = Number(final["test_loss"] - final["train_loss"])
-        spectrum = next((result for result in results.values() if isinstance(result, Spectrum)), None)
-        if spectrum is not None and np.any(spectrum.ends == 1):
+        spectrum = next((s for s in results.values() if isinstance(s, Spectrum) and _has_lambda_max(s)), None)
+        if spectrum is not None:
             rows[5].numbers[label] = Number(float(spectrum.eigenvalues[0]), float(spectrum.bounds[0]))
         for measure in (m for result in results.values() if isinstance(result, Sharpness) for m in result.measures):
             if measure.name == "lambda_max" and label in rows[5].numbers:
@@ -177,3 +177,8 @@ def _listed(words: Sequence[str]) -> str:
     """Return "a", "a and b" or "a, b and c"; semicolons where the items hold commas."""
     comma = "; " if any("," in word for word in words) else ", "
     return comma.join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1] if words else ""
+
+
+def _has_lambda_max(spectrum: Spectrum) -> bool:
+    """Whether a spectrum is the Hessian's (not the GGN's) and holds its top end."""
+    return spectrum.attributes.get("operator", "hessian") == "hessian" and bool(np.any(spectrum.ends == 1))
