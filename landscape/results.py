@@ -27,7 +27,7 @@ POINT = np.dtype(
         ("value", "f8"),  # mean over the examples
         ("stderr", "f8"),  # standard error of that mean over the examples
         ("n", "i8"),  # number of examples
-        ("level", "i2"),  # fidelity: 0 is the full set asked for; higher levels are smaller nested subsets
+        ("level", "i2"),  # 0: the value reported; 1, 2, ...: the evidence of an estimate, see `Sampled`
     ]
 )
 
@@ -47,12 +47,14 @@ class Sampled(_Figure):
     """Values of metrics at points of a plane or a line: a table, and dense grids as views of it.
 
     The table (`points`, dtype `POINT`) is the truth; it may hold points off the regular axes (regions of interest,
-    refinements) and several fidelity levels. `grid` shows the points of one level that lie on the axes.
+    refinements) and several fidelity levels. `grid` shows the points of one level that lie on the axes. Level 0 is what
+    is reported: measured on all the examples or, on a surface with a tolerance, estimated from the levels above it,
+    which are measured: level 1 on all the examples, level 2 and higher on ever smaller nested subsets.
     """
 
     alpha: Floats  # (X,) ascending coordinates along the first direction
     splits: tuple[str, ...]
-    metrics: tuple[str, ...]  # "loss" first; "accuracy" for classification; then the user's
+    metrics: tuple[str, ...]  # "loss" first, "accuracy" for classification, then the user's; or those of a map
     points: NDArray[Any]  # (P,) of dtype POINT
     attributes: Attributes = field(default_factory=dict)
 
@@ -125,6 +127,23 @@ class Surface(Sampled):
 
 
 @dataclass(frozen=True)
+class Trajectory(_Figure):
+    """A path through weight space seen on a plane: a training trajectory on its PCA plane, or a curve between minima.
+
+    It is drawn on every surface whose `attributes["directions"]["hashes"]` are its own.
+    """
+
+    kind: ClassVar[str] = "trajectory"
+    alpha: Floats  # (T,) coordinate along the plane's first direction
+    beta: Floats  # (T,) along the second
+    position: Floats  # (T,) ascending: epochs of a training run, t of a curve; `attributes["position"]` names it
+    residuals: Floats  # (T,) distance in weight space from the plane
+    distances: Floats  # (T,) distance in weight space from the plane's origin
+    explained: Floats  # (C,) share of the variance each principal component explains, descending; empty for a curve
+    attributes: Attributes = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Spectrum(_Figure):
     """Eigenvalues from both ends of a curvature operator, each with the evidence for it."""
 
@@ -135,6 +154,37 @@ class Spectrum(_Figure):
     bounds: Floats  # (K,) bound on |λ − an exact eigenvalue|; `attributes["bound"]` names the one used
     converged: NDArray[np.bool_]  # (K,) bound ≤ tolerance · scale
     products: int  # operator-vector products used
+    attributes: Attributes = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Density(_Figure):
+    """Spectral density of a curvature operator by stochastic Lanczos quadrature; it integrates to 1."""
+
+    kind: ClassVar[str] = "density"
+    eigenvalue: Floats  # (G,) ascending grid of the real line
+    density: Floats  # (G,) mean over the starting vectors
+    stderr: Floats  # (G,) standard error of that mean; NaN for one vector
+    nodes: Floats  # (V, m) Ritz values of each starting vector
+    weights: Floats  # (V, m) their weights, each row summing to 1
+    sigma: float  # width of the Gaussian each Ritz value is smeared with: curves of other widths do not compare
+    products: int  # operator-vector products used
+    attributes: Attributes = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Layers(_Figure):
+    """Curvature of each layer's own diagonal block, in the order of the network."""
+
+    kind: ClassVar[str] = "layers"
+    names: tuple[str, ...]  # (L,)
+    parameters: NDArray[np.int64]  # (L,) number of parameters
+    top: Floats  # (L,) largest eigenvalue of the block
+    bounds: Floats  # (L,) bound on its error
+    converged: NDArray[np.bool_]  # (L,)
+    trace: Floats  # (L,)
+    trace_stderr: Floats  # (L,)
+    products: int
     attributes: Attributes = field(default_factory=dict)
 
 
@@ -165,6 +215,22 @@ class Sharpness(_Figure):
 
 
 @dataclass(frozen=True)
+class Study(_Figure):
+    """Sharpness measures of many checkpoints against their generalization gap."""
+
+    kind: ClassVar[str] = "study"
+    checkpoints: tuple[str, ...]  # (C,) labels
+    gap: Floats  # (C,) test loss − train loss
+    measures: tuple[str, ...]  # (M,) labels
+    values: Floats  # (M, C)
+    stderrs: Floats  # (M, C) NaN where the measure has none
+    tau: Floats  # (M,) Kendall's τ between the measure and the gap
+    tau_low: Floats  # (M,) 95 % bootstrap interval
+    tau_high: Floats  # (M,)
+    attributes: Attributes = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class History(_Figure):
     """Training curves: one column per quantity, one row per epoch.
 
@@ -177,7 +243,7 @@ class History(_Figure):
     attributes: Attributes = field(default_factory=dict)
 
 
-Result: TypeAlias = Line | Surface | Spectrum | Sharpness | History
+Result: TypeAlias = Line | Surface | Trajectory | Spectrum | Density | Layers | Sharpness | Study | History
 
 
 def points_table(rows: Sequence[tuple[Any, ...]]) -> NDArray[Any]:

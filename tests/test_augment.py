@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from landscape.errors import LandscapeError
-from landscape.training.augment import Augmentation, choose, crop, draw, pad_images
+from landscape.training.augment import Augmentation, choose, crop, cut_out, draw, pad_images
 
 CPU = torch.device("cpu")
 
@@ -21,7 +21,7 @@ def test_crops_and_flips_equal_a_slow_reference(channels, height, width, pad):
     images = make_images(40, channels, height, width)
     draws = draw(Augmentation(pad, flip=True), 40, (height, width), seed=3, epoch=2, device=CPU)
     index = torch.from_numpy(np.random.default_rng(0).permutation(40))
-    batch = crop(pad_images(images, pad), index, draws.rows, draws.columns)
+    batch = crop(pad_images(images, pad), index, draws)
     assert batch.shape == (40, channels, height, width)
     assert batch.is_contiguous(memory_format=torch.channels_last)
     flips = 0
@@ -70,5 +70,36 @@ def test_choice_by_kind_of_data():
     assert choose("crop", "cifar10", (3, 4, 4), is_images=True) == Augmentation(1, flip=False)
     assert choose("none", "cifar10", (3, 32, 32), is_images=True) is None
     assert choose("auto", "npz", (20,), is_images=False) is None
+    assert choose("none", "cifar10", (3, 32, 32), is_images=True, cutout=8) == Augmentation(cutout=8)
     with pytest.raises(LandscapeError, match="needs uint8 images"):
         choose("crop", "npz", (20,), is_images=False)
+    with pytest.raises(LandscapeError, match="'cutout' needs uint8 images"):
+        choose("auto", "npz", (20,), is_images=False, cutout=4)
+
+
+def test_brightness_adds_one_number_to_each_image_and_clips():
+    images = make_images(300, 3, 6, 6)
+    augmentation = Augmentation(brightness=0.5)
+    draws = draw(augmentation, 300, (6, 6), seed=1, epoch=1, device=CPU)
+    batch = crop(pad_images(images, 0), torch.arange(300), draws)
+    assert batch.dtype == torch.uint8
+    for image, original, added in zip(batch, images, draws.added, strict=True):
+        expected = (original.double() + added.double()).clamp(0, 255)
+        assert torch.equal(image.double(), expected)
+    assert draws.added.min() >= -128
+    assert draws.added.max() <= 128
+    assert draws.added.double().std().item() == pytest.approx(257 / 12**0.5, rel=0.1)  # uniform
+
+
+def test_cutout_blanks_a_square_around_any_pixel_and_nothing_else():
+    side = 4
+    draws = draw(Augmentation(cutout=side), 2000, (8, 10), seed=1, epoch=1, device=CPU)
+    inputs = torch.ones(2000, 2, 8, 10)
+    out = cut_out(inputs, draws, side)
+    for image, (row, column) in zip(out[:50], draws.centres[:50].tolist(), strict=True):
+        expected = torch.ones(2, 8, 10)
+        expected[:, max(0, row - 2) : row + 2, max(0, column - 2) : column + 2] = 0
+        assert torch.equal(image, expected)
+    assert set(draws.centres[:, 0].tolist()) == set(range(8))
+    assert set(draws.centres[:, 1].tolist()) == set(range(10))
+    assert torch.equal(inputs, torch.ones(2000, 2, 8, 10))

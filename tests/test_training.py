@@ -13,12 +13,15 @@ from landscape import models
 from landscape.checkpoint import build_model
 from landscape.data import Dataset, Split, load_dataset, stratified_subset
 from landscape.errors import LandscapeError
-from landscape.training import EpochReport, TrainConfig, evaluate, loop, pair_members, resolve, train, train_pair
+from landscape.training import EpochReport, TrainConfig, evaluate, pair_members, resolve, train, train_pair
+from landscape.training.augment import Augmentation
+from landscape.training.optimizers import make_optimizer
 from landscape.training.order import batches, epoch_order
-from landscape.training.recipes import learning_rate, make_optimizer
 from landscape.training.resident import Resident
 from landscape.training.sam import SAM
+from landscape.training.schedule import learning_rate
 from landscape.training.settings import initial_model
+from landscape.training.step import Step
 
 CPU = torch.device("cpu")
 QUICK = TrainConfig(epochs=2, batch_size=50, precision="float32", device="cpu")
@@ -103,15 +106,15 @@ def test_sam_without_radius_trains_as_the_base_bit_for_bit(few):
 def test_a_pair_shares_weights_order_and_draws(few, monkeypatch):
     seen: dict[str, list[torch.Tensor]] = {}
     started = {}
-    step = loop._step
+    step = Step.__call__
 
-    def record(model, optimizer, inputs, labels, **options):
-        recipe = "sam" if isinstance(optimizer, SAM) else "adam"
-        started.setdefault(recipe, {name: value.clone() for name, value in model.state_dict().items()})
+    def record(self, inputs, labels, **options):
+        recipe = "sam" if isinstance(self.run.optimizer, SAM) else "adam"
+        started.setdefault(recipe, {name: value.clone() for name, value in self.run.model.state_dict().items()})
         seen.setdefault(recipe, []).append(inputs.clone())
-        return step(model, optimizer, inputs, labels, **options)
+        return step(self, inputs, labels, **options)
 
-    monkeypatch.setattr(loop, "_step", record)
+    monkeypatch.setattr(Step, "__call__", record)
     pair = train_pair(dataclasses.replace(QUICK, recipe="pair"), few)
     assert set(pair) == {"sam", "adam"}
     assert_same(started["sam"], started["adam"])
@@ -125,7 +128,7 @@ def test_a_pair_shares_weights_order_and_draws(few, monkeypatch):
 
 def test_augmentation_reaches_the_training_batches_only(few):
     plain = Resident(few, "train", CPU)
-    padded = Resident(few, "train", CPU, pad=1)
+    padded = Resident(few, "train", CPU, augmentation=Augmentation(pad=1))
     index = torch.tensor([5, 0, 100])
     for data in (plain, padded):
         inputs, labels = data.batch(index)
@@ -208,7 +211,7 @@ def test_order_is_a_permutation_of_seed_and_epoch():
 
 
 def test_schedule_warms_up_and_decays_to_zero():
-    rates = [learning_rate(2.0, step=i, steps=100, warmup=0.1) for i in range(100)]
+    rates = [learning_rate("cosine", 2.0, step=i, steps=100, warmup=0.1) for i in range(100)]
     assert rates[:10] == pytest.approx([0.2 * (i + 1) for i in range(10)])
     assert max(rates) == rates[10] == 2.0
     expected = torch.optim.lr_scheduler.CosineAnnealingLR(torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=2.0), 90)
@@ -216,7 +219,7 @@ def test_schedule_warms_up_and_decays_to_zero():
         assert rate == pytest.approx(expected.get_last_lr()[0], abs=1e-12)
         expected.optimizer.step()
         expected.step()
-    assert learning_rate(2.0, step=0, steps=1, warmup=0.05) == 2.0
+    assert learning_rate("cosine", 2.0, step=0, steps=1, warmup=0.05) == 2.0
 
 
 def test_defaults_of_the_recipes(few):
@@ -235,7 +238,7 @@ def test_defaults_of_the_recipes(few):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"recipe": "adamw"}, "unknown recipe 'adamw'; known: adam, sam, sgd, sam-sgd, pair"),
+        ({"recipe": "adamw"}, "unknown recipe 'adamw'; known: adam, sam, asam, .*, pair, coursework"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"lr": math.nan}, "lr must be"),
@@ -260,7 +263,7 @@ def test_settings_that_do_not_fit(few):
         train(dataclasses.replace(QUICK, device="tpu"), few)
     with pytest.raises(LandscapeError, match="unknown model"):
         train(dataclasses.replace(QUICK, model="resnet9000"), few)
-    with pytest.raises(LandscapeError, match="two runs"):
+    with pytest.raises(LandscapeError, match="a pair of runs"):
         train(dataclasses.replace(QUICK, recipe="pair"), few)
-    with pytest.raises(LandscapeError, match="needs recipe 'pair'"):
+    with pytest.raises(LandscapeError, match="needs a recipe 'pair' or 'coursework'"):
         train_pair(QUICK, few)

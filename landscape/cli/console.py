@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import re
 import shlex
 import sys
@@ -55,6 +56,25 @@ def results_only_on_stdout() -> Iterator[None]:
             yield
     finally:
         _stdout.pop()
+
+
+@contextmanager
+def silent(quiet: bool = True) -> Iterator[None]:
+    """Say and print nothing, where several processes share a terminal and another one speaks."""
+    was = _stderr.quiet
+    _stderr.quiet = was or quiet
+    try:
+        if quiet:
+            with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+                _stdout.append(nowhere)
+                try:
+                    yield
+                finally:
+                    _stdout.pop()
+        else:
+            yield
+    finally:
+        _stderr.quiet = was
 
 
 def _results() -> TextIO:
@@ -190,7 +210,7 @@ def _plain_progress(label: str, total: int | None) -> Advance:
         nonlocal done, last
         done += steps
         now = time.monotonic()
-        if now - last < PLAIN_SECONDS and done != total:
+        if _stderr.quiet or (now - last < PLAIN_SECONDS and done != total):
             return
         last = now
         rate = done / max(now - started, 1e-9)

@@ -43,8 +43,8 @@ class Demo:
         from landscape.allocator import tune_allocator
         from landscape.cli import hessian, report, sharpness, surface
         from landscape.cli.filing import keep_history
+        from landscape.cli.fitting import check_places, fit
         from landscape.cli.subjects import load_subjects
-        from landscape.cli.train import check_places, fit
         from landscape.data import load_dataset
         from landscape.figures.report import write_report
         from landscape.store import AnalysisFile
@@ -65,7 +65,7 @@ class Demo:
         console.say(
             f"1/3 training ResNet-20 with SAM ({SAM_EPOCHS} epochs) and Adam ({2 * SAM_EPOCHS}) on handwritten digits"
         )
-        check_places(paths)
+        check_places(paths.values())
         trained = fit(config, load_dataset("digits"), paths)
 
         console.say("2/3 measuring both: surfaces, lines, eigenvalues, sharpness")
@@ -109,8 +109,8 @@ class Demo:
 
 
 def _print(trained: Mapping[str, Checkpoint], found: Mapping[str, Sharpness]) -> None:
+    from landscape.cli.outcomes import print_final
     from landscape.cli.sharpness import print_sharpness
-    from landscape.cli.train import print_final
 
     print_final({f"resnet20-digits-{recipe}": checkpoint for recipe, checkpoint in trained.items()})
     print_sharpness(found)

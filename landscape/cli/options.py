@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
@@ -45,9 +45,11 @@ def _one(convert: Callable[[str], Any], metavar: str) -> PrimitiveConstructorSpe
 
 
 Names: TypeAlias = Annotated[tuple[str, ...], _comma_separated(str, "A,B,...")]
+OptionalNames: TypeAlias = Annotated[tuple[str, ...] | None, _comma_separated(str, "A,B,...")]
 Numbers: TypeAlias = Annotated[tuple[float, ...], _comma_separated(float, "X,Y,...")]
 OptionalNumber: TypeAlias = Annotated[float | None, _one(float, "X")]
 OptionalCount: TypeAlias = Annotated[int | None, _one(int, "N")]
+OptionalCounts: TypeAlias = Annotated[tuple[int, ...] | None, _comma_separated(int, "N,M,...")]
 OptionalNumbers: TypeAlias = Annotated[tuple[float, ...] | None, _comma_separated(float, "X,Y,...")]
 Paths: TypeAlias = Positional[Annotated[tuple[str, ...], arg(metavar="FILE ...", help_behavior_hint="")]]
 
@@ -80,9 +82,9 @@ class MeasureOptions:
     """cross_entropy, mse, or package.module:function of (outputs, targets)."""
     params: Annotated[str, arg(metavar="GLOBS")] = "*"
     """Parameters that move, as globs on their names, such as 'layer3.*,fc.*'."""
-    batchnorm: Literal["auto", "fixed", "recalibrated", "batch"] = "auto"
-    """Statistics of BatchNorm at each point; auto takes the checkpoint's around one checkpoint, and recalibrates
-    between two."""
+    batchnorm: Annotated[str, arg(metavar="MODE")] = "auto"
+    """Statistics of BatchNorm at each point: fixed (the checkpoint's), recalibrated, batch, or auto: fixed around one
+    checkpoint, recalibrated between several and on planes of a run. surface takes a list, a result each."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seed of the sample, the directions, the starting vectors and the perturbations."""
     device: Annotated[str, arg(metavar="NAME")] = "auto"
@@ -153,7 +155,8 @@ def expect_derivatives(options: MeasureOptions) -> None:
     Raises:
         LandscapeError: for BatchNorm with the statistics of the batch: a loss of whole batches.
     """
-    expect(options.batchnorm != "batch", "--batchnorm", "batch", "fixed or recalibrated, for derivatives")
+    fits = options.batchnorm in ("auto", "fixed", "recalibrated")
+    expect(fits, "--batchnorm", options.batchnorm, "fixed or recalibrated, for derivatives")
 
 
 def subset_size(text: str) -> int | None:

@@ -26,7 +26,7 @@ from landscape.cli.options import (
     subset_size,
 )
 from landscape.cli.own_code import load_loss, load_model
-from landscape.data import Dataset, load_dataset, stratified_subset
+from landscape.data import Dataset, hold_out, load_dataset, stratified_subset
 from landscape.errors import LandscapeError
 
 REPRODUCED = 1e-3  # relative difference of the losses up to which a checkpoint counts as reproduced
@@ -153,7 +153,7 @@ def load_subjects(options: AnalysisOptions) -> list[Subject]:
     """
     _check(options)
     paths = [expand(path) for path in options.checkpoints]
-    datasets: dict[str, Dataset] = {}
+    datasets: dict[tuple[str, int], Dataset] = {}
     subjects = []
     for path, label in zip(paths, _labels(paths), strict=True):
         checkpoint = load_checkpoint(path) if options.model is None or is_checkpoint(path) else None
@@ -162,11 +162,14 @@ def load_subjects(options: AnalysisOptions) -> list[Subject]:
             model = load_model(options, path, checkpoint)
         except LandscapeError as error:
             raise error if str(path) in str(error) else LandscapeError(f"{path}: {error}") from error
-        if spec not in datasets:
-            datasets[spec] = read_data(options, spec)
-            for note in datasets[spec].notes:
+        if (spec, 0) not in datasets:
+            datasets[spec, 0] = read_data(options, spec)
+            for note in datasets[spec, 0].notes:
                 console.say(f"data: {note}")
-        dataset = _fitted(datasets[spec], checkpoint, options, label)
+        held = _held_out(checkpoint)
+        if (spec, held) not in datasets:
+            datasets[spec, held] = hold_out(datasets[spec, 0], held)
+        dataset = _fitted(datasets[spec, held], checkpoint, options, label)
         unknown = [split for split in options.splits if split not in dataset.splits]
         if unknown:
             raise LandscapeError(f"no split {unknown[0]!r} in the data; it has {', '.join(dataset.splits)}")
@@ -236,6 +239,12 @@ def _data_spec(options: AnalysisOptions, path: Path, checkpoint: Checkpoint | No
             f"{path} was trained on data of your own, whose place it does not store; give --data {ask}"
         )
     return str(spec)
+
+
+def _held_out(checkpoint: Checkpoint | None) -> int:
+    """Return how many training examples the checkpoint's training held out: its train split lacks them."""
+    recorded = checkpoint.data.get("hold_out") if checkpoint else None
+    return int(recorded["examples"]) if recorded else 0
 
 
 def _fitted(dataset: Dataset, checkpoint: Checkpoint | None, options: AnalysisOptions, label: str) -> Dataset:

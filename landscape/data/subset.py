@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from landscape.data.dataset import Dataset, Split
 from landscape.errors import LandscapeError
+
+HOLD_OUT_SEED = 1_000_003  # of its own, so that a hold-out is no prefix of the subsets that analyses measure on
 
 
 def stratified_subset(labels: Tensor, size: int, seed: int) -> Tensor:
@@ -40,6 +45,36 @@ def stratified_subset(labels: Tensor, size: int, seed: int) -> Tensor:
     given = _turns(counts.astype(np.int64), size)
     chosen = np.concatenate([order[:number] for order, number in zip(orders, given, strict=True)])
     return torch.from_numpy(np.sort(chosen).astype(np.int64))
+
+
+def hold_out(dataset: Dataset, examples: int, *, seed: int = HOLD_OUT_SEED) -> Dataset:
+    """Return the data with a stratified part of `train` moved to a split `validation`, and nothing else changed.
+
+    What is tuned or stopped early looks at `validation`, so that `test` is looked at once, at the end.
+
+    A larger validation split of the same seed contains a smaller one, and both keep the order of `train`.
+
+    Raises:
+        LandscapeError: where there is a validation split already, or `examples` leave nothing to train on.
+    """
+    if "validation" in dataset.splits:
+        raise LandscapeError("the data have a validation split already; hold out nothing")
+    train, validation = divide(dataset.splits["train"], examples, seed=seed)
+    others = {name: split for name, split in dataset.splits.items() if name != "train"}
+    return dataclasses.replace(dataset, splits={"train": train, "validation": validation, **others})
+
+
+def divide(split: Split, examples: int, *, seed: int) -> tuple[Split, Split]:
+    """Return what is left of a split, and the `stratified_subset` of that many examples that was taken out.
+
+    Raises:
+        LandscapeError: where nothing would be taken, or nothing left.
+    """
+    if not 1 <= examples < len(split):
+        raise LandscapeError(f"cannot hold out {examples} of {len(split)} examples; expected 1…{len(split) - 1}")
+    taken = torch.zeros(len(split), dtype=torch.bool)
+    taken[stratified_subset(split.labels, examples, seed)] = True
+    return Split(split.inputs[~taken], split.labels[~taken]), Split(split.inputs[taken], split.labels[taken])
 
 
 def _turns(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:

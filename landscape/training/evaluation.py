@@ -8,7 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from landscape.training.processes import Processes
 from landscape.training.resident import Resident
+
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Evaluation(NamedTuple):
@@ -20,21 +23,30 @@ class Evaluation(NamedTuple):
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, data: Resident, *, precision: str, indices: Tensor | None = None, batch_size: int | None = None
+    model: nn.Module,
+    data: Resident,
+    *,
+    precision: str,
+    indices: Tensor | None = None,
+    batch_size: int | None = None,
+    processes: Processes | None = None,
 ) -> Evaluation:
     """Return the mean cross-entropy and accuracy over the examples, or those at `indices`; the model's mode is kept.
 
-    Per-example losses are summed in float64, so that no batch weighs more than its examples.
+    Per-example losses are summed in float64, so that no batch weighs more than its examples. Each of several processes
+    takes its share of the examples.
     """
     if batch_size is None:  # activations of a small batch stay in a CPU's cache; a GPU wants much at once
         batch_size = 250 if data.device.type == "cpu" else 2500
+    processes = processes or Processes()
     count = len(data) if indices is None else len(indices)
-    losses, hits = [], []
+    mine = processes.part(slice(0, count))
+    losses, hits = [torch.zeros(0, device=data.device)], [torch.zeros(0, dtype=torch.bool, device=data.device)]
     training = model.training
     model.eval()
     try:
-        for start in range(0, count, batch_size):
-            chosen = slice(start, min(start + batch_size, count))
+        for start in range(mine.start, mine.stop, batch_size):
+            chosen = slice(start, min(start + batch_size, mine.stop))
             inputs, labels = data.batch(chosen if indices is None else indices[chosen].to(data.device))
             with autocast(data.device, precision):
                 outputs = model(inputs)
@@ -42,10 +54,14 @@ def evaluate(
             hits.append(outputs.argmax(1) == labels)
     finally:
         model.train(training)
-    loss = torch.cat(losses).cpu().double().mean().item()  # one synchronization, and float64 where MPS has none
-    return Evaluation(loss, torch.cat(hits).cpu().double().mean().item())
+    # One synchronization, and float64 sums on the CPU: MPS has none.
+    sums = torch.stack([torch.cat(losses).cpu().double().sum(), torch.cat(hits).cpu().double().sum()])
+    if processes.count > 1:
+        sums = processes.total(sums.to(data.device)).cpu()
+    loss, accuracy = (sums / count).tolist()
+    return Evaluation(loss, accuracy)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Return the context in which a forward pass runs in this precision."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+    return torch.autocast(device.type, dtype=DTYPES.get(precision, torch.bfloat16), enabled=precision in DTYPES)

@@ -21,12 +21,13 @@ def random_words(count: int, seed: int, epoch: int, stream: int) -> NDArray[np.u
     return np.random.Philox(np.random.SeedSequence((seed, epoch, stream))).random_raw(count)
 
 
-def batches(examples: int, batch_size: int) -> list[slice]:
+def batches(examples: int, batch_size: int, *, processes: int = 1) -> list[slice]:
     """Return slices of at most `batch_size` that cover all examples, the short last batch included.
 
-    A single left-over example joins the batch before it: BatchNorm cannot normalize one value per channel.
+    Left-over examples that are fewer than two for each process join the batch before them: BatchNorm cannot normalize
+    one value per channel.
     """
     starts = list(range(0, examples, batch_size))
-    if len(starts) > 1 and batch_size > 1 and examples - starts[-1] == 1:
+    if len(starts) > 1 and batch_size > 1 and examples - starts[-1] < 2 * processes:
         starts.pop()
     return [slice(a, b) for a, b in zip(starts, [*starts[1:], examples], strict=True)]

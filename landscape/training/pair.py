@@ -1,4 +1,4 @@
-"""Paired runs: SAM and Adam from the same weights, over the same examples in the same order and augmentation."""
+"""Paired runs: SAM and its base from the same weights, over the same examples in the same order and augmentation."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from landscape.checkpoint import Checkpoint
 from landscape.data import Dataset
 from landscape.errors import LandscapeError
 from landscape.training.loop import EpochReport, train
-from landscape.training.recipes import TrainConfig
+from landscape.training.recipes import PAIRS, TrainConfig
 from landscape.training.settings import resolve
 
 
 def pair_members(config: TrainConfig, *, equal_epochs: bool = False) -> tuple[TrainConfig, TrainConfig]:
-    """Return the configurations of a pair's SAM and Adam runs.
+    """Return the configurations of a pair's SAM run and of its base's.
 
-    Adam trains for twice the epochs, so that both take the same number of gradients (Foret et al. 2021 compare so), or
-    with `equal_epochs` for as many. All else is shared, the seed above all: it fixes the initial weights, and with the
-    number of the epoch the order of the examples and the augmentation draws.
+    The base trains for twice the epochs, so that both take the same number of gradients (Foret et al. 2021 compare so),
+    or with `equal_epochs` for as many. All else is shared, the seed above all: it fixes the initial weights, and with
+    the number of the epoch the order of the examples and the augmentation draws.
     """
-    if config.recipe != "pair":
-        raise LandscapeError(f"a pair needs recipe 'pair', not {config.recipe!r}; a single recipe is trained by train")
+    if config.recipe not in PAIRS:
+        raise LandscapeError(
+            f"a pair needs a recipe {' or '.join(map(repr, PAIRS))}, not {config.recipe!r}; train trains a single one"
+        )
+    sam, base = PAIRS[config.recipe]
     epochs = config.epochs if equal_epochs else 2 * config.epochs
-    return dataclasses.replace(config, recipe="sam"), dataclasses.replace(config, recipe="adam", epochs=epochs)
+    return dataclasses.replace(config, recipe=sam), dataclasses.replace(config, recipe=base, epochs=epochs)
 
 
 def train_pair(
@@ -35,7 +38,7 @@ def train_pair(
     on_step: Callable[[int, int], None] | None = None,
     command: str = "",
 ) -> dict[str, Checkpoint]:
-    """Return the checkpoints of a pair by recipe, "sam" and "adam" (see `pair_members`), in one precision.
+    """Return the checkpoints of a pair by recipe, SAM's first (see `pair_members`), in one precision.
 
     `on_epoch`, `on_step` and `command` are those of `train`; the steps are counted afresh for each member.
     """

@@ -6,14 +6,18 @@ import torch
 from torch import Tensor
 
 from landscape.data import Dataset
-from landscape.training.augment import Draws, crop, pad_images
+from landscape.training.augment import Augmentation, Draws, crop, cut_out, pad_images
 
 
 class Resident:
     """Batches of a split, preprocessed on the device; images are channels_last, and padded once if they get cropped."""
 
-    def __init__(self, dataset: Dataset, split: str, device: torch.device, *, pad: int = 0) -> None:
+    def __init__(
+        self, dataset: Dataset, split: str, device: torch.device, *, augmentation: Augmentation | None = None
+    ) -> None:
         self.device = device
+        self._cutout = 0 if augmentation is None else augmentation.cutout
+        pad = 0 if augmentation is None else augmentation.pad
         self.labels = dataset.splits[split].labels.to(device)
         self._preprocess = dataset.preprocess
         inputs = dataset.splits[split].inputs.to(device)
@@ -32,8 +36,8 @@ class Resident:
         """Return inputs and labels as they are, un-augmented."""
         return self._preprocess(self._inputs[index]), self.labels[index]
 
-    def augmented_batch(self, index: Tensor, draws: Draws, positions: slice) -> tuple[Tensor, Tensor]:
-        """Return images cropped and mirrored by the draws at these positions of the epoch, and their labels."""
+    def augmented_batch(self, index: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Return the images at `index` (B,) augmented by as many draws, and their labels."""
         assert self._padded is not None, "only images are augmented"
-        images = crop(self._padded, index, draws.rows[positions], draws.columns[positions])
-        return self._preprocess(images), self.labels[index]
+        images = self._preprocess(crop(self._padded, index, draws))
+        return cut_out(images, draws, self._cutout), self.labels[index]

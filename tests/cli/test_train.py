@@ -106,7 +106,7 @@ def test_digits_are_the_default_and_options_reach_the_training(run) -> None:
     ],
 )
 def test_the_default_name_says_what_the_data_are(data: str, name: str) -> None:
-    paths = Train(recipe="adam", data=data, seed=2)._paths()
+    paths = Train(recipe="adam", data=data, seed=2).paths(2)
     assert paths == {"adam": Path("checkpoints") / f"resnet20-{name}-adam-s2.pt"}
 
 

@@ -1,0 +1,44 @@
+"""Averages of the weights along a run: stochastic weight averaging and an exponential moving average."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+
+from landscape.training.recipes import RECIPES, TrainConfig
+
+
+def averaged_model(config: TrainConfig, model: nn.Module) -> AveragedModel | None:
+    """Return what averages the weights of a run by this configuration's recipe; None where nothing does.
+
+    "swa": the mean of the weights after each epoch of the last quarter (Izmailov et al. 2018, arXiv:1803.05407,
+    algorithm 1). "ema": the moving average after each step (Polyak averaging).
+    """
+    kind = RECIPES[config.recipe].average
+    if kind == "none":
+        return None
+    average: Any = get_ema_multi_avg_fn  # untyped in torch
+    return AveragedModel(model, multi_avg_fn=average(config.ema_decay) if kind == "ema" else None)
+
+
+def averages_after_step(config: TrainConfig) -> bool:
+    """Whether a step's weights enter the average."""
+    return RECIPES[config.recipe].average == "ema"
+
+
+def averages_after_epoch(config: TrainConfig, epoch: int) -> bool:
+    """Whether the weights after epoch 1 … epochs enter the average."""
+    return RECIPES[config.recipe].average == "swa" and (
+        epoch > config.average_from * config.epochs or epoch == config.epochs
+    )
+
+
+def recalibrate(model: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+    """Estimate BatchNorm's running statistics anew over batches of training inputs: averaged weights have none."""
+    if any(isinstance(module, _BatchNorm) for module in model.modules()):
+        update_bn(batches, model)

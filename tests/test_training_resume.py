@@ -1,0 +1,193 @@
+"""A run that stops anywhere goes on to the same weights, bit for bit, and what cannot go on is refused."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from landscape.checkpoint import build_model
+from landscape.data import Dataset, Split, load_dataset
+from landscape.errors import LandscapeError
+from landscape.training import DivergedError, TrainConfig, train
+from landscape.training.run import settings_of
+
+QUICK = TrainConfig(epochs=3, batch_size=40, precision="float32", device="cpu", hold_out=0.2, history_examples=30)
+STEPS = 9
+
+
+@pytest.fixture(scope="module")
+def few():
+    digits = load_dataset("digits")
+    splits = {name: Split(split.inputs[:150], split.labels[:150]) for name, split in digits.splits.items()}
+    return Dataset("digits", splits, digits.classes, digits.mean, digits.std)
+
+
+class Stopped(Exception):
+    """Stands for a kill: nothing of the run is left but its files."""
+
+
+def stopping_after(steps):
+    def on_step(done, total):
+        assert total == STEPS
+        if done == steps:
+            raise Stopped
+
+    return on_step
+
+
+def assert_same(first, second):
+    assert first.state.keys() == second.state.keys()
+    for name in first.state:
+        assert torch.equal(first.state[name], second.state[name]), name
+    assert first.final == second.final
+    for column in first.history.keys() | second.history.keys():
+        if column != "seconds":
+            assert first.history[column] == second.history[column], column
+
+
+CASES = {
+    "adam": {},
+    "sam": {"recipe": "sam"},
+    "looksam": {"recipe": "looksam", "every": 2},
+    "m-sam": {"recipe": "sam", "micro_batch": 16},
+    "rwp": {"recipe": "rwp"},
+    "swa": {"recipe": "swa", "average_from": 0.3},
+    "ema": {"recipe": "ema", "ema_decay": 0.7},
+    "sgd": {"recipe": "sgd", "decay": "weights", "max_norm": 1.0, "label_smoothing": 0.1, "cutout": 3},
+    "plateau": {"recipe": "coursework-adam", "patience": 2},
+}
+
+
+@pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
+def test_a_run_stopped_anywhere_goes_on_to_the_same_weights(few, tmp_path, settings):
+    config = dataclasses.replace(QUICK, **settings)
+    undisturbed = train(config, few)
+    state = tmp_path / "a.partial"
+    for stop in (2, 3, 4, 8):  # in the first epoch, at its end, just after it, and in the last
+        with pytest.raises(Stopped):
+            train(config, few, state=state, keep_seconds=0.0, on_step=stopping_after(stop))
+        assert state.exists()
+        torch.rand(5)  # whatever else the process draws
+    resumed = train(config, few, state=state, keep_seconds=0.0)
+    assert_same(resumed, undisturbed)
+    assert resumed.provenance["resumed"] == 4
+    assert_same(train(config, few, state=state), undisturbed)  # killed between the end and the saving
+
+
+def test_only_the_steps_since_the_last_time_are_taken_again(few, tmp_path):
+    state = tmp_path / "a.partial"
+    with pytest.raises(Stopped):
+        train(QUICK, few, state=state, on_step=stopping_after(5))  # kept at the end of the first epoch, of 3 steps
+    steps = []
+    train(QUICK, few, state=state, on_step=lambda done, total: steps.append(done))
+    assert steps == [4, 5, 6, 7, 8, 9]
+
+
+def test_a_state_of_other_settings_or_data_is_refused(few, tmp_path):
+    state = tmp_path / "a.partial"
+    with pytest.raises(Stopped):
+        train(QUICK, few, state=state, keep_seconds=0.0, on_step=stopping_after(2))
+    before = state.read_bytes()
+    assert settings_of(state)["batch_size"] == 40
+    with pytest.raises(LandscapeError, match=r"a.partial is of an unfinished run .*: lr is 0.001 there and 0.01 here"):
+        train(dataclasses.replace(QUICK, lr=0.01), few, state=state)
+    inverted = {name: Split(255 - split.inputs, split.labels) for name, split in few.splits.items()}
+    with pytest.raises(LandscapeError, match="other settings: the train data is"):
+        train(QUICK, dataclasses.replace(few, splits=inverted), state=state)
+    assert state.read_bytes() == before
+    state.write_bytes(before[:1000])
+    with pytest.raises(LandscapeError, match="a.partial"):
+        train(QUICK, few, state=state)
+    state.write_bytes(b"")
+    assert settings_of(state) == {}
+
+
+def test_snapshots_are_the_weights_along_the_way(few, tmp_path):
+    checkpoint = train(QUICK, few, snapshots=tmp_path / "snapshots")
+    files = sorted(path.name for path in (tmp_path / "snapshots").iterdir())
+    assert files == [f"epoch-{epoch:04d}.safetensors" for epoch in range(4)]
+    first, last = (load_file(tmp_path / "snapshots" / name) for name in (files[0], files[-1]))
+    assert last.keys() == checkpoint.state.keys()
+    assert all(torch.equal(last[name], checkpoint.state[name]) for name in last)
+    assert not torch.equal(first["conv1.weight"], last["conv1.weight"])
+    assert torch.equal(first["bn1.running_mean"], torch.zeros(16))
+
+
+def test_snapshots_of_a_resumed_run_are_those_of_an_undisturbed_one(few, tmp_path):
+    train(QUICK, few, snapshots=tmp_path / "one")
+    for stop in (4, STEPS):
+        with pytest.raises(Stopped):
+            train(QUICK, few, snapshots=tmp_path / "two", state=tmp_path / "s", on_step=stopping_after(stop))
+    train(QUICK, few, snapshots=tmp_path / "two", state=tmp_path / "s")
+    for path in (tmp_path / "one").iterdir():
+        first, second = load_file(path), load_file(tmp_path / "two" / path.name)
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_loss_that_is_no_number_leaves_the_last_good_weights(few, tmp_path):
+    spoilt = [0]
+    data = dataclasses.replace(few)
+    object.__setattr__(data, "preprocess", lambda x: few.preprocess(x) * (math.nan if spoilt[0] else 1.0))
+    config = dataclasses.replace(QUICK, hold_out=0.0)
+
+    def on_step(done, total):
+        spoilt[0] = int(done == 10)  # the last of the third epoch's four would be finite again
+
+    two = train(dataclasses.replace(config, epochs=2, schedule="constant", warmup=0.0), few)
+    with pytest.raises(DivergedError, match=r"the loss of adam became nan in epoch 3 of 3; take an lr below") as raised:
+        train(
+            dataclasses.replace(config, schedule="constant", warmup=0.0), data, state=tmp_path / "s", on_step=on_step
+        )
+    last = raised.value.last
+    assert last is not None
+    assert last.training["epochs_taken"] == 2
+    assert all(torch.equal(last.state[name], two.state[name]) for name in two.state)
+
+
+def test_early_stopping_takes_the_best_weights(few):
+    config = dataclasses.replace(QUICK, epochs=40, lr=0.02, schedule="constant", patience=3)
+    checkpoint = train(config, few)
+    losses = checkpoint.history["validation_loss"]
+    assert len(losses) < 40
+    best = losses.index(min(losses))
+    assert len(losses) - 1 - best == 3
+    assert checkpoint.training["epochs_taken"] == len(losses)
+    assert checkpoint.training["best_epoch"] == best + 1
+    assert checkpoint.final["validation_loss"] == pytest.approx(losses[best], rel=1e-5)
+    assert checkpoint.data["hold_out"] == {"examples": 30}
+    with pytest.raises(LandscapeError, match="patience needs a validation split"):
+        train(dataclasses.replace(config, hold_out=0.0), few)
+
+
+def test_plateau_halves_the_learning_rate_as_keras_does(few):
+    config = dataclasses.replace(QUICK, epochs=25, lr=0.02, schedule="plateau", warmup=0.0)
+    history = train(config, few).history
+    expected, best, wait = 0.02, math.inf, 0
+    for loss, lr in zip(history["validation_loss"], history["learning_rate"], strict=True):
+        assert lr == pytest.approx(expected)  # the rate that the epoch was taken with
+        if loss < best - 1e-4:
+            best, wait = loss, 0
+        else:
+            wait += 1
+            if wait >= 3:
+                expected, wait = expected / 2, 0
+    assert expected < 0.02
+
+
+def test_averages_are_those_of_the_weights_with_their_own_statistics(few, tmp_path):
+    config = dataclasses.replace(QUICK, recipe="swa", average_from=0.3, hold_out=0.0)
+    checkpoint = train(config, few, snapshots=tmp_path)
+    snapshots = [load_file(path) for path in sorted(tmp_path.iterdir())]
+    for name in checkpoint.state:
+        if name.endswith(("weight", "bias")):
+            mean = torch.stack([snapshot[name].double() for snapshot in snapshots[1:]]).mean(0)
+            torch.testing.assert_close(checkpoint.state[name].double(), mean, rtol=1e-5, atol=1e-7)
+    assert not torch.equal(checkpoint.state["bn1.running_mean"], snapshots[-1]["bn1.running_mean"])
+    model = build_model(checkpoint).double()
+    loss = F.cross_entropy(model(few.preprocess(few.splits["train"].inputs).double()), few.splits["train"].labels)
+    assert checkpoint.final["train_loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert checkpoint.history["train_loss"][-1] != checkpoint.final["train_loss"]  # the row is of the last weights
+    assert checkpoint.training["average"] == "swa"
