@@ -4,10 +4,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from landscape.data import Dataset, Split, load_dataset, stratified_subset
+from landscape.data import Dataset, Split, load_dataset
 from landscape.errors import LandscapeError
 
 
@@ -21,44 +19,6 @@ def refused(spec, **options):
 
 def random_images(count, height=4, width=4, channels=3, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, height, width, channels), dtype=np.uint8)
-
-
-# ---- subsets
-
-PINNED_SUBSET = [0, 14, 24, 40, 46, 56]
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    counts=st.lists(st.integers(1, 60), min_size=1, max_size=12),
-    sizes=st.lists(st.integers(1, 200), min_size=2, max_size=2).map(sorted),
-    seed=st.integers(0, 2**40),
-)
-def test_subsets_are_proportional_and_nested(counts, sizes, seed):
-    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)) * 3, counts))
-    small, large = (stratified_subset(torch.from_numpy(labels), size, seed).numpy() for size in sizes)
-    for size, subset in zip(sizes, (small, large), strict=True):
-        assert len(subset) == min(size, len(labels)) == len(set(subset.tolist()))
-        assert (np.diff(subset) > 0).all()
-        for place, count in enumerate(counts):
-            share = len(subset) * count / len(labels)
-            assert abs((labels[subset] == place * 3).sum() - share) < 1
-    assert set(small.tolist()) <= set(large.tolist())
-
-
-def test_subsets_depend_on_the_seed_and_are_pinned():
-    labels = torch.arange(3).repeat(20)
-    assert stratified_subset(labels, 6, 0).tolist() == PINNED_SUBSET
-    assert stratified_subset(labels, 6, 1).tolist() != PINNED_SUBSET
-    chosen = torch.cat([stratified_subset(labels, 30, seed) for seed in range(200)])
-    frequency = torch.bincount(chosen, minlength=60) / 200
-    assert (frequency - 0.5).abs().max() < 0.18  # five standard deviations of a fair coin over 200 throws
-
-
-@pytest.mark.parametrize(("size", "seed"), [(0, 0), (-3, 0), (5, -1)])
-def test_senseless_subsets_are_refused(size, seed):
-    with pytest.raises(LandscapeError):
-        stratified_subset(torch.zeros(9, dtype=torch.int64), size, seed)
 
 
 # ---- the data set itself

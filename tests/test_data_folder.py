@@ -7,6 +7,7 @@ from PIL import Image
 
 from landscape.data import load_dataset
 from landscape.data.cache import cache_folder
+from landscape.data.downloads import import_datasets
 from landscape.errors import LandscapeError
 
 
@@ -95,6 +96,32 @@ def test_mixed_sizes_need_an_image_size(tmp_path):
     expected = gradient[0].reshape(16, 4).mean(axis=1)[4:12]
     np.testing.assert_allclose(dataset.splits["test"].inputs[0, 0, 4].numpy(), expected, atol=1.5)
     assert "at least 1 pixel" in refused(f"folder:{tmp_path}", image_size=0)
+
+
+def test_many_images_of_mixed_sizes_are_torchvisions_resize_and_centre_crop(tmp_path):
+    import_datasets()  # torchvision, whatever torch stands beside it
+    from torchvision import transforms
+
+    generator = np.random.default_rng(0)
+    expected, oracle = [], transforms.Compose([transforms.Resize(8), transforms.CenterCrop(8)])
+    for index in range(600):
+        width, height = generator.integers(1, 50, 2)
+        array = random_images(1, height, width, seed=index)[0]
+        image = Image.fromarray(array[..., 0] if index % 3 == 0 else array)
+        folder = tmp_path / ("train" if index < 500 else "val") / f"class{index % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        image.save(folder / f"{index:03}.png")
+        expected.append(np.asarray(oracle(image.convert("RGB"))).transpose(2, 0, 1))
+    dataset = load_dataset(f"folder:{tmp_path}", image_size=8)
+    for split, numbers in (("train", range(500)), ("test", range(500, 600))):
+        order = sorted(numbers, key=lambda index: (index % 2, index))  # by class, then by name
+        np.testing.assert_array_equal(dataset.splits[split].inputs.numpy(), np.stack([expected[i] for i in order]))
+        assert dataset.splits[split].labels.tolist() == [index % 2 for index in order]
+
+
+def test_more_pixels_than_memory_are_refused_in_one_line(tmp_path):
+    make_folder(tmp_path)
+    assert "GiB of memory; choose fewer pixels with --image-size" in refused(f"folder:{tmp_path}", image_size=10**7)
 
 
 def test_cache_is_used_refreshed_and_healed(tmp_path, cache, monkeypatch):

@@ -1,90 +1,154 @@
+"""What all families share: the registry, and what training and analysis ask of a model."""
+
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
+from landscape.analysis.folding import NotFoldableError, find_folding
 from landscape.errors import LandscapeError
-from landscape.models import MODELS, build, resnet20
+from landscape.models import MODELS, build
+
+TINY = {
+    "resnet": ("resnet", {"depth": 8}),
+    "noshort": ("resnet", {"depth": 8, "shortcuts": False}),
+    "group norm": ("resnet", {"depth": 8, "norm": "group"}),
+    "coursework": ("coursework", {}),
+    "wrn": ("wrn", {"depth": 10, "k": 2, "dropout": 0.3}),
+    "shakeshake": ("shakeshake", {"depth": 8, "width": 8}),
+    "pyramidnet": ("pyramidnet", {"depth": 8, "alpha": 10}),
+    "shakedrop": ("pyramidnet", {"depth": 11, "alpha": 10, "bottleneck": True, "shakedrop": True}),
+}
+NOISY = ("wrn", "shakeshake", "shakedrop")
 
 
-@pytest.mark.parametrize(("depth", "parameters"), [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018)])
-def test_parameter_counts_are_he_et_al(depth, parameters):
-    # 0.27M, 0.46M, 0.66M, 0.85M in table 6 of arXiv:1512.03385; computed here from its description.
-    n = (depth - 2) // 6
-    convs = 9 * (3 * 16 + 2 * n * 16**2 + 16 * 32 + (2 * n - 1) * 32**2 + 32 * 64 + (2 * n - 1) * 64**2)
-    norms = 2 * (16 + 2 * n * (16 + 32 + 64))
-    model = build(f"resnet{depth}")
-    assert sum(p.numel() for p in model.parameters()) == convs + norms + 64 * 10 + 10 == parameters
-    weighted = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
-    assert len(weighted) == depth
-
-
-def test_resnet110_is_built():
-    assert sum(p.numel() for p in build("resnet110").parameters()) == 1_727_962
-
-
-def test_forward_is_the_paper_written_out():
+def tiny(name, **arguments):
+    family, own = TINY[name]
     torch.manual_seed(0)
-    model = resnet20(num_classes=7, in_channels=1).double().eval()
-    for name, buffer in model.named_buffers():
-        if name.endswith("running_mean"):
-            buffer.normal_()
-        elif name.endswith("running_var"):
-            buffer.uniform_(0.5, 2)
-    state = model.state_dict()
-
-    def conv_bn(x, conv, bn, stride=1):
-        x = F.conv2d(x, state[f"{conv}.weight"], stride=stride, padding=1)
-        mean, var = state[f"{bn}.running_mean"], state[f"{bn}.running_var"]
-        weight, bias = state[f"{bn}.weight"], state[f"{bn}.bias"]
-        return (x - mean[:, None, None]) / (var[:, None, None] + 1e-5).sqrt() * weight[:, None, None] + bias[
-            :, None, None
-        ]
-
-    images = torch.randn(5, 1, 12, 9, dtype=torch.float64)
-    x = conv_bn(images, "conv1", "bn1").relu()
-    for stage in (1, 2, 3):
-        for block in range(3):
-            stride = 2 if stage > 1 and block == 0 else 1
-            at = f"layer{stage}.{block}"
-            out = conv_bn(x, f"{at}.conv1", f"{at}.bn1", stride).relu()
-            out = conv_bn(out, f"{at}.conv2", f"{at}.bn2")
-            out[:, : x.shape[1]] += x[:, :, ::stride, ::stride]  # option A; the added channels get nothing
-            x = out.relu()
-    logits = x.mean((2, 3)) @ state["linear.weight"].T + state["linear.bias"]
-    torch.testing.assert_close(model(images), logits, rtol=1e-10, atol=1e-10)
+    return build(family, **own, **arguments)
 
 
-def test_initial_convolutions_are_he_normal_and_seeded():
-    torch.manual_seed(3)
-    model = resnet20()
-    weight = model.layer3[1].conv1.weight
-    assert weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
-    torch.manual_seed(3)
-    again = resnet20().state_dict()
-    assert all(torch.equal(tensor, again[name]) for name, tensor in model.state_dict().items())
+def images(count=6, channels=3, side=12, seed=1):
+    return torch.randn(count, channels, side, side, generator=torch.Generator().manual_seed(seed))
 
 
-def test_symbolic_trace_computes_the_same():
-    model = resnet20(in_channels=1).eval()
-    traced = torch.fx.symbolic_trace(model)
-    images = torch.randn(3, 1, 8, 8)
-    assert torch.equal(traced(images), model(images))
+def gradients(model, inputs):
+    model.zero_grad()
+    F.cross_entropy(model(inputs).float(), torch.arange(len(inputs)) % 10).backward()
+    return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
 
 
-def test_channels_last_goes_through_the_shortcuts_and_bf16_works():
-    model = resnet20().to(memory_format=torch.channels_last).eval()
-    layouts = []
-    for name, module in model.named_modules():
-        if name.startswith("layer") and name.count(".") == 1:
-            hook = module.shortcut.register_forward_hook
-            hook(lambda _m, _i, out: layouts.append(out.is_contiguous(memory_format=torch.channels_last)))
-    images = torch.randn(4, 3, 16, 16).to(memory_format=torch.channels_last)
-    expected = model(images)
-    assert layouts == [True] * 9
-    logits = model.to(torch.bfloat16)(images.to(torch.bfloat16))
-    assert logits.dtype == torch.bfloat16
-    assert (logits.float() - expected).abs().max() < 0.1 * expected.abs().max()
+@pytest.mark.parametrize("name", TINY)
+def test_every_parameter_learns_on_small_images_of_any_size(name):
+    model = tiny(name, num_classes=4, in_channels=2).train()
+    for side in (8, 13):
+        logits = model(images(channels=2, side=side))
+        assert logits.shape == (6, 4)
+        model.zero_grad()
+        logits.square().sum().backward()
+        for parameter in model.parameters():
+            assert parameter.grad.isfinite().all()
+            assert parameter.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_evaluation_is_deterministic_and_training_noise_is_torchs(name):
+    model = tiny(name)
+    inputs = images()
+    model.eval()
+    state = torch.get_rng_state()
+    assert torch.equal(model(inputs), model(inputs))
+    assert torch.equal(torch.get_rng_state(), state)
+    model.train()
+    torch.manual_seed(5)
+    first = gradients(model, inputs)
+    drew = not torch.equal(torch.get_rng_state(), torch.Generator().manual_seed(5).get_state())
+    torch.manual_seed(5)
+    again = gradients(model, inputs)
+    assert all(torch.equal(again[parameter], grad) for parameter, grad in first.items())
+    assert drew == (name in NOISY)
+    other = gradients(model, inputs)  # the generator went on
+    assert (not all(torch.equal(other[parameter], grad) for parameter, grad in first.items())) == (name in NOISY)
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_a_backward_pass_draws_nothing(name):
+    # So that SAM, which puts the generator back before its second forward pass, has the same noise in both gradients.
+    model = tiny(name).train()
+    loss = model(images()).square().sum()
+    state = torch.get_rng_state()
+    loss.backward()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_channels_last_and_bf16_autocast_compute_the_same(name):
+    model, inputs = tiny(name).eval(), images()
+    expected = model(inputs)
+    last = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    rows = inputs.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(last(rows), expected, rtol=1e-4, atol=1e-5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = last(rows)
+        last.train()
+        found = gradients(last, rows)
+    assert half.dtype == torch.bfloat16
+    assert (half.float() - expected).abs().max() < 0.1 * expected.abs().max()
+    assert all(grad.dtype == torch.float32 and grad.isfinite().all() for grad in found.values())
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_symbolic_trace_and_folding_compute_the_same_in_evaluation_mode(name):
+    model, inputs = tiny(name).double(), images().double()
+    model.train()
+    for seed in range(3):  # running statistics that are not the identity
+        model(images(seed=seed).double())
+    model.eval()
+    assert torch.equal(torch.fx.symbolic_trace(model)(inputs), model(inputs))
+    if name == "group norm":
+        with pytest.raises(NotFoldableError, match="no BatchNorm"):
+            find_folding(model)
+        return
+    folding = find_folding(model)
+    folded = folding.fold(dict([*model.named_parameters(), *model.named_buffers()]))
+    torch.testing.assert_close(torch.func.functional_call(folding.network, folded, (inputs,)), model(inputs))
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_initial_weights_are_seeded_and_copies_are_independent(name):
+    model, again = tiny(name), tiny(name)
+    assert all(torch.equal(tensor, again.state_dict()[key]) for key, tensor in model.state_dict().items())
+    copied = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            parameter.add_(1)
+    assert all(torch.equal(tensor, again.state_dict()[key]) for key, tensor in model.state_dict().items())
+
+
+# Of the networks in the papers; by an independent library too (pytorchcv's tests list the same numbers).
+COUNTS = {
+    "resnet20": 269_722,
+    "wrn28-10": 36_479_194,
+    "shakeshake26-2x32d": 2_923_162,
+    "pyramidnet110": 28_485_477,
+    "pyramidnet272": 26_210_842,
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameter_counts_are_another_librarys(name):
+    with torch.device("meta"):
+        assert sum(p.numel() for p in build(name).parameters()) == COUNTS[name]
+
+
+def test_every_name_builds_for_other_data():
+    assert {family for family, _ in TINY.values()} <= set(MODELS)
+    with torch.device("meta"):
+        for name in MODELS.keys() - {"resnet", "wrn", "shakeshake", "pyramidnet"}:
+            model = build(name, num_classes=100, in_channels=1)
+            assert model.conv1.weight.shape[1] == 1
+            assert model.linear.out_features == 100
 
 
 def test_unknown_model_is_refused_with_the_known_ones():
@@ -93,8 +157,23 @@ def test_unknown_model_is_refused_with_the_known_ones():
     assert all(name in str(caught.value) for name in MODELS)
 
 
-@pytest.mark.parametrize("arguments", [{"depth": 20}, {"num_classes": 0}, {"in_channels": "3"}, {"num_classes": True}])
-def test_bad_arguments_are_refused_in_one_line(arguments):
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("resnet20", {"depth": 32}, "takes num_classes, in_channels: "),
+        ("resnet20", {"num_classes": 0}, "num_classes must be a positive integer, got 0"),
+        ("resnet20", {"in_channels": "3"}, "in_channels must be a positive integer, got '3'"),
+        ("coursework", {"num_classes": True}, "num_classes must be a positive integer, got True"),
+        ("wrn", {"depth": 28}, "takes depth, k, num_classes, in_channels, dropout: missing a required argument: 'k'"),
+        ("wrn", {"depth": 27, "k": 1}, "depth must be 6n + 4, such as 10, 16, 22, got 27"),
+        ("wrn28-10", {"dropout": 1.0}, "dropout must be a probability"),
+        ("shakeshake", {"depth": 26, "width": 33}, "width must be even"),
+        ("pyramidnet", {"depth": 32, "alpha": 10, "bottleneck": True}, "depth must be 9n + 2"),
+        ("pyramidnet", {"depth": 110, "alpha": float("nan")}, "alpha must be a finite number"),
+    ],
+)
+def test_bad_arguments_are_refused_in_one_line(name, arguments, message):
     with pytest.raises(LandscapeError) as caught:
-        build("resnet20", **arguments)
+        build(name, **arguments)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -124,6 +124,9 @@ def test_a_pair_shares_weights_order_and_draws(few, monkeypatch):
     assert pair["sam"].history["gradient_evaluations"][-1] == pair["adam"].history["gradient_evaluations"][-1]
     assert pair["adam"].training["rho"] is None
     assert [m.epochs for m in pair_members(TrainConfig(recipe="pair", epochs=3), equal_epochs=True)] == [3, 3]
+    tuned = pair_members(TrainConfig(recipe="pair", lr=0.1, base_lr=0.2))
+    assert [(m.recipe, m.lr, m.base_lr) for m in tuned] == [("sam", 0.1, None), ("adam", 0.2, None)]
+    assert [m.lr for m in pair_members(TrainConfig(recipe="pair", lr=0.1))] == [0.1, 0.1]
 
 
 def test_augmentation_reaches_the_training_batches_only(few):

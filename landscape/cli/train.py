@@ -21,6 +21,7 @@ from landscape.cli.options import (
     default,
     expand,
     expect,
+    json_object,
 )
 from landscape.errors import LandscapeError
 
@@ -80,7 +81,10 @@ class TrainOptions:
     recipe: Positional[Annotated[str, arg(metavar="[RECIPE]")]] = "pair"
     """One of those above."""
     model: Annotated[str | None, default("resnet20; coursework for coursework", "NAME")] = None
-    """Such as resnet20, resnet56-noshort or wrn28-10; a name that is not known gets the list of all."""
+    """resnet20 to resnet110, each also with -noshort, resnet20-gn, coursework, wrn28-10, shakeshake26-2x96d,
+    pyramidnet272-shakedrop, ...; a name that is not known gets the list of all."""
+    model_args: Annotated[str, arg(metavar="JSON")] = "{}"
+    """Arguments of the model, a JSON object: --model wrn --model-args '{"depth": 16, "k": 4}'."""
     epochs: Annotated[int, arg(metavar="N")] = 30
     """Epochs of the recipe; in a pair the base trains for twice as many."""
     equal_epochs: bool = False
@@ -89,6 +93,8 @@ class TrainOptions:
     """Examples per step, of all processes together."""
     lr: Annotated[OptionalNumber, default("0.001 for Adam, 0.1 for SGD")] = None
     """Peak learning rate."""
+    base_lr: Annotated[OptionalNumber, default("--lr")] = None
+    """That of a pair's base, where each member is tuned for itself."""
     schedule: Annotated[Literal["cosine", "constant", "swa", "plateau"] | None, default(RECIPE)] = None
     """Of the learning rate after the warm-up: a cosine to 0; constant; a cosine to a fifth that stays while swa
     averages; or halved whenever the validation loss has not fallen for 3 epochs."""
@@ -191,7 +197,8 @@ class Train(DataOptions, RegularizationOptions, SharpnessAwareOptions, TrainOpti
         expect(model in MODELS, "--model", model, f"one of {', '.join(MODELS)}")
         own = {field.name for field in dataclasses.fields(self)}
         shared = [field.name for field in dataclasses.fields(TrainConfig) if field.name in own]
-        return TrainConfig(**{**{name: getattr(self, name) for name in shared}, "model": model})
+        given = {name: getattr(self, name) for name in shared}
+        return TrainConfig(**{**given, "model": model, "model_arguments": json_object(self.model_args)})
 
     def paths(self, seed: int) -> dict[str, Path]:
         """Return the place of each checkpoint of a seed by recipe."""

@@ -40,7 +40,7 @@ class Dataset:
     """A classification data set, its splits whole in memory."""
 
     kind: str  # "digits", "cifar10", "cifar100", "svhn", "folder", "npz" or "python"
-    splits: Mapping[str, Split]  # "train" and, where there is one, "test"
+    splits: Mapping[str, Split]  # "train" and, where there are such, "validation" and "test"
     classes: tuple[str, ...]  # names; a label is an index into them
     mean: tuple[float, ...] | None = None  # per channel, of images scaled to 0…1; None: not normalized
     std: tuple[float, ...] | None = None

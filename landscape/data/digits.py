@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from landscape.data.dataset import Dataset, Split
-from landscape.data.subset import stratified_subset
+from landscape.data.subset import divide
 
 TEST_EXAMPLES = 360
 SPLIT_SEED = 0
@@ -23,11 +23,5 @@ def load_digits() -> Dataset:
     images, targets = load(return_X_y=True)
     inputs = torch.from_numpy(np.rint(images * (255 / 16)).astype(np.uint8)).reshape(-1, 1, 8, 8)
     labels = torch.from_numpy(targets.astype(np.int64))
-    return Dataset("digits", hold_out(inputs, labels, TEST_EXAMPLES, SPLIT_SEED), tuple("0123456789"))
-
-
-def hold_out(inputs: torch.Tensor, labels: torch.Tensor, size: int, seed: int) -> dict[str, Split]:
-    """Return "train" and "test" splits of one set: a stratified test split of `size` examples and the rest."""
-    is_test = torch.zeros(len(labels), dtype=torch.bool)
-    is_test[stratified_subset(labels, size, seed)] = True
-    return {name: Split(inputs[mask], labels[mask]) for name, mask in (("train", ~is_test), ("test", is_test))}
+    train, test = divide(Split(inputs, labels), TEST_EXAMPLES, seed=SPLIT_SEED)
+    return Dataset("digits", {"train": train, "test": test}, tuple("0123456789"))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import importlib
 import sys
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import torch
 from torch import Tensor
@@ -28,24 +32,37 @@ _declared: list[torch.library.Library] = []  # kept: a library that is collected
 def load_download(name: str) -> Dataset:
     """Return "cifar10", "cifar100" or "svhn" with its train and test splits, without normalization.
 
-    Files that are not there are downloaded by torchvision into the cache folder, and their checksums verified.
+    torchvision downloads what is missing into the cache folder. It verifies the checksum of every file before it reads
+    one, each time, and fetches again what is broken: a download that was cut off is never half used.
 
     Raises:
-        LandscapeError: torchvision cannot be imported, the download failed, or a file is damaged.
+        LandscapeError: torchvision cannot be imported, or the download failed or came broken.
     """
     datasets = import_datasets()
     root = cache_folder() / name
     try:
-        with warnings.catch_warnings():
+        with _alone_in(root), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPy's releases differ in what they warn about in pickles of 2009
             splits = {split: _fetch(datasets, name, str(root), split) for split in ("train", "test")}
     except (OSError, RuntimeError, http.client.HTTPException, EOFError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise LandscapeError(
-            f"could not download {name} into {root}: {reason}; go online, or use digits, folder:PATH or npz:FILE"
+            f"could not download {name} into {root}: {reason}; check network and disk, and run again (what is broken "
+            "is fetched again), or use digits, folder:PATH or npz:FILE"
         ) from error
     classes = splits["train"][2]
     return Dataset(name, {split: Split(inputs, labels) for split, (inputs, labels, _) in splits.items()}, classes)
+
+
+@contextlib.contextmanager
+def _alone_in(root: Path) -> Iterator[None]:
+    """Wait until no other process downloads into this folder, such as the others of a run on several GPUs."""
+    with contextlib.ExitStack() as stack:
+        # A folder that cannot be written to, or locked, can still hold the data.
+        with contextlib.suppress(OSError, NotImplementedError):
+            root.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(filelock.FileLock(root / ".lock"))
+        yield
 
 
 def _fetch(datasets: Any, name: str, root: str, split: str) -> tuple[Tensor, Tensor, tuple[str, ...]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +23,10 @@ from landscape.errors import LandscapeError
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 HOLD_OUT = 0.1
 HOLD_OUT_SEED = 0
-DECODING = 1  # raised whenever the same files would decode to other arrays, so that caches of before are not used
+DECODING = 2  # raised whenever the same files would decode to other arrays, so that caches of before are not used
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class _Image(NamedTuple):
@@ -44,11 +47,12 @@ def load_folder(path: str | Path, *, image_size: int | None = None) -> Dataset:
     Args:
         path: The folder that holds `train`.
         image_size: Scales each image so that its shorter side has this many pixels (bilinear, antialiased), and crops
-            the square in its centre. Needed where the images' sizes differ.
+            the square in its centre, as torchvision's `Resize` and `CenterCrop` do. Needed where the images' sizes
+            differ.
 
     Raises:
-        LandscapeError: No such folder, no train folder or no images in it, an unreadable image (named), or sizes that
-            differ (two named).
+        LandscapeError: No such folder, no train folder or no images in it, an unreadable image (named), sizes that
+            differ (two named), or more pixels than fit into memory.
     """
     if image_size is not None and image_size < 1:
         raise LandscapeError(f"an image size is at least 1 pixel, got {image_size}")
@@ -110,27 +114,8 @@ def _decode_splits(
     files: dict[str, list[_Image]], classes: Sequence[str], image_size: int | None
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays of a `.npz` data set, as `landscape.data.npz` describes them."""
-    everything = [image for images in files.values() for image in images]
-    with ThreadPoolExecutor(_threads()) as pool:
-        headers = list(pool.map(_header, everything, chunksize=256))
-        sizes = {header[:2] for header in headers}
-        if image_size is None and len(sizes) > 1:
-            first = everything[0]
-            other = next(i for i, header in enumerate(headers) if header[:2] != headers[0][:2])
-            raise LandscapeError(
-                f"the images differ in size: {first.name} is {_by(headers[0])}, {everything[other].name} is "
-                f"{_by(headers[other])}; choose one with --image-size"
-            )
-        grey = all(header[2] for header in headers)
-        height, width = (image_size, image_size) if image_size else (headers[0][1], headers[0][0])
-        pixels = np.empty((len(everything), height, width, 1 if grey else 3), dtype=np.uint8)
-
-        def decode(index: int) -> None:
-            pixels[index] = _decode(everything[index], grey, image_size)
-
-        for _ in pool.map(decode, range(len(everything)), chunksize=256):
-            pass
-    labels = np.array([image.label for image in everything], dtype=np.int64)
+    pixels = _decode_images([image for images in files.values() for image in images], image_size)
+    labels = np.array([image.label for images in files.values() for image in images], dtype=np.int64)
     train: Any = slice(len(files["train"]))
     test: Any = slice(len(files["train"]), None)
     if "test" not in files:
@@ -143,6 +128,47 @@ def _decode_splits(
         "test_labels": labels[test],
         "classes": np.array(classes, dtype=str),
     }
+
+
+def _decode_images(images: Sequence[_Image], image_size: int | None) -> NDArray[np.uint8]:
+    """Return (N, H, W, C) pixels; all headers are read first, so that what does not fit is refused at once."""
+    with ThreadPoolExecutor(_threads()) as pool:
+        headers = _map(pool, _header, images)
+        other = next((i for i, header in enumerate(headers) if header[:2] != headers[0][:2]), None)
+        if image_size is None and other is not None:
+            raise LandscapeError(
+                f"the images differ in size: {images[0].name} is {_by(headers[0])}, {images[other].name} is "
+                f"{_by(headers[other])}; choose one with --image-size"
+            )
+        grey = all(header[2] for header in headers)
+        width, height = (image_size, image_size) if image_size else headers[0][:2]
+        pixels = _allocate((len(images), height, width, 1 if grey else 3))
+
+        def decode(index: int) -> None:
+            pixels[index] = _decode(images[index], grey, image_size)
+
+        _map(pool, decode, range(len(images)))
+    return pixels
+
+
+def _map(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Return the results in order; the items go to the threads in parts, as a task for each would cost memory."""
+
+    def part(start: int) -> list[R]:
+        return [function(item) for item in items[start : start + 256]]
+
+    return [result for results in pool.map(part, range(0, len(items), 256)) for result in results]
+
+
+def _allocate(shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    try:
+        return np.empty(shape, dtype=np.uint8)
+    except MemoryError as error:
+        count, height, width, channels = shape
+        raise LandscapeError(
+            f"{count} images of {width}×{height} take {count * height * width * channels / 2**30:.0f} GiB of memory; "
+            "choose fewer pixels with --image-size, or fewer images"
+        ) from error
 
 
 def _held_out(labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -174,10 +200,10 @@ def _decode(image: _Image, grey: bool, image_size: int | None) -> NDArray[np.uin
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unreadable(image, error) from error
     if image_size is not None:
-        scale = image_size / min(decoded.size)
-        width, height = (max(image_size, round(side * scale)) for side in decoded.size)
+        short = min(decoded.size)
+        width, height = (side * image_size // short for side in decoded.size)
         decoded = decoded.resize((width, height), Image.Resampling.BILINEAR)
-        left, top = (width - image_size) // 2, (height - image_size) // 2
+        left, top = (round((side - image_size) / 2) for side in (width, height))
         decoded = decoded.crop((left, top, left + image_size, top + image_size))
     pixels = np.asarray(decoded, dtype=np.uint8)
     return pixels[..., None] if grey else pixels

@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import nn
 
 from landscape.errors import LandscapeError
-from landscape.models.resnet import ResNet, resnet20, resnet32, resnet44, resnet56, resnet110
+from landscape.models.coursework import Coursework
+from landscape.models.pyramidnet import PyramidNet
+from landscape.models.resnet import ResNet
+from landscape.models.shakeshake import ShakeShake
+from landscape.models.wide_resnet import WideResNet
 
-__all__ = ["MODELS", "ResNet", "build", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"]
+__all__ = ["MODELS", "Coursework", "PyramidNet", "ResNet", "ShakeShake", "WideResNet", "build"]
 
-MODELS: Mapping[str, Callable[..., nn.Module]] = {
-    "resnet20": resnet20,
-    "resnet32": resnet32,
-    "resnet44": resnet44,
-    "resnet56": resnet56,
-    "resnet110": resnet110,
+Factory: TypeAlias = Callable[..., nn.Module]
+
+
+def _fixed(factory: Factory, **arguments: Any) -> Factory:
+    """Return the factory with these arguments decided: they are no longer among those it takes."""
+    made = functools.partial(factory, **arguments)
+    signature = inspect.signature(factory)
+    left = [parameter for name, parameter in signature.parameters.items() if name not in arguments]
+    setattr(made, "__signature__", signature.replace(parameters=left))  # noqa: B010  # which inspect.signature reads
+    return made
+
+
+DEPTHS = (20, 32, 44, 56, 110)
+
+# A family's own name takes all its arguments, the others are the networks of the papers.
+MODELS: Mapping[str, Factory] = {
+    **{f"resnet{depth}": _fixed(ResNet, depth=depth, shortcuts=True, norm="batch") for depth in DEPTHS},
+    **{f"resnet{depth}-noshort": _fixed(ResNet, depth=depth, shortcuts=False, norm="batch") for depth in DEPTHS},
+    "resnet20-gn": _fixed(ResNet, depth=20, shortcuts=True, norm="group"),
+    "resnet": ResNet,
+    "coursework": Coursework,
+    "wrn28-10": _fixed(WideResNet, depth=28, k=10),
+    "wrn": WideResNet,
+    **{f"shakeshake26-2x{width}d": _fixed(ShakeShake, depth=26, width=width) for width in (32, 64, 96)},
+    "shakeshake": ShakeShake,
+    "pyramidnet110": _fixed(PyramidNet, depth=110, alpha=270, bottleneck=False, shakedrop=False),
+    "pyramidnet272": _fixed(PyramidNet, depth=272, alpha=200, bottleneck=True, shakedrop=False),
+    "pyramidnet272-shakedrop": _fixed(PyramidNet, depth=272, alpha=200, bottleneck=True, shakedrop=True),
+    "pyramidnet": PyramidNet,
 }
 
 

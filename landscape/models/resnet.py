@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from landscape.errors import LandscapeError
+from landscape.models.parts import blocks_per_stage, check_positive, conv3x3, draw_convolutions, global_average
+
+Norm: TypeAlias = Literal["batch", "group"]
+CHANNELS_PER_GROUP = 16
 
 
 class ResNet(nn.Module):
@@ -13,47 +19,62 @@ class ResNet(nn.Module):
 
     Called with images (N, in_channels, H, W), H and W at least 8, it returns logits (N, num_classes). Convolutions are
     drawn as in He et al. 2015 (arXiv:1502.01852: normal, fan-in), the head as torch draws any linear layer.
+
+    Args:
+        depth: 20, 32, 44, 56, 110 in the paper.
+        num_classes: how many logits.
+        in_channels: of the images.
+        shortcuts: False leaves the shortcuts out and all else as it is, as Li et al. 2018 (arXiv:1712.09913) do in
+            their `noshort` networks. The number of parameters is the same, since option A has none.
+        norm: "group" puts GroupNorm (Wu and He 2018, arXiv:1803.08494) with 16 channels per group in BatchNorm's
+            places: no example then depends on the others of its batch.
     """
 
-    def __init__(self, blocks: int, num_classes: int = 10, in_channels: int = 3) -> None:
+    def __init__(
+        self,
+        *,
+        depth: int,
+        num_classes: int = 10,
+        in_channels: int = 3,
+        shortcuts: bool = True,
+        norm: Norm = "batch",
+    ) -> None:
         super().__init__()
-        for name, value in (("num_classes", num_classes), ("in_channels", in_channels)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise LandscapeError(f"{name} must be a positive integer, got {value!r}")
-        self.conv1 = _conv3x3(in_channels, 16)
-        self.bn1 = nn.BatchNorm2d(16)
-        self.layer1 = _stage(blocks, 16, 16, stride=1)
-        self.layer2 = _stage(blocks, 16, 32, stride=2)
-        self.layer3 = _stage(blocks, 32, 64, stride=2)
+        check_positive(num_classes=num_classes, in_channels=in_channels)
+        blocks = blocks_per_stage(depth, layers=6, others=2)
+        self.conv1 = conv3x3(in_channels, 16)
+        self.bn1 = _normalization(norm, 16)
+        self.layer1 = _stage(blocks, 16, 16, 1, shortcuts, norm)
+        self.layer2 = _stage(blocks, 16, 32, 2, shortcuts, norm)
+        self.layer3 = _stage(blocks, 32, 64, 2, shortcuts, norm)
         self.linear = nn.Linear(64, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        draw_convolutions(self, "fan_in")
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (N, num_classes) for images (N, in_channels, H, W)."""
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        return self.linear(x.mean(dim=(2, 3)))  # type: ignore[no-any-return]
+        return self.linear(global_average(x))  # type: ignore[no-any-return]
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions with BatchNorm and the shortcut around them."""
+    """Two 3×3 convolutions with their normalization, and the shortcut around them if there is one."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, shortcuts: bool, norm: Norm) -> None:
         super().__init__()
-        self.conv1 = _conv3x3(in_channels, out_channels, stride)
-        self.bn1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = _conv3x3(out_channels, out_channels)
-        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.conv1 = conv3x3(in_channels, out_channels, stride)
+        self.bn1 = _normalization(norm, out_channels)
+        self.conv2 = conv3x3(out_channels, out_channels)
+        self.bn2 = _normalization(norm, out_channels)
         same = stride == 1 and in_channels == out_channels
-        self.shortcut = nn.Identity() if same else Subsample(stride, out_channels - in_channels)
+        around = nn.Identity() if same else Subsample(stride, out_channels - in_channels)
+        self.shortcut = around if shortcuts else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return relu(residual(x) + shortcut(x)), (N, out_channels, ⌈H/stride⌉, ⌈W/stride⌉)."""
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
-        return F.relu(out + self.shortcut(x))
+        return F.relu(out if self.shortcut is None else out + self.shortcut(x))
 
 
 class Subsample(nn.Module):
@@ -73,35 +94,16 @@ class Subsample(nn.Module):
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added_channels))
 
 
-def resnet20(num_classes: int = 10, in_channels: int = 3) -> ResNet:
-    """Return a ResNet-20: 269,722 parameters for 10 classes and 3 channels."""
-    return ResNet(3, num_classes, in_channels)
+def _normalization(norm: Norm, channels: int) -> nn.Module:
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    if norm == "group":
+        return nn.GroupNorm(channels // CHANNELS_PER_GROUP, channels)
+    raise LandscapeError(f"unknown norm {norm!r}: expected batch or group")
 
 
-def resnet32(num_classes: int = 10, in_channels: int = 3) -> ResNet:
-    """Return a ResNet-32."""
-    return ResNet(5, num_classes, in_channels)
-
-
-def resnet44(num_classes: int = 10, in_channels: int = 3) -> ResNet:
-    """Return a ResNet-44."""
-    return ResNet(7, num_classes, in_channels)
-
-
-def resnet56(num_classes: int = 10, in_channels: int = 3) -> ResNet:
-    """Return a ResNet-56."""
-    return ResNet(9, num_classes, in_channels)
-
-
-def resnet110(num_classes: int = 10, in_channels: int = 3) -> ResNet:
-    """Return a ResNet-110."""
-    return ResNet(18, num_classes, in_channels)
-
-
-def _conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=False)
-
-
-def _stage(blocks: int, in_channels: int, out_channels: int, *, stride: int) -> nn.Sequential:
-    first = BasicBlock(in_channels, out_channels, stride)
-    return nn.Sequential(first, *(BasicBlock(out_channels, out_channels, 1) for _ in range(blocks - 1)))
+def _stage(blocks: int, in_channels: int, out_channels: int, stride: int, shortcuts: bool, norm: Norm) -> nn.Sequential:
+    first = BasicBlock(in_channels, out_channels, stride, shortcuts, norm)
+    return nn.Sequential(
+        first, *(BasicBlock(out_channels, out_channels, 1, shortcuts, norm) for _ in range(blocks - 1))
+    )

@@ -26,7 +26,9 @@ def pair_members(config: TrainConfig, *, equal_epochs: bool = False) -> tuple[Tr
         )
     sam, base = PAIRS[config.recipe]
     epochs = config.epochs if equal_epochs else 2 * config.epochs
-    return dataclasses.replace(config, recipe=sam), dataclasses.replace(config, recipe=base, epochs=epochs)
+    lr = config.lr if config.base_lr is None else config.base_lr
+    shared = dataclasses.replace(config, base_lr=None)
+    return dataclasses.replace(shared, recipe=sam), dataclasses.replace(shared, recipe=base, epochs=epochs, lr=lr)
 
 
 def train_pair(

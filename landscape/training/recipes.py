@@ -106,6 +106,7 @@ class TrainConfig:
     epochs: int = 30  # of the recipe; the base member of a pair trains for twice as many
     batch_size: int = 128  # examples per step, of all processes together
     lr: float | None = None  # peak learning rate
+    base_lr: float | None = None  # of a pair's base, where each is tuned for itself; None: `lr`
     schedule: Schedule | None = None
     warmup: float | None = None  # fraction of all steps in which the learning rate rises linearly
     weight_decay: float | None = None  # L2 term of the optimizer
@@ -144,7 +145,7 @@ class TrainConfig:
         for name in ("seed", "cutout", "patience"):
             if (value := getattr(self, name)) is not None and value < 0:
                 raise LandscapeError(f"{name} must be at least 0, not {value}")
-        for name in ("lr", "max_norm"):
+        for name in ("lr", "base_lr", "max_norm"):
             if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
                 raise LandscapeError(f"{name} must be a finite number above 0, not {value}")
         for name in ("rho", "weight_decay", "gsam_alpha", "noise", "brightness", "eta"):

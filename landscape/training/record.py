@@ -21,7 +21,7 @@ REFERENCE_SEED = 0
 
 _OF_SAM = ("rho", "p", "adaptive", "eta", "every", "gsam_alpha", "micro_batch", "ascent")
 _OF_OTHERS = {"noise": "rwp", "ema_decay": "ema", "average_from": "swa"}
-_NOT_OF_TRAINING = ("model", "model_arguments", "device", *_OF_SAM, *_OF_OTHERS)
+_NOT_OF_TRAINING = ("base_lr", "model", "model_arguments", "device", *_OF_SAM, *_OF_OTHERS)
 
 
 def checkpoint_of(

@@ -1,8 +1,12 @@
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from landscape.checkpoint import is_checkpoint, load_checkpoint
 from landscape.cli.train import Train
@@ -126,3 +130,114 @@ def test_a_checkpoint_holds_no_absolute_path(run, pair) -> None:
     content = torch.load("a.pt", weights_only=True)
     assert content["provenance"]["command"].startswith("landscape train adam --data npz:.../tiny.npz")
     assert str(pair.npz.parent) not in repr({key: value for key, value in content.items() if key != "state"})
+
+
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_weights(run, pair, tmp_path: Path) -> None:
+    words = ("train", "adam", *pair.data, *QUICK[2:], "--epochs", "12", "--snapshots", "--out", "a.pt")
+    kept = tmp_path / "a.pt.partial"
+    for _ in range(2):  # from nothing, and from a state
+        before = kept.read_bytes() if kept.exists() else b""
+        with subprocess.Popen(
+            [sys.executable, "-m", "landscape", *words], cwd=tmp_path, stderr=subprocess.DEVNULL
+        ) as child:
+            while child.poll() is None and (not kept.exists() or kept.read_bytes() == before):
+                time.sleep(0.01)
+            child.kill()
+        if (tmp_path / "a.pt").exists():
+            break  # it was faster than we are: then the weights are those of a run that went on once
+    outcome = run(*words, "--resume") if kept.exists() else run(*words)
+    assert outcome.code == 0
+    assert not kept.exists()
+    assert run(*words[:-1], "b.pt").code == 0
+    first, second = load_checkpoint("a.pt"), load_checkpoint("b.pt")
+    assert all(torch.equal(first.state[name], second.state[name]) for name in second.state)
+    assert first.final == second.final
+    assert sorted(path.name for path in Path("a-snapshots").iterdir()) == sorted(
+        path.name for path in Path("b-snapshots").iterdir()
+    )
+    run(*words, "--resume").refused("no unfinished run of a.pt; leave out --resume to start")
+
+
+def test_an_unfinished_run_of_other_settings_is_refused_unless_overwritten(
+    run, pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import landscape.training.loop
+
+    words = ("train", "adam", *pair.data, *QUICK[2:], "--epochs", "2", "--out", "a.pt")
+    with monkeypatch.context() as patch:
+        finish = landscape.training.loop._Loop.finish_epoch
+
+        def stopped(loop):
+            finish(loop)
+            raise KeyboardInterrupt
+
+        patch.setattr(landscape.training.loop._Loop, "finish_epoch", stopped)
+        assert run(*words).code == 130
+    assert Path("a.pt.partial").exists()
+    refused = run(*words, "--lr", "0.01")
+    assert refused.code == 2
+    assert refused.err.splitlines()[-1].startswith("error: a.pt.partial is of an unfinished run with other settings: lr")
+    outcome = run(*words)
+    assert "going on from a.pt.partial" in outcome.err
+    assert outcome.code == 0
+    assert run(*words, "--lr", "0.01", "--overwrite").code == 0
+    assert load_checkpoint("a.pt").training["lr"] == 0.01
+
+
+def test_several_seeds_give_a_table_with_the_paired_difference_and_a_verdict(run, pair) -> None:
+    words = ("train", "pair", *pair.data, *QUICK, "--seeds", "0,1,2", "--out", "both")
+    outcome = run(*words)
+    assert outcome.code == 0
+    finals = {
+        name: [load_checkpoint(f"both/resnet20-tiny-{name}-s{seed}.pt").final["test_accuracy"] for seed in range(3)]
+        for name in ("sam", "adam")
+    }
+    for values in finals.values():
+        assert f"{np.mean(values):.2%} ± {np.std(values, ddof=1):.2%}" in outcome.out
+    low, high = stats.ttest_rel(finals["sam"], finals["adam"]).confidence_interval(0.95)
+    assert f"[{low:+.2%}, {high:+.2%}]" in outcome.out
+    assert "sam - adam [95 % interval]" in outcome.out
+    assert "of test accuracy" in outcome.err
+    assert run(*words).out == outcome.out  # nothing is trained again
+    run(*words[:-1], "a.pt").refused("a pair makes two checkpoints")
+    run("train", "adam", *words[2:-1], "a.pt").refused("each seed makes a checkpoint")
+
+
+def test_the_courseworks_protocol(run, pair) -> None:
+    words = ("train", "coursework", *pair.data, "--epochs", "1", "--batch-size", "16", "--precision", "float32")
+    assert run(*words).code == 0
+    sam, adam = (load_checkpoint(f"checkpoints/coursework-tiny-coursework-{name}-s0.pt") for name in ("sam", "adam"))
+    assert (len(sam.history["epoch"]), len(adam.history["epoch"])) == (1, 2)
+    for checkpoint in (sam, adam):
+        assert checkpoint.model == "coursework"
+        assert checkpoint.data["mean"] is None
+        assert checkpoint.data["hold_out"] == {"examples": 6}
+        settings = checkpoint.training
+        assert (settings["lr"], settings["schedule"], settings["patience"]) == (1e-3, "plateau", 10)
+        assert (settings["augment"], settings["brightness"], settings["eps"]) == ("crop", 0.5, 1e-7)
+        assert set(checkpoint.final) == {
+            f"{s}_{m}" for s in ("train", "validation", "test") for m in ("loss", "accuracy")
+        }
+    assert (sam.training["rho"], adam.training["rho"]) == (0.05, None)
+    names = [f"checkpoints/coursework-tiny-coursework-{name}-s0.pt" for name in ("sam", "adam")]
+    found = run("surface", names[0], *pair.data, "--line", "--points", "3", "--splits", "train,validation")
+    assert found.code == 0  # on the examples it was trained on, and those held out
+    assert "reproduces the loss on 58 train examples" in found.err
+    assert "fingerprint differs" not in found.err
+
+
+def test_a_diverged_run_leaves_nothing_that_would_lead_there_again(run, pair) -> None:
+    words = ("train", "sgd", *pair.data, *QUICK[2:], "--warmup", "0", "--epochs", "3", "--out", "a.pt")
+    outcome = run(*words, "--lr", "1e30")
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1].startswith("error: the loss of sgd became nan in epoch 1 of 3; take an lr below")
+    assert not Path("a.pt").exists()
+    assert not Path("a.pt.partial").exists()
+
+
+def test_models_take_arguments(run, pair) -> None:
+    words = ("train", "adam", *pair.data, *QUICK, "--out", "a.pt")
+    assert run(*words, "--model", "resnet", "--model-args", '{"depth": 8}').code == 0
+    assert load_checkpoint("a.pt").model_arguments == {"num_classes": 10, "in_channels": 1, "depth": 8}
+    run(*words, "--model", "resnet", "--model-args", '{"depth": 14}').refused("a.pt is there already", "model_arguments")
+    run(*words, "--model", "resnet21").refused("got --model resnet21; expected one of resnet20, ")

@@ -6,7 +6,7 @@ import functools
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ class DisplacedOptimizer(Optimizer):
     displacement is an entry of each group, and can be scheduled like the learning rate.
     """
 
-    _radius: ClassVar[str]  # name of the radius in the groups
+    _radius: str  # name of the radius in the groups
 
     def __init__(
         self, params: Parameters, base: Base, *, radius: float, max_norm: float | None, model: nn.Module | None
@@ -45,6 +45,8 @@ class DisplacedOptimizer(Optimizer):
         self.base = base(self.param_groups)
         if isinstance(self.base, LBFGS):
             raise LandscapeError("LBFGS evaluates closures of its own; take a base that steps from one gradient")
+        if self._radius in self.base.defaults:
+            self._rename_radius()
         self.defaults = {**self.base.defaults, **self.defaults}
         self.max_norm = max_norm
         self._batchnorms = batchnorms(model)
@@ -93,6 +95,7 @@ class DisplacedOptimizer(Optimizer):
 
     def _pass(self, closures: Sequence[Closure], *, average: bool) -> Any:
         """Leave the closures' mean gradient in `p.grad`, that of all processes if `average`; return the loss."""
+        torch.clear_autocast_cache()  # an autocast context around the step keeps casts of weights that have moved since
         with torch.enable_grad():
             if average and len(closures) == 1:  # DistributedDataParallel overlaps averaging with the backward pass
                 return closures[0]()
@@ -102,7 +105,7 @@ class DisplacedOptimizer(Optimizer):
             self._replicas.average_gradients_(self._parameters())
         return loss
 
-    def _each(self, passes: Sequence[Callable[..., Any]]) -> Any:
+    def _averaged(self, passes: Sequence[Callable[..., Any]]) -> Any:
         """Leave the mean over passes and processes of the gradients that each pass leaves; return the mean loss."""
         if len(passes) == 1:
             return passes[0](average=True)
@@ -129,6 +132,13 @@ class DisplacedOptimizer(Optimizer):
         """Use the base's groups and state, also after loading replaces them."""
         self._share()
         self.base.register_load_state_dict_post_hook(lambda _: self._share())
+
+    def _rename_radius(self) -> None:
+        """Leave the radius's name in the groups to a base that has a setting of this name (Adadelta's rho)."""
+        name, self._radius = self._radius, f"perturbation_{self._radius}"
+        self.defaults = {self._radius: self.defaults[name]}
+        for group in self.base.param_groups:
+            group[self._radius], group[name] = group[name], self.base.defaults[name]
 
     def _share(self) -> None:
         self.param_groups = self.base.param_groups

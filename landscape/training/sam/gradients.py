@@ -38,6 +38,11 @@ def norm(numbers: Sequence[Tensor], order: float = 2) -> Tensor:
     return total
 
 
+def ratio(a: Tensor | float, b: Tensor) -> Tensor:
+    """Return a / b, and 0 where b is; torch.where with a number would copy that to the device and wait for it."""
+    return (a / b).masked_fill_(b == 0, 0.0)
+
+
 def multiply_(numbers: Sequence[Tensor], factor: Tensor | float) -> None:
     """Multiply the tensors, wherever they are, by one number on any device."""
     for (device, dtype), where in grouped((x.device, x.dtype) for x in numbers):
@@ -98,23 +103,23 @@ def clip_(parameters: Sequence[Tensor], max_norm: float) -> None:
         multiply_(numbers, torch.clamp(max_norm / (norm(numbers) + 1e-6), max=1.0))
 
 
-def subtract_projection_(a: Sequence[Tensor], b: Sequence[Tensor]) -> None:
-    """Leave in `a` its part orthogonal to `b`, both taken as one vector: a − (⟨a, b⟩ / ⟨b, b⟩) b.
+def projection(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """Return c such that a − c b is orthogonal to b, both taken as one vector: c = ⟨a, b⟩ / ⟨b, b⟩, and 0 for b = 0.
 
-    Both inner products are summed alike, so that equal vectors leave exactly zero rather than rounding errors.
+    Both inner products are summed alike, so that c is exactly 1 for equal vectors, whose difference is then exactly 0.
     """
-    square = _inner(b, b)
-    coefficient = torch.where(square > 0, _inner(a, b) / square, 0.0)
+    return ratio(_inner(a, b), _inner(b, b))
+
+
+def add_multiple_(a: Sequence[Tensor], b: Sequence[Tensor], coefficient: Tensor) -> None:
+    """Add to `a` the multiple of `b`, without a copy of it."""
     for x, y in zip(a, b, strict=True):
-        x.addcmul_(y, coefficient.to(x.device, x.dtype), value=-1)
+        x.addcmul_(y, coefficient.to(x.device, x.dtype))
 
 
 def add_rescaled_(a: Sequence[Tensor], b: Sequence[Tensor], alpha: float) -> None:
     """Add to `a` the direction of `b` at `alpha` times the length of `a`: a + α (‖a‖ / ‖b‖) b."""
-    length = norm(b)
-    coefficient = torch.where(length > 0, alpha * norm(a) / length, 0.0)
-    for x, y in zip(a, b, strict=True):
-        x.addcmul_(y, coefficient.to(x.device, x.dtype))
+    add_multiple_(a, b, ratio(alpha * norm(a), norm(b)))
 
 
 def _inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:

@@ -51,7 +51,7 @@ def kept(weights: list[Tensor], copies: list[Tensor]) -> Iterator[None]:
         yield
     finally:
         torch._foreach_copy_(weights, copies)
-        torch.clear_autocast_cache()  # an autocast context around the step would keep casts of the displaced weights
+        torch.clear_autocast_cache()  # which may hold casts of the displaced weights
 
 
 def batchnorms(model: nn.Module | None) -> list[_BatchNorm]:

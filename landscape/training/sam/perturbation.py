@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from landscape.training.sam.gradients import HALF, grouped, multiply_, norm, values
+from landscape.training.sam.gradients import HALF, grouped, multiply_, norm, ratio, values
 
 
 def dual_ascent(
@@ -65,15 +65,13 @@ def _scales(of: Sequence[tuple[Tensor, Tensor, Tensor]], eta: float) -> list[Ten
 def _dual_(numbers: list[Tensor], p: float) -> Tensor | float:
     """Turn h into sign(h) |h|^(q−1), and return the factor that gives it a p-norm of 1; zero stays zero."""
     if p == 2:
-        length = norm(numbers)
-        return torch.where(length > 0, 1 / length, 0.0)
+        return ratio(1.0, norm(numbers))
     if p == math.inf:
         torch._foreach_sign_(numbers)
         return 1.0
     q = p / (p - 1)
     for order in (math.inf, q):  # by the largest first: |h|^q alone would under- or overflow
-        length = norm(numbers, order)
-        multiply_(numbers, torch.where(length > 0, 1 / length, 1.0))
+        multiply_(numbers, ratio(1.0, norm(numbers, order)))
     for x in numbers:
         x.copy_(x.sign() * x.abs().pow_(q - 1))
     return 1.0

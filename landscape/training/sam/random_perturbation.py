@@ -63,13 +63,13 @@ class RandomPerturbation(DisplacedOptimizer):
         if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
             raise LandscapeError("a captured CUDA graph would repeat one noise: call RandomPerturbation outside of it")
         first = self._replicas.rank * len(closures)
-        loss = self._each([functools.partial(self._noisy, c, sample=i) for i, c in enumerate(closures, first)])
+        loss = self._averaged([functools.partial(self._noisy, c, sample=i) for i, c in enumerate(closures, first)])
         self._steps += 1
         return loss
 
     def _noisy(self, closure: Closure, *, sample: int, average: bool) -> Any:
         """Leave the gradient of a closure at the weights with noise."""
-        moved = [(p, group["gamma"]) for group in self.param_groups for p in group["params"] if p.requires_grad]
+        moved = [(p, group[self._radius]) for group in self.param_groups for p in group["params"] if p.requires_grad]
         weights = [p for p, _ in moved]
         seed = int(np.random.SeedSequence((self.seed, self._steps, sample)).generate_state(1, np.uint64)[0])
         generators = {device: torch.Generator(device).manual_seed(seed) for device in {p.device for p in weights}}

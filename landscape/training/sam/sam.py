@@ -13,7 +13,7 @@ from torch.amp import GradScaler
 
 from landscape.errors import LandscapeError
 from landscape.training.sam.displaced import Base, Closure, DisplacedOptimizer, Parameters
-from landscape.training.sam.gradients import add_rescaled_, coalesce_, subtract_projection_
+from landscape.training.sam.gradients import add_multiple_, add_rescaled_, coalesce_, multiply_, projection
 from landscape.training.sam.passes import RandomStates, frozen_statistics, kept, random_states, set_random_states
 from landscape.training.sam.perturbation import add_, dual_ascent
 
@@ -27,7 +27,8 @@ class SAM(DisplacedOptimizer):
     The norm runs over the gradients of all parameters together, without weight decay. Parameters without a gradient do
     not move, and a zero gradient gives a zero perturbation. `w` comes back bit for bit before the base steps, from one
     copy that is held only during the step. `param_groups` and `state` are the base's own, so that schedulers and
-    `state_dict` work on either; `rho` is an entry of each group, and can be scheduled like the learning rate.
+    `state_dict` work on either; `rho` is an entry of each group, and can be scheduled like the learning rate. (Over a
+    base with a `rho` of its own, such as Adadelta, the entry is `perturbation_rho`.)
 
         optimizer = SAM(model.parameters(), functools.partial(torch.optim.Adam, lr=1e-3), rho=0.05, model=model)
         loss = optimizer.step(closure)  # closure: zero_grad, forward, backward, return the loss
@@ -108,7 +109,7 @@ class SAM(DisplacedOptimizer):
         self._reused = None  # its memory is free for what replaces it
         plain: dict[Tensor, Tensor] | None = {} if self.every > 1 or self.gsam_alpha else None
         rounds = [[closure] for closure in closures] if self.ascent == "local" else [closures]
-        loss = self._each([functools.partial(self._round, r, scaler=scaler, plain=plain) for r in rounds])
+        loss = self._averaged([functools.partial(self._round, r, scaler=scaler, plain=plain) for r in rounds])
         if plain and not self._overflowed(scaler):
             self._decompose(plain, len(rounds))
         return loss
@@ -128,7 +129,7 @@ class SAM(DisplacedOptimizer):
             return loss
         after = self._random_states()
         coalesce_(self._parameters())
-        moved = [(q, group["rho"]) for group in self.param_groups for q in group["params"] if q.grad is not None]
+        moved = [(q, group[self._radius]) for group in self.param_groups for q in group["params"] if q.grad is not None]
         weights = [q for q, _ in moved]
         if plain is not None:
             _add_gradients(plain, weights)
@@ -162,12 +163,12 @@ class SAM(DisplacedOptimizer):
             q.grad = torch.zeros_like(q) if q.grad is None else q.grad
         sharp = [q.grad for q in weights if q.grad is not None]
         if self.gsam_alpha:
-            subtract_projection_(gradients, sharp)
+            add_multiple_(gradients, sharp, -projection(gradients, sharp))
             torch._foreach_add_(sharp, gradients, alpha=-self.gsam_alpha)
         else:
-            component = [g.clone() for g in sharp]
-            subtract_projection_(component, gradients)
-            self._reused = dict(zip(weights, component, strict=True))
+            multiply_(gradients, -projection(sharp, gradients))
+            torch._foreach_add_(gradients, sharp)
+            self._reused = plain
 
     def _along_reused(self, closures: Sequence[Closure]) -> Any:
         """Leave LookSAM's gradient of the steps between, from one pass."""
