@@ -73,3 +73,22 @@ def test_the_loss_of_several_closures_is_their_mean_at_the_weights():
     assert not loss.requires_grad
     with pytest.raises(LandscapeError, match="return its loss, not NoneType"):
         optimizer.step([lambda: None, lambda: None])
+
+
+@pytest.mark.parametrize("ascent", ["local", "global"])
+def test_an_error_in_any_pass_leaves_the_weights(ascent):
+    for bad in range(4):
+        model, batches, calls = problem.make_network(), problem.make_batches(2), []
+        before = problem.vector(model)
+        optimizer = SAM(model.parameters(), problem.SGD, rho=0.5, ascent=ascent)
+
+        def closure(batch, model=model, optimizer=optimizer, calls=calls, bad=bad):
+            loss = problem.make_closure(model, optimizer, batch)()
+            calls.append(1)
+            if len(calls) == bad + 1:
+                raise KeyboardInterrupt
+            return loss
+
+        with pytest.raises(KeyboardInterrupt):
+            optimizer.step([functools.partial(closure, batch) for batch in batches])
+        assert torch.equal(problem.vector(model), before)

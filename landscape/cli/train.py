@@ -40,8 +40,12 @@ class SharpnessAwareOptions:
     """Radius of SAM's perturbation."""
     p: Annotated[OptionalNumber, default("2")] = None
     """Norm of the perturbation: 2, inf, or any number above 1."""
-    adaptive: Annotated[Literal["none", "all", "weights-only"] | None, default("none; all for asam")] = None
+    adaptive: Annotated[
+        Literal["none", "all", "weights-only"] | None, default("none; all for asam", "{none,all,weights-only}")
+    ] = None
     """Scale the perturbation to the weights (ASAM): to all parameters, or only to those named weight."""
+    eta: Annotated[float, arg(metavar="X")] = 0.01
+    """ASAM's η, added to the absolute weights."""
     micro_batch: Annotated[OptionalCount, default("the whole batch")] = None
     """Examples that share a perturbation (m-SAM)."""
     every: Annotated[OptionalCount, default("1; 5 for looksam")] = None
@@ -66,6 +70,10 @@ class RegularizationOptions:
     """Share of each label spread over all classes."""
     max_norm: Annotated[OptionalNumber, default("no clipping")] = None
     """Clip the gradients to this norm."""
+    ema_decay: Annotated[float, arg(metavar="X")] = 0.999
+    """Decay of ema's moving average per step."""
+    average_from: Annotated[float, arg(metavar="X")] = 0.75
+    """Fraction of the epochs after which swa averages."""
     augment: Literal["auto", "crop-flip", "crop", "none"] = "auto"
     """Augmentation of the training images; auto crops and flips, but only crops digits."""
     cutout: Annotated[int, arg(metavar="N")] = 0
@@ -95,7 +103,9 @@ class TrainOptions:
     """Peak learning rate."""
     base_lr: Annotated[OptionalNumber, default("--lr")] = None
     """That of a pair's base, where each member is tuned for itself."""
-    schedule: Annotated[Literal["cosine", "constant", "swa", "plateau"] | None, default(RECIPE)] = None
+    schedule: Annotated[
+        Literal["cosine", "constant", "swa", "plateau"] | None, default(RECIPE, "{cosine,constant,swa,plateau}")
+    ] = None
     """Of the learning rate after the warm-up: a cosine to 0; constant; a cosine to a fifth that stays while swa
     averages; or halved whenever the validation loss has not fallen for 3 epochs."""
     warmup: Annotated[OptionalNumber, default("0.05; 0 for coursework")] = None

@@ -33,9 +33,9 @@ class SAM(DisplacedOptimizer):
         optimizer = SAM(model.parameters(), functools.partial(torch.optim.Adam, lr=1e-3), rho=0.05, model=model)
         loss = optimizer.step(closure)  # closure: zero_grad, forward, backward, return the loss
 
-    Both passes see the same random numbers of torch (dropout), and the generators end as after one pass. Given `model`,
-    the running statistics of its BatchNorm layers move in the first pass only. A step waits for the device only where a
-    gradient scaler makes it.
+    Both passes see the same random numbers of torch (dropout), and the generators end as after one pass; inside a
+    captured CUDA graph the passes draw their own. Given `model`, the running statistics of its BatchNorm layers move in
+    the first pass only. A step waits for the device only where a gradient scaler makes it.
 
     Several closures are the micro-batches of one step. With `ascent="local"` that is m-SAM, with "global" plain
     gradient accumulation. GSAM and LookSAM decompose the mean gradients of the whole step. They hold one copy of the
