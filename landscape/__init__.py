@@ -21,18 +21,29 @@ _HOMES = {
     "Objective": "landscape.analysis.objective",
     "SAM": "landscape.training",
     "TrainConfig": "landscape.training",
+    "basin_width": "landscape.analysis.width",
+    "eigenvector_directions": "landscape.analysis.planes",
+    "find_snapshots": "landscape.analysis.trajectory",
+    "gradient_direction": "landscape.analysis.planes",
     "hessian": "landscape.analysis.curvature",
-    "line_between": "landscape.analysis.directions",
+    "line_between": "landscape.analysis.planes",
     "load": "landscape.store",
     "load_checkpoint": "landscape.checkpoint",
     "load_dataset": "landscape.data",
-    "random_plane": "landscape.analysis.directions",
+    "pca_plane": "landscape.analysis.planes",
+    "plane_along": "landscape.analysis.planes",
+    "plane_through": "landscape.analysis.planes",
+    "random_direction": "landscape.analysis.planes",
+    "random_plane": "landscape.analysis.planes",
+    "sam_direction": "landscape.analysis.planes",
     "save_checkpoint": "landscape.checkpoint",
     "sharpness": "landscape.analysis.sharpness",
     "surface": "landscape.analysis.surface",
     "train": "landscape.training",
+    "train_curve": "landscape.analysis.curve_training",
     "train_pair": "landscape.training",
     "tune_allocator": "landscape.allocator",
+    "user_direction": "landscape.analysis.planes",
     "write_report": "landscape.figures.report",
 }
 
@@ -43,28 +54,53 @@ __all__ = [
     "Objective",
     "TrainConfig",
     "__version__",
+    "basin_width",
+    "eigenvector_directions",
+    "find_snapshots",
+    "gradient_direction",
     "hessian",
     "line_between",
     "load",
     "load_checkpoint",
     "load_dataset",
+    "pca_plane",
+    "plane_along",
+    "plane_through",
+    "random_direction",
     "random_plane",
+    "sam_direction",
     "save_checkpoint",
     "sharpness",
     "surface",
     "train",
+    "train_curve",
     "train_pair",
     "tune_allocator",
+    "user_direction",
     "write_report",
 ]
 
 if TYPE_CHECKING:
     from landscape.allocator import tune_allocator
     from landscape.analysis.curvature import hessian
-    from landscape.analysis.directions import line_between, random_plane
+    from landscape.analysis.curve_training import train_curve
     from landscape.analysis.objective import Objective
+    from landscape.analysis.planes import (
+        eigenvector_directions,
+        gradient_direction,
+        line_between,
+        pca_plane,
+        plane_along,
+        plane_through,
+        random_direction,
+        random_plane,
+        sam_direction,
+        user_direction,
+    )
     from landscape.analysis.sharpness import sharpness
     from landscape.analysis.surface import surface
+    from landscape.analysis.trajectory import find_snapshots
+    from landscape.analysis.width import basin_width
     from landscape.checkpoint import load_checkpoint, save_checkpoint
     from landscape.data import load_dataset
     from landscape.errors import LandscapeError

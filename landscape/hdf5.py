@@ -7,40 +7,96 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from landscape.errors import LandscapeError
-from landscape.results import POINT, History, Line, Measure, Result, Sampled, Sharpness, Spectrum, Surface
+from landscape.hdf5_groups import Group, array, dataset, read_attributes, scale, to_json, write_attributes
+from landscape.results import (
+    POINT,
+    Density,
+    History,
+    Layers,
+    Line,
+    Measure,
+    Result,
+    Sampled,
+    Sharpness,
+    Spectrum,
+    Study,
+    Surface,
+    Trajectory,
+)
 
-Group: TypeAlias = Any  # h5py.Group; h5py has no types
 
-_TEXT = h5py.string_dtype("utf-8")
-_JSON = "json_attributes"  # names the attributes that hold JSON
+@dataclass(frozen=True)
+class _Arrays:
+    """How a result that is a few arrays lies in a group: its dimensions, its arrays over them, its numbers."""
+
+    kind: type[Spectrum | Trajectory | Density | Layers | Study]
+    scales: Mapping[str, str]  # dimension → the field that labels it; "" where it is only counted
+    arrays: Mapping[str, tuple[str, ...]]  # field → its dimensions
+    numbers: tuple[str, ...] = ()  # fields that are attributes of the group
+
+
+_PAIR, _STEP, _LAYER, _MEASURE = ("pair",), ("position",), ("layer",), ("measure",)
+_ARRAYS = {
+    layout.kind.kind: layout
+    for layout in (
+        _Arrays(
+            Spectrum,
+            {"pair": ""},
+            dict.fromkeys(("eigenvalues", "ends", "residuals", "bounds", "converged"), _PAIR),
+            ("products",),
+        ),
+        _Arrays(
+            Trajectory,
+            {"position": "position", "component": ""},
+            dict.fromkeys(("alpha", "beta", "residuals", "distances"), _STEP) | {"explained": ("component",)},
+        ),
+        _Arrays(
+            Density,
+            {"eigenvalue": "eigenvalue", "vector": "", "node": ""},
+            dict.fromkeys(("density", "stderr"), ("eigenvalue",))
+            | dict.fromkeys(("nodes", "weights"), ("vector", "node")),
+            ("sigma", "products"),
+        ),
+        _Arrays(
+            Layers,
+            {"layer": "names"},
+            dict.fromkeys(("parameters", "top", "bounds", "converged", "trace", "trace_stderr"), _LAYER),
+            ("products",),
+        ),
+        _Arrays(
+            Study,
+            {"measure": "measures", "checkpoint": "checkpoints"},
+            dict.fromkeys(("values", "stderrs"), ("measure", "checkpoint"))
+            | {"gap": ("checkpoint",)}
+            | dict.fromkeys(("tau", "tau_low", "tau_high"), _MEASURE),
+        ),
+    )
+}
 
 
 def write_result(group: Group, result: Result) -> None:
     """Write a result into an empty group."""
     group.attrs["kind"] = result.kind
-    _write_attributes(group, result.attributes)
+    write_attributes(group, result.attributes)
     if isinstance(result, Sampled):
         _write_sampled(group, result)
-    elif isinstance(result, Spectrum):
-        _scale(group, "pair", np.arange(len(result.eigenvalues)))
-        for name in ("eigenvalues", "ends", "residuals", "bounds"):
-            _dataset(group, name, getattr(result, name), ["pair"])
-        _dataset(group, "converged", result.converged, ["pair"])
-        group.attrs["products"] = result.products
     elif isinstance(result, Sharpness):
         _write_measures(group, result.measures)
-    else:
+    elif isinstance(result, History):
         columns = dict(result.columns)
-        _scale(group, "epoch", columns.pop("epoch"))
+        scale(group, "epoch", columns.pop("epoch"))
         for name, values in columns.items():
-            _dataset(group, name, values, ["epoch"])
+            dataset(group, name, values, ["epoch"])
+    else:
+        _write_arrays(group, result, _ARRAYS[result.kind])
 
 
 def read_result(group: Group) -> Result:
@@ -50,13 +106,11 @@ def read_result(group: Group) -> Result:
         LandscapeError: for a kind this version does not know.
     """
     kind = group.attrs["kind"]
-    attributes = _read_attributes(group)
+    attributes = read_attributes(group)
     if kind in (Surface.kind, Line.kind):
         return _read_sampled(group, kind, attributes)
-    if kind == Spectrum.kind:
-        arrays = {name: group[name][()] for name in ("eigenvalues", "ends", "residuals", "bounds")}
-        converged = group["converged"][()].astype(bool)
-        return Spectrum(**arrays, converged=converged, products=int(group.attrs["products"]), attributes=attributes)
+    if kind in _ARRAYS:
+        return _read_arrays(group, _ARRAYS[kind], attributes)
     if kind == Sharpness.kind:
         return Sharpness(_read_measures(group), attributes)
     if kind == History.kind:
@@ -65,38 +119,68 @@ def read_result(group: Group) -> Result:
     raise LandscapeError(f"{group.name} is of kind {kind!r}, which this version of landscape does not know; update it")
 
 
+def _write_arrays(group: Group, result: Result, layout: _Arrays) -> None:
+    sizes = {
+        dimension: size
+        for field, dimensions in layout.arrays.items()
+        for dimension, size in zip(dimensions, getattr(result, field).shape, strict=True)
+    }
+    for dimension, field in layout.scales.items():
+        values = getattr(result, field) if field else np.arange(sizes[dimension])
+        scale(group, dimension, list(values) if isinstance(values, tuple) else values)
+    for field, dimensions in layout.arrays.items():
+        dataset(group, field, getattr(result, field), dimensions)
+    for field in layout.numbers:
+        group.attrs[field] = getattr(result, field)
+
+
+def _read_arrays(group: Group, layout: _Arrays, attributes: dict[str, Any]) -> Result:
+    fields: dict[str, Any] = {field: array(group[field]) for field in layout.arrays}
+    for dimension, field in layout.scales.items():
+        if field:
+            text = h5py.check_string_dtype(group[dimension].dtype) is not None
+            fields[field] = tuple(map(str, group[dimension].asstr()[()])) if text else group[dimension][()]
+    fields |= {field: group.attrs[field].item() for field in layout.numbers}
+    result: Result = layout.kind(**fields, attributes=attributes)
+    return result
+
+
 def _write_sampled(group: Group, result: Sampled) -> None:
-    _scale(group, "split", list(result.splits), "split of the data")
+    _check_names(result.metrics)
+    scale(group, "split", list(result.splits), "split of the data")
     dimensions = ["split", "x"]
     if isinstance(result, Surface):
-        _scale(group, "y", result.beta, "β, coordinate along the second direction")
+        scale(group, "y", result.beta, "β, coordinate along the second direction")
         dimensions = ["split", "y", "x"]
-    _scale(group, "x", result.alpha, "α, coordinate along the first direction")
+    scale(group, "x", result.alpha, "α, coordinate along the first direction")
     for metric in result.metrics:
-        _dataset(group, metric, result.grid(metric), dimensions, "mean over the examples")
-        _dataset(
+        dataset(group, metric, result.grid(metric), dimensions, "mean over the examples")
+        dataset(
             group, f"{metric}_stderr", result.grid(metric, column="stderr"), dimensions, "standard error of the mean"
         )
-    counts = np.nan_to_num(result.grid("loss", column="n")).astype(np.int64)
-    _dataset(group, "n", counts, dimensions, "number of examples; 0 where not computed")
-    _dataset(group, "computed", result.computed(), dimensions[1:], "NaN and inf where this is true are results")
+    counts = {metric: np.nan_to_num(result.grid(metric, column="n")).astype(np.int64) for metric in result.metrics}
+    common = counts[result.metrics[0]]
+    dataset(group, "n", common, dimensions, "number of examples; 0 where not computed")
+    for metric, own in counts.items():
+        if not np.array_equal(own, common):
+            dataset(group, f"{metric}_n", own, dimensions, f"number of examples of {metric}")
+    dataset(group, "computed", result.computed(), dimensions[1:], "NaN and inf where this is true are results")
     group.attrs["metrics"] = list(result.metrics)
-    rest = result.off_axes()
+    rest = _rest(result)
     if len(rest):
         table = group.create_group("points")
-        _scale(table, "point", np.arange(len(rest)))
+        scale(table, "point", np.arange(len(rest)))
         for column in POINT.names or ():
-            _dataset(table, column, rest[column], ["point"])
+            dataset(table, column, rest[column], ["point"])
 
 
 def _read_sampled(group: Group, kind: str, attributes: dict[str, Any]) -> Surface | Line:
     alpha, splits = group["x"][()], tuple(group["split"].asstr()[()])
     beta = group["y"][()] if kind == Surface.kind else np.zeros(1)
-    metrics = tuple(str(metric) for metric in attributes.pop("metrics"))
+    metrics = tuple(str(metric) for metric in group.attrs["metrics"])
     computed = group["computed"][()].astype(bool).reshape(len(beta), len(alpha))
     rows_y, rows_x = np.nonzero(computed)
     shape = (len(splits), len(beta), len(alpha))
-    n = group["n"][()].reshape(shape)
     parts = []
     for s in range(len(splits)):
         for m, metric in enumerate(metrics):
@@ -104,7 +188,8 @@ def _read_sampled(group: Group, kind: str, attributes: dict[str, Any]) -> Surfac
             part["alpha"], part["beta"], part["split"], part["metric"] = alpha[rows_x], beta[rows_y], s, m
             part["value"] = group[metric][()].reshape(shape)[s, rows_y, rows_x]
             part["stderr"] = group[f"{metric}_stderr"][()].reshape(shape)[s, rows_y, rows_x]
-            part["n"] = n[s, rows_y, rows_x]
+            n = group[f"{metric}_n" if f"{metric}_n" in group else "n"]
+            part["n"] = n[()].reshape(shape)[s, rows_y, rows_x]
             parts.append(part)
     if "points" in group:
         rest = np.zeros(len(group["points/point"]), dtype=POINT)
@@ -117,14 +202,38 @@ def _read_sampled(group: Group, kind: str, attributes: dict[str, Any]) -> Surfac
     return Surface(alpha, splits, metrics, points, attributes, beta)
 
 
+def _rest(result: Sampled) -> NDArray[Any]:
+    """Return the points that the arrays do not give back: off the axes, of other levels, of cells not yet complete."""
+    beta = result.beta if isinstance(result, Surface) else np.zeros(1)
+    points, cells = result.points, result.computed().reshape(len(beta), -1)
+    x = np.minimum(np.searchsorted(result.alpha, points["alpha"]), len(result.alpha) - 1)
+    y = np.minimum(np.searchsorted(beta, points["beta"]), len(beta) - 1)
+    on_axes = (result.alpha[x] == points["alpha"]) & (beta[y] == points["beta"])
+    rest: NDArray[Any] = points[~(on_axes & cells[y, x] & (points["level"] == 0))]
+    return rest
+
+
+def _check_names(metrics: Sequence[str]) -> None:
+    """Refuse metrics whose arrays would have the names of others.
+
+    Raises:
+        LandscapeError: where two are the same.
+    """
+    names = [f"{metric}{end}" for metric in metrics for end in ("", "_stderr", "_n")]
+    taken = {"x", "y", "split", "n", "computed", "points", ".", ""}
+    clash = next((name for i, name in enumerate(names) if name in taken or name in names[:i] or "/" in name), None)
+    if clash is not None:
+        raise LandscapeError(f"a metric cannot be stored under the name {clash!r}; give it another name")
+
+
 def _write_measures(group: Group, measures: Sequence[Measure]) -> None:
-    _scale(group, "measure", [m.label for m in measures])
-    _dataset(group, "name", [m.name for m in measures], ["measure"])
-    _dataset(group, "value", np.array([m.value for m in measures]), ["measure"])
-    _dataset(group, "stderr", np.array([m.stderr for m in measures]), ["measure"])
-    _dataset(group, "meaning", [m.meaning for m in measures], ["measure"])
-    _dataset(group, "evaluations", np.array([m.evaluations for m in measures]), ["measure"])
-    _dataset(group, "parameters", [to_json(m.parameters) for m in measures], ["measure"])
+    scale(group, "measure", [m.label for m in measures])
+    dataset(group, "name", [m.name for m in measures], ["measure"])
+    dataset(group, "value", np.array([m.value for m in measures]), ["measure"])
+    dataset(group, "stderr", np.array([m.stderr for m in measures]), ["measure"])
+    dataset(group, "meaning", [m.meaning for m in measures], ["measure"])
+    dataset(group, "evaluations", np.array([m.evaluations for m in measures]), ["measure"])
+    dataset(group, "parameters", [to_json(m.parameters) for m in measures], ["measure"])
 
 
 def _read_measures(group: Group) -> tuple[Measure, ...]:
@@ -141,70 +250,6 @@ def _read_measures(group: Group) -> tuple[Measure, ...]:
         )
         for i in range(len(text["measure"]))
     )
-
-
-def _scale(group: Group, name: str, values: Any, description: str = "") -> None:
-    _dataset(group, name, values, [], description).make_scale(name)
-
-
-def _dataset(group: Group, name: str, values: Any, dimensions: Sequence[str], description: str = "") -> Any:
-    if isinstance(values, list):
-        dataset = group.create_dataset(name, data=[_storable(v) for v in values], dtype=_TEXT, shape=(len(values),))
-    elif values.dtype == bool:
-        dataset = group.create_dataset(name, data=values.astype(np.int8))
-        dataset.attrs["dtype"] = "bool"  # as xarray writes and reads booleans
-    else:
-        dataset = group.create_dataset(name, data=values)
-    for axis, dimension in enumerate(dimensions):
-        dataset.dims[axis].attach_scale(group[dimension])
-    if description:
-        dataset.attrs["long_name"] = description
-    return dataset
-
-
-def _write_attributes(group: Group, attributes: Mapping[str, Any]) -> None:
-    encoded = []
-    for name, value in attributes.items():
-        if isinstance(value, str | bool | int | float | np.number):
-            group.attrs[name] = _storable(value) if isinstance(value, str) else value
-        else:
-            group.attrs[name] = to_json(value)
-            encoded.append(name)
-    group.attrs[_JSON] = ",".join(encoded)
-
-
-def _read_attributes(group: Group) -> dict[str, Any]:
-    encoded = set(group.attrs[_JSON].split(","))
-    attributes: dict[str, Any] = {}
-    for name, value in group.attrs.items():
-        if name not in (_JSON, "kind", "products"):
-            attributes[name] = json.loads(value) if name in encoded else _plain(value)
-    return attributes
-
-
-def to_json(value: Any) -> str:
-    """Return JSON of plain values, NumPy's numbers and arrays, and any mappings; NaN and inf as Python reads them."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return dict(value)
-        if isinstance(value, np.ndarray | np.generic):
-            return value.tolist()
-        raise TypeError(f"attributes of results are JSON-able, not {type(value).__name__}")
-
-    return json.dumps(value, default=plain)
-
-
-def _plain(value: Any) -> Any:
-    """Return an attribute as Python's own type."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _storable(text: str) -> str:
-    """Return text that HDF5 can hold: valid UTF-8 without NUL."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def as_rows(points: NDArray[Any]) -> list[list[Any]]:

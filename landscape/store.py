@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from landscape import __version__
 from landscape.errors import LandscapeError
 from landscape.files import write_atomically
-from landscape.hdf5 import as_rows, read_result, to_json, write_result
+from landscape.hdf5 import as_rows, read_result, write_result
+from landscape.hdf5_groups import to_json
 from landscape.journal import Journal, read_journal
 from landscape.results import Line, Result, Sampled, Surface, points_table
 
@@ -247,7 +248,7 @@ def _merge(results: dict[str, Result], journal: tuple[Any, list[Any]] | None) ->
     header, records = journal
     points = points_table([tuple(row) for rows in records for row in rows])
     known = results.get(header["name"])
-    if isinstance(known, Sampled) and set(map(str, points)) <= set(map(str, known.points)):
+    if isinstance(known, Sampled) and _row_set(points) <= _row_set(known.points):
         return  # killed between replacing the file and dropping the journal
     alpha, splits, metrics = np.array(header["alpha"]), tuple(header["splits"]), tuple(header["metrics"])
     if header["kind"] == "line":
@@ -256,6 +257,14 @@ def _merge(results: dict[str, Result], journal: tuple[Any, list[Any]] | None) ->
         results[header["name"]] = Surface(
             alpha, splits, metrics, points, header["attributes"], np.array(header["beta"])
         )
+
+
+def _row_set(points: NDArray[Any]) -> set[bytes]:
+    """Return the rows of a table of points as bytes, all NaN alike: JSON knows one, floats have many."""
+    plain = points.copy()
+    for column in ("value", "stderr"):
+        plain[column][np.isnan(plain[column])] = np.nan
+    return set(plain.view(f"V{plain.itemsize}").tolist())
 
 
 def with_attributes(result: R, **attributes: Any) -> R:

@@ -1,5 +1,7 @@
 """Results made of formulas, for the tests of figures and reports (loaded by path: tests are not a package)."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from landscape.results import History, Line, Measure, Sharpness, Spectrum, Surface, points_table
@@ -134,3 +136,60 @@ def everything(*labels, **options):
     if len(labels) > 1:
         results[f"{labels[0]}..{labels[1]}/between"] = between(*labels[:2])
     return results
+
+
+def pair_of_recipes(seeds=(0, 1, 2), *, apart=0.1):
+    """Runs of two recipes over some seeds: of the second, λ_max and SAM sharpness are lower by about `apart`."""
+    results = {}
+    for index, seed in enumerate(seeds):
+        for recipe, lower in (("adam", 0.0), ("sam", apart)):
+            label = f"net-{recipe}-s{seed}"
+            scale = 1 - lower * (1 + 0.2 * index)
+            more = {
+                "recipe": recipe,
+                "training": {"recipe": recipe, "seed": seed},
+                "final": {
+                    "train_loss": 0.02 + 0.01 * seed,
+                    "test_loss": 0.3 + 0.01 * seed - lower * (0.5 + 0.1 * index),
+                    "test_accuracy": 0.9 + lower * 0.1 * (1 + 0.3 * index),
+                },
+            }
+            found = {
+                "plane": surface(label, nx=9, ny=9),
+                "line": line(label),
+                "hessian": spectrum(label, scale),
+                "sharpness": sharpness(label, sam=0.012 * scale, keskar=1.8 + 0.1 * (-1) ** index * (lower > 0)),
+                "history": history(label),
+            }
+            for name, result in found.items():
+                results[f"{label}/{name}"] = replace(result, attributes={**result.attributes, **more})
+    return results
+
+
+def modes(label="a", **options):
+    """The plane of one checkpoint in each BatchNorm mode, as a file holds them."""
+    directions = {"kind": "random", "seed": 0, "normalization": "filter", "hashes": ["11" * 32, "22" * 32]}
+    names = {"plane": "fixed", "plane-2": "recalibrated", "plane-3": "batch"}
+    return {
+        f"{label}/{name}": surface(label, batchnorm=mode, directions=directions, **options)
+        for name, mode in names.items()
+    }
+
+
+def estimated(label="a"):
+    """A surface estimated to a tolerance: measured on all examples (level 1) at three points."""
+
+    def measure_some(points):
+        some = points[(points["beta"] == 0) & np.isin(points["alpha"], (-1, 0, 1))].copy()
+        some["level"] = 1
+        return np.concatenate([points, some])
+
+    told = {
+        "asked": 0.01,
+        "measured_95": 0.0091,
+        "measured_worst": 0.0183,
+        "held_out": 40,
+        "saving": 21.6,
+        "levels": [],
+    }
+    return surface(label, change=measure_some, tolerance=told)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.analysis.batchnorm import batch_norms, interpolated_buffers
-from landscape.analysis.directions import line_between
+from landscape.analysis.batchnorm import batch_norms, blended_buffers, calibration_order
 from landscape.analysis.objective import Objective
+from landscape.analysis.planes import line_between
 from landscape.errors import LandscapeError
 
 N = 20
@@ -44,6 +44,8 @@ class Network(nn.Module):
 
 def objective(model: nn.Module, mode: Any, data: Any = None, **options: Any) -> Objective:
     options = {"precision": "float64", "batch_size": 5, **options}
+    if mode == "recalibrated" and not {"calibration", "calibration_examples"} & options.keys():
+        options["calibration"] = IMAGES  # in this order
     return Objective(
         model, "cross_entropy", data or {"train": (IMAGES, LABELS)}, device="cpu", batchnorm=mode, **options
     )
@@ -99,12 +101,59 @@ def test_recalibrated_at_other_weights_is_recalibrated_there() -> None:
     assert found.evaluate(weights)["train"]["loss"] == found.evaluate(weights)["train"]["loss"]  # leaves no trace
 
 
-def test_calibration_uses_the_first_training_batches_also_for_the_test_split() -> None:
+class Seen(nn.Module):
+    """The running mean of one-hot inputs counts which examples were seen."""
+
+    def __init__(self, examples: int) -> None:
+        super().__init__()
+        self.bn, self.head = nn.BatchNorm1d(examples).double(), nn.Linear(examples, 3).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.bn(x))
+
+
+@pytest.mark.parametrize("count", [12, 60, 1000])
+def test_calibration_is_a_fixed_random_sample_of_the_training_examples(count: int) -> None:
+    """Data often lie in the order of their classes: the first ones would be of one class."""
+    n = 60
+    data = {"test": (torch.zeros(4, n).double(), LABELS[:4]), "train": (torch.eye(n).double(), LABELS[:1].repeat(n))}
+    found = objective(Seen(n), "recalibrated", data, calibration_examples=count, batch_size=6)
+    seen = found.network.recalibrated(None)["bn.running_mean"] * min(count, n)
+    assert sorted(seen.round(decimals=9).tolist()) == [0.0] * max(n - count, 0) + [1.0] * min(count, n)
+    assert torch.equal(seen, found.network.recalibrated(None)["bn.running_mean"] * min(count, n))
+    if count == 12:
+        places = seen.nonzero().flatten()
+        assert places.min() < 20  # spread over the whole
+        assert places.max() >= 40
+
+
+def test_ready_batches_calibrate_in_their_order() -> None:
+    model, ready = Network(), [(IMAGES[:8], LABELS[:8]), (IMAGES[8:14], LABELS[8:14]), (IMAGES[14:], LABELS[14:])]
+    found = objective(model, "recalibrated", {"train": ready}, calibration_examples=10)
+    expected = copy.deepcopy(model)
+    torch.optim.swa_utils.update_bn([IMAGES[:8], IMAGES[8:14]], expected)  # the second makes it ten
+    assert found.loss() == pytest.approx(loss_of(expected), rel=1e-10)
+
+
+def test_blended_buffers_of_three_by_their_shares() -> None:
+    models = [dict(Network(seed).named_buffers()) for seed in (0, 1, 2)]
+    shares = (0.5, 0.8, -0.3)
+    found = blended_buffers(models, shares)
+    mean = sum(share * model["bn1.running_mean"] for share, model in zip(shares, models, strict=True))
+    torch.testing.assert_close(found["bn1.running_mean"], mean)
+    variance = torch.stack([m["bn2.running_var"] ** share for share, m in zip(shares, models, strict=True)]).prod(0)
+    torch.testing.assert_close(found["bn2.running_var"], variance)
+    alone = blended_buffers(models, (0, 1, 0))
+    assert all(torch.equal(alone[name], buffer) for name, buffer in models[1].items())
+
+
+def test_calibration_is_of_the_training_examples_also_for_the_test_split() -> None:
     model = Network()
     data = {"test": (IMAGES + 1, LABELS), "train": (IMAGES, LABELS)}
+    chosen = calibration_order(N, 10)
     found = objective(model, "recalibrated", data, calibration_examples=10)
     expected = copy.deepcopy(model)
-    torch.optim.swa_utils.update_bn(IMAGES[:10].split(5), expected)
+    torch.optim.swa_utils.update_bn(IMAGES[chosen].split(5), expected)
     assert found.loss(split="train") == pytest.approx(loss_of(expected), rel=1e-10)
     assert found.loss(split="test") == pytest.approx(F.cross_entropy(expected(IMAGES + 1), LABELS).item(), rel=1e-10)
 
@@ -160,9 +209,9 @@ def test_layers_go_back_to_evaluation_mode_also_after_an_error() -> None:
 
 
 @pytest.mark.parametrize("t", [-0.5, 0.0, 0.25, 1.0, 1.5])
-def test_interpolated_buffers_means_linear_and_variances_geometric(t: float) -> None:
+def test_blended_buffers_means_linear_and_variances_geometric(t: float) -> None:
     a, b = Network(0), Network(1)
-    found = interpolated_buffers(dict(a.named_buffers()), dict(b.named_buffers()), t)
+    found = blended_buffers([dict(a.named_buffers()), dict(b.named_buffers())], [1 - t, t])
     for bn in ("bn1", "bn2"):
         x, y = a.get_submodule(bn), b.get_submodule(bn)
         mean = [(1 - t) * p + t * q for p, q in zip(x.running_mean.tolist(), y.running_mean.tolist(), strict=True)]
@@ -178,11 +227,11 @@ def test_the_ends_are_the_models_themselves_to_the_bit(dtype: torch.dtype) -> No
     a, b = (dict(Network(seed).to(dtype).named_buffers()) for seed in (0, 1))
     a["bn1.running_var"][0], b["bn1.running_var"][0] = 0.0, 0.0  # a dead channel
     for t, end in ((0.0, a), (1.0, b)):
-        found = interpolated_buffers(a, b, t)
+        found = blended_buffers([a, b], [1 - t, t])
         assert all(torch.equal(found[name], end[name]) for name in end)
     for t in (0.5, -0.5, 1.5):
-        assert interpolated_buffers(a, b, t)["bn1.running_var"][0] == 0
-        assert all(buffer.isfinite().all() for buffer in interpolated_buffers(a, b, t).values())
+        assert blended_buffers([a, b], [1 - t, t])["bn1.running_var"][0] == 0
+        assert all(buffer.isfinite().all() for buffer in blended_buffers([a, b], [1 - t, t]).values())
 
 
 def test_recalibration_between_two_models_keeps_the_interpolation_of_other_buffers() -> None:

@@ -102,6 +102,7 @@ def dense(outputs: Tensor, loss: Callable[[Tensor], Tensor], parameters: list[Te
 LOSSES = {"cross_entropy": (LABELS, F.cross_entropy, nn.CrossEntropyLoss()), "mse": (REALS, F.mse_loss, nn.MSELoss())}
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is:DeprecationWarning")  # curvlinops's use of torch
 @pytest.mark.parametrize("loss", LOSSES)
 def test_products_are_the_dense_matrices_and_curvlinops_s(loss: str) -> None:
     targets, function, criterion = LOSSES[loss]
@@ -115,7 +116,7 @@ def test_products_are_the_dense_matrices_and_curvlinops_s(loss: str) -> None:
         torch.testing.assert_close(A, A.T, rtol=1e-9, atol=1e-13)
         linear = theirs(model, criterion, list(model.parameters()), batches)
         torch.testing.assert_close(A, linear @ torch.eye(found.size, dtype=torch.float64), rtol=1e-8, atol=1e-11)
-        assert found.derivative_modes[operator] == "forward over reverse"
+        assert found.derivative_modes[operator] == "reverse over reverse"
     assert np.linalg.eigvalsh(matrix(found.product("ggn"), found.size).numpy()).min() > -1e-12
     assert np.linalg.eigvalsh(H.detach().numpy()).min() < -1e-3  # so that the two are not the same thing
 

@@ -9,11 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landscape.analysis.directions import line_between, normalized, random_plane, raw_direction
+from landscape.analysis.directions import normalized, raw_direction
 from landscape.analysis.objective import Objective
+from landscape.analysis.planes import random_plane
 from landscape.analysis.surface import surface
-from landscape.analysis.weights import digest, dot, norm
-from landscape.errors import LandscapeError
 
 
 class Varied(nn.Module):
@@ -208,110 +207,55 @@ def test_the_direction_does_not_depend_on_how_a_norm_is_summed() -> None:
     assert torch.equal(shuffled, found[:, order])
 
 
-# ---- planes
+# ---- layers of every kind
 
 
-def test_the_recipe_records_what_was_drawn() -> None:
-    found = objective()
-    plane = random_plane(found, seed=9)
-    a, b = (torch.cat([d.flatten().double() for d in direction.values()]) for direction in plane.directions)
-    assert plane.recipe["kind"] == "random"
-    assert plane.recipe["cosine"] == pytest.approx((a @ b / a.norm() / b.norm()).item(), rel=1e-9)
-    assert plane.recipe["norms"] == pytest.approx([a.norm().item(), b.norm().item()], rel=1e-12)
-    assert plane.recipe["hashes"] == [digest(direction) for direction in plane.directions]
-    assert plane.recipe["hashes"] == random_plane(objective(), seed=9).recipe["hashes"]
-    assert plane.recipe["hashes"] != random_plane(found, seed=8).recipe["hashes"]
+class Attending(nn.Module):
+    """Attention, a recurrent layer, and an embedding tied to the layer that reads it out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(2)
+            self.embedding = nn.Embedding(7, 4, padding_idx=0)
+            self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+            self.recurrent = nn.GRU(4, 4, batch_first=True)
+            self.readout = nn.Linear(4, 7, bias=False)
+        self.readout.weight = self.embedding.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.embedding(x[:, None].repeat(1, 3))
+        y = y + self.attention(y, y, y, need_weights=False)[0]
+        return self.readout(self.recurrent(y)[0][:, -1])
 
 
-def test_orthogonal_directions_keep_their_length_and_say_so() -> None:
-    left, straight = (random_plane(objective(), seed=1, orthogonal=flag) for flag in (False, True))
-    assert abs(left.recipe["cosine"]) > 1e-3
-    assert abs(straight.recipe["cosine"]) < 1e-6
-    assert abs(dot(*straight.directions)) < 1e-6 * norm(straight.directions[0]) * norm(straight.directions[1])
-    assert straight.recipe["norms"] == pytest.approx(left.recipe["norms"], rel=1e-6)
-    assert torch.equal(straight.directions[0]["linear.weight"], left.directions[0]["linear.weight"])
+def test_rows_of_attention_and_recurrent_layers_are_filters() -> None:
+    """A row of a packed projection makes one unit of a query, key or value; of a GRU's weight, one unit of a gate."""
+    found = objective(Attending(), TOKENS)
+    d = random_plane(found, seed=3).directions[0]
+    raw = raw_direction({name: w.shape for name, w in found.origin.items()}, 3, 0)
+    for name in ("attention.in_proj_weight", "attention.out_proj.weight", "recurrent.weight_ih_l0"):
+        for moved, drawn, row in zip(d[name], raw[name], found.origin[name], strict=True):
+            torch.testing.assert_close(moved, drawn * (row.norm() / drawn.norm()))
+    assert not d["attention.in_proj_bias"].any()
+    assert found.origin["attention.in_proj_weight"].shape == (12, 4)
+    assert not d["embedding.weight"][0].any()  # the padding's row is zero and stays so
 
 
-def test_points_of_a_plane() -> None:
-    found = objective()
-    plane = random_plane(found)
-    assert not plane.is_line
-    assert all(torch.equal(plane.at(0, 0)[name], w) for name, w in found.origin.items())
-    (d, e), name = plane.directions, "linear.weight"
-    torch.testing.assert_close(plane.at(0.5, -2)[name], found.origin[name] + 0.5 * d[name] - 2 * e[name])
-    assert plane.buffers_at(0.3) is None
-    line = random_plane(found, dimensions=1)
-    assert line.is_line
-    assert torch.equal(line.directions[0][name], d[name])
-    assert "cosine" not in line.recipe
-
-
-@pytest.mark.parametrize(
-    ("options", "params", "message"),
-    [
-        ({"normalization": "filters"}, "*", "unknown normalization 'filters'; expected one of filter, layer"),
-        ({"one_dimensional": "keep"}, "*", "unknown one_dimensional 'keep'; expected one of zero, scaled, li-code"),
-        ({}, "*.bias", "direction is zero in all of params='[*].bias'"),
-    ],
-)
-def test_unusable_settings_get_one_clear_line(options: dict[str, Any], params: str, message: str) -> None:
-    with pytest.raises(LandscapeError, match=message):
-        random_plane(objective(params=params), **options)
-
-
-def test_parallel_directions_cannot_be_made_orthogonal() -> None:
-    model = nn.Linear(1, 1, bias=False)
-    found = Objective(model, "mse", torch.ones(4, 1), torch.ones(4, 1), device="cpu")
-    with pytest.raises(LandscapeError, match="parallel"):
-        random_plane(found, orthogonal=True)
-
-
-# ---- between models
-
-
-def test_a_line_between_two_models_ends_at_both() -> None:
-    first, second = varied(), Varied()
-    with torch.no_grad():
-        for parameter in second.parameters():
-            parameter.add_(0.3)
-        second.norm.running_mean.add_(1.0)
-    plane = line_between(first, second.state_dict())
-    assert plane.recipe["kind"] == "between"
-    for name, w in second.named_parameters():
-        torch.testing.assert_close(plane.at(1.0)[name], w.detach(), rtol=1e-6, atol=1e-6)
-        assert torch.equal(plane.at(0.0)[name], first.origin[name])
-    buffers = plane.buffers_at(1.0)
-    assert buffers is not None
-    assert buffers["norm.running_mean"].tolist() == [1, 1, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda state: state.pop("conv.weight"), r"conv.weight is \(6, 1, 2, 2\) in the first and nothing"),
-        (lambda state: state.update({"scale": torch.zeros(2)}), r"scale is \(\) in the first and \(2,\) in the second"),
-        (lambda state: state.pop("norm.running_var"), r"norm.running_var is \(4,\) in the first and nothing"),
-    ],
-)
-def test_other_architectures_are_refused(change: Any, message: str) -> None:
-    state = Varied().state_dict()
-    change(state)
-    with pytest.raises(LandscapeError, match=message):
-        line_between(varied(), state)
-
-
-def test_buffers_that_are_no_part_of_a_state_stay() -> None:
-    class Tabled(Small):
-        def __init__(self) -> None:
-            super().__init__()
-            self.register_buffer("table", torch.ones(4), persistent=False)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.linear(x + self.table)
-
-    found = objective(Tabled())
-    plane = line_between(found, Tabled().state_dict())
-    assert found.evaluate(plane.at(0.5), buffers=plane.buffers_at(0.5)) == found.evaluate()
+def test_tied_weights_move_once_and_everywhere() -> None:
+    model = Attending()
+    found = objective(model, TOKENS)
+    assert "readout.weight" not in found.origin
+    plane = random_plane(found, seed=3)
+    weights = plane.at(0.3, -0.2)
+    moved = Attending()
+    moved.readout.weight = nn.Parameter(weights["embedding.weight"].clone())  # untied, and moved in both places
+    named = dict(moved.named_parameters())
+    for name, w in weights.items():
+        named[name].data.copy_(w)
+    expected = nn.functional.cross_entropy(moved(TOKENS), LABELS).item()
+    assert found.loss(weights) == pytest.approx(expected, rel=1e-5)
+    assert abs(expected - found.loss()) > 1e-3
 
 
 # ---- invariance

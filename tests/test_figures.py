@@ -114,7 +114,7 @@ def test_gap_is_test_minus_train_around_zero():
 
 
 def test_a_metric_or_split_that_was_not_measured_is_named():
-    with pytest.raises(LandscapeError, match="among loss, accuracy, got 'top5'"):
+    with pytest.raises(LandscapeError, match=r"among loss, accuracy.*, got 'top5'"):
         figure(make.surface(), metric="top5")
     with pytest.raises(LandscapeError, match="among train, got 'gap'"):
         figure(make.surface(splits=("train",)), split="gap")
@@ -231,7 +231,7 @@ def test_between_works_with_what_attributes_it_has():
     assert endpoints(line) == ("a", "b")
     assert barrier(line, "loss") is None
     per_split = make.between(barrier={"loss": {"train": {"value": 1.0, "at": 0.2}}})
-    assert barrier(per_split, "loss") == {"value": 1.0, "at": 0.2}
+    assert barrier(per_split, "loss") == {"value": 1.0, "at": 0.2, "split": "train"}
 
 
 def test_spectrum_shows_bounds_and_flags_what_did_not_converge():

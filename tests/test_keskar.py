@@ -1,5 +1,6 @@
 """Keskar's maximum over a box against closed forms."""
 
+import itertools
 import math
 from typing import Any
 
@@ -11,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from landscape.analysis.keskar import ITERATIONS, BoxMaximum, box_half_widths, maximize_in_box
 from landscape.analysis.objective import Objective
-from landscape.analysis.sharpness import keskar_sharpness
+from landscape.analysis.sharpness import KeskarSharpness
+from landscape.analysis.sharpness.box import ITERATIONS, BoxMaximum, box_half_widths, maximize_in_box
+from landscape.analysis.sharpness.keskar import percent
+from landscape.analysis.sharpness.manifold import RandomManifold
+from landscape.errors import LandscapeError
 from landscape.results import Floats
 
 
@@ -53,6 +57,7 @@ def test_within_one_percent_where_the_gradient_rules_the_box(seed: int, p: int, 
     assert found.value == pytest.approx(f.rise, rel=0.01)
     assert found.value <= f.rise * (1 + 1e-9)
     assert found.evaluations == f.calls
+    assert f(found.point)[0] == found.value
 
 
 @given(seed=st.integers(0, 10_000), gradient=st.floats(-9, 1), restarts=st.integers(0, 3))
@@ -153,15 +158,15 @@ def test_a_loss_that_diverges_in_the_box_is_reported_as_it_is(bad: float) -> Non
 
     found = maximize_in_box(wall, np.ones(4))
     assert found.value == pytest.approx(bad, nan_ok=True)
-    assert found.sharpness == pytest.approx(bad, nan_ok=True)
+    assert percent(found) == pytest.approx(bad, nan_ok=True)
 
 
 def test_half_widths_and_percent_are_the_paper_s() -> None:
     np.testing.assert_allclose(
         box_half_widths(np.array([-3.0, 0.0, 0.5], dtype=np.float32), 1e-3), [4e-3, 1e-3, 1.5e-3]
     )
-    found = BoxMaximum(value=2.3, base=0.25, evaluations=1, starts=(2.3,))
-    assert found.sharpness == pytest.approx(100 * (2.3 - 0.25) / 1.25)
+    found = BoxMaximum(value=2.3, base=0.25, evaluations=1, starts=(2.3,), point=np.zeros(1))
+    assert percent(found) == pytest.approx(100 * (2.3 - 0.25) / 1.25)
 
 
 class Bowl(nn.Module):
@@ -184,7 +189,7 @@ def test_the_measure_of_a_model_is_the_closed_form(epsilon: float) -> None:
     found = Objective(
         Bowl(curvature, b, w), lambda o, _: o, torch.ones(3, 1), torch.zeros(3), device="cpu", precision="float64"
     )
-    measure = keskar_sharpness(found, epsilon)
+    measure = KeskarSharpness(epsilon).measure(found)
     f = (0.5 * curvature @ w**2 + b @ w + 1).item()
     g, r = curvature * w + b, epsilon * (w.abs() + 1)
     rise = (g.abs() @ r + 0.5 * curvature @ r**2).item()
@@ -192,4 +197,76 @@ def test_the_measure_of_a_model_is_the_closed_form(epsilon: float) -> None:
     assert math.isnan(measure.stderr)
     assert "lower bound" in measure.meaning
     assert measure.parameters["epsilon"] == epsilon
+    assert measure.parameters["columns"] is None
+    assert measure.evidence["loss"] == pytest.approx(f)
+    assert max(measure.evidence["starts"]) == measure.value
     assert measure.evaluations > 2
+
+
+@given(seed=st.integers(0, 10_000), first=st.integers(0, 3), more=st.integers(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_it_never_falls_with_restarts(seed: int, first: int, more: int) -> None:
+    generator = np.random.default_rng(seed)
+    a, b = generator.standard_normal((5, 5)), generator.standard_normal(5)
+
+    def bumpy(z: Floats) -> tuple[float, Floats]:
+        return float(np.sin(4 * a @ z).sum() + b @ z), a.T @ (4 * np.cos(4 * a @ z)) + b
+
+    few, many = (maximize_in_box(bumpy, np.ones(5), restarts=n, seed=seed) for n in (first, first + more))
+    assert many.value >= few.value
+    assert many.starts[: first + 1] == few.starts
+
+
+# ---- the random manifold
+
+
+def dense(manifold: RandomManifold) -> Floats:
+    return np.stack([manifold.times(column) for column in np.eye(manifold.columns)], axis=1)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(50, 8), (40_000, 5), (3, 8)])
+def test_the_manifold_s_products_are_those_of_its_matrix(rows: int, columns: int) -> None:
+    """Over several blocks of rows, and where there are fewer parameters than columns."""
+    manifold = RandomManifold(rows, columns, seed=1)
+    a, generator = dense(manifold), np.random.default_rng(0)
+    v, z = generator.standard_normal(rows), generator.standard_normal(columns)
+    np.testing.assert_allclose(manifold.times(z), a @ z, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(manifold.transposed_times(v), a.T @ v, rtol=1e-10, atol=1e-9)
+    np.testing.assert_allclose(manifold.pseudo_inverse_times(v), np.linalg.pinv(a) @ v, rtol=1e-7, atol=1e-9)
+
+
+def test_the_manifold_s_entries_are_normal_and_each_column_its_own() -> None:
+    a = dense(RandomManifold(20_000, 4, seed=2))
+    assert np.abs(a.mean(0)).max() < 0.03
+    assert np.abs(np.cov(a.T) - np.eye(4)).max() < 0.03
+    np.testing.assert_array_equal(dense(RandomManifold(20_000, 2, seed=2)), a[:, :2])
+    np.testing.assert_array_equal(dense(RandomManifold(17_000, 2, seed=2)), a[:17_000, :2])
+    assert not (dense(RandomManifold(20_000, 1, seed=3)) == a[:, :1]).any()
+
+
+@pytest.mark.parametrize("epsilon", [1e-3, 0.5])
+def test_the_measure_on_a_manifold_against_all_vertices(epsilon: float) -> None:
+    """The loss is convex, so its maximum over the box is at one of 2^p vertices: all of them are tried."""
+    w = torch.tensor([1.0, -2, 0.5, 0, 3, -0.25], dtype=torch.float64)
+    curvature, b = torch.tensor([2.0, 1, 0, 4, 1, 3]).double(), torch.tensor([0.3, -0.1, 1, 0.5, 0, -0.2]).double()
+    bowl = Bowl(curvature, b, w)
+    found = Objective(bowl, lambda o, _: o, torch.ones(3, 1), torch.zeros(3), device="cpu", precision="float64")
+    a = dense(RandomManifold(6, 4, seed=9))
+    r = epsilon * (np.abs(np.linalg.pinv(a) @ w.numpy()) + 1)
+
+    def loss(z: Floats) -> float:
+        x = w.numpy() + a @ z
+        return float(0.5 * curvature.numpy() @ x**2 + b.numpy() @ x + 1)
+
+    highest = max(loss(r * np.array(signs)) for signs in itertools.product((-1, 1), repeat=4))
+    exact = 100 * (highest - loss(np.zeros(4))) / (1 + loss(np.zeros(4)))
+    few, many = (KeskarSharpness(epsilon, "manifold", n, columns=4).measure(found, seed=9) for n in (0, 8))
+    assert few.value <= many.value <= exact * (1 + 1e-9)
+    assert many.value == pytest.approx(exact, rel=0.01)
+    assert "random manifold" in many.label
+    assert many.parameters["columns"] == 4
+
+
+def test_another_space_is_refused() -> None:
+    with pytest.raises(LandscapeError, match="full or manifold"):
+        KeskarSharpness(space="half")  # type: ignore[arg-type]

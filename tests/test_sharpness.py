@@ -1,213 +1,312 @@
-"""SAM and average-case sharpness on quadratics in closed form, and the measures together."""
+"""The measures together: the verb, what they do under a rescaling, their evidence, and the order of checkpoints."""
 
+import dataclasses
+import json
 import math
-from typing import Any
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
 
-from landscape.analysis.directions import raw_direction
 from landscape.analysis.objective import Objective
-from landscape.analysis.sharpness import average_sharpness, largest_eigenvalue, sam_sharpness, sharpness
+from landscape.analysis.sharpness import (
+    AsamSharpness,
+    AverageSharpness,
+    KeskarSharpness,
+    LargestEigenvalue,
+    SamSharpness,
+    Spec,
+    WorstCaseSharpness,
+    sharpness,
+    usual_measures,
+)
+from landscape.analysis.sharpness.compare import paired_stderr, ranking
+from landscape.analysis.sharpness.finding import UNITS, group_means, group_sizes, units_of
+from landscape.analysis.sharpness.rounding import Rounding
+from landscape.analysis.sharpness.timing import cost_of, measured_rates
+from landscape.analysis.sharpness.verb import curves, with_evidence
+from landscape.results import Measure, Sharpness
 
-N = 16
-
-
-class Quadratic(nn.Module):
-    """½ Σ λ (w − x)² for each example x, plus a cubic term if asked."""
-
-    def __init__(self, curvature: Tensor, w: Tensor, cubic: float = 0.0) -> None:
-        super().__init__()
-        self.curvature = nn.Buffer(curvature.double())
-        self.a, self.b = nn.Parameter(w[:2].double().clone()), nn.Parameter(w[2:].double().clone().view(1, -1))
-        self.cubic = cubic
-
-    def forward(self, x: Tensor) -> Tensor:
-        rest = torch.cat([self.a, self.b.flatten()]) - x
-        return (0.5 * self.curvature * rest**2 + self.cubic * rest**3).sum(1)
-
-
-CURVATURE = torch.tensor([4.0, 1.0, 0.5, 3.0, 2.0])
-WEIGHTS = torch.tensor([1.0, -2.0, 0.0, 0.5, 3.0])
-EXAMPLES = torch.randn(N, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-
-
-def identity(outputs: Tensor, _: Tensor) -> Tensor:
-    return outputs
-
-
-def quadratic(
-    w: Tensor = WEIGHTS, x: Tensor = EXAMPLES, *, cubic: float = 0.0, loss: Any = identity, **options: Any
-) -> Objective:
-    return Objective(
-        Quadratic(CURVATURE, w, cubic), loss, x, torch.zeros(len(x)), device="cpu", precision="float64", **options
-    )
-
-
-# ---- SAM
-
-
-@pytest.mark.parametrize("rho", [0.0, 0.05, 1.0])
-def test_sam_on_a_quadratic(rho: float) -> None:
-    measure = sam_sharpness(quadratic(batch_size=5), rho)
-    lam, w, x = CURVATURE.numpy(), WEIGHTS.numpy(), EXAMPLES.numpy()
-    g = lam * (w - x.mean(0))
-    length = np.linalg.norm(g)
-    assert measure.value == pytest.approx(rho * length + 0.5 * rho**2 * (lam @ g**2) / length**2, rel=1e-9, abs=1e-12)
-    step = rho * g / length
-    values = [0.5 * ((w + s - x) ** 2 @ lam) for s in (step, 0 * step)]
-    paired = values[0] - values[1]
-    assert measure.stderr == pytest.approx(paired.std(ddof=1) / math.sqrt(N), rel=1e-8, abs=1e-14)
-    assert rho == 0 or abs(measure.stderr / (values[0].std(ddof=1) / math.sqrt(N)) - 1) > 0.05  # not the loss's own
-    assert measure.parameters["gradient_norm"] == pytest.approx(length, rel=1e-9)
-
-
-def test_a_zero_gradient_is_no_perturbation() -> None:
-    measure = sam_sharpness(quadratic(WEIGHTS, WEIGHTS.double().expand(4, -1).clone()))
-    assert (measure.value, measure.stderr) == (0.0, 0.0)
-
-
-def test_sam_of_batch_means_has_no_standard_error() -> None:
-    mean = sam_sharpness(quadratic(loss=lambda o, _: o.mean(), batch_size=5))
-    assert mean.value == pytest.approx(sam_sharpness(quadratic()).value, rel=1e-12)
-    assert math.isnan(mean.stderr)
-
-
-def test_sam_of_a_network_is_two_passes_of_its_own() -> None:
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3)).double()
-    labels = torch.randint(0, 3, (N,))
-    found = Objective(model, "cross_entropy", EXAMPLES, labels, device="cpu", precision="float64")
-    measure = sam_sharpness(found, 0.3)
-    before = F.cross_entropy(model(EXAMPLES), labels)
-    gradient = torch.autograd.grad(before, list(model.parameters()))
-    length = math.sqrt(sum(g.square().sum().item() for g in gradient))
-    with torch.no_grad():
-        for parameter, g in zip(model.parameters(), gradient, strict=True):
-            parameter += 0.3 * g / length
-    assert measure.value == pytest.approx((F.cross_entropy(model(EXAMPLES), labels) - before).item(), rel=1e-9)
-
-
-@pytest.mark.parametrize("bad", [math.inf, math.nan])
-def test_divergence_after_the_step_is_the_value(bad: float) -> None:
-    class Wall(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.w = nn.Parameter(torch.zeros(1, dtype=torch.float64))
-
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.where(self.w > 0.01, bad, self.w + x[:, 0])
-
-    found = Objective(Wall(), identity, torch.ones(3, 1), torch.zeros(3), device="cpu", precision="float64")
-    measure = sam_sharpness(found, 0.05)
-    assert measure.value == pytest.approx(bad, nan_ok=True)
-    assert math.isnan(measure.stderr)
-
-
-# ---- average-case
-
-
-@pytest.mark.parametrize("adaptive", [True, False])
-def test_average_case_on_a_quadratic(adaptive: bool) -> None:
-    rho, pairs = 0.3, 400
-    measure = average_sharpness(quadratic(), rho, adaptive=adaptive, pairs=pairs, seed=2)
-    c = WEIGHTS.abs().numpy() if adaptive else np.ones(5)
-    lam = CURVATURE.numpy()
-    expected = 0.5 * rho**2 * (lam @ c**2)
-    sigma = math.sqrt(0.5 * rho**4 * ((lam * c**2) ** 2).sum())  # of ½ρ² Σ λ c² ε²
-    assert abs(measure.value - expected) < 4 * sigma / math.sqrt(pairs)
-    assert measure.stderr == pytest.approx(sigma / math.sqrt(pairs), rel=0.2)
-    assert measure.evaluations == 1 + 2 * pairs
-
-
-def test_odd_terms_cancel_in_every_pair() -> None:
-    """Gradient and third derivative drop out of each pair, to rounding: only ½ δᵀ(∂²L)δ is left."""
-    cubic, rho, pairs = 5.0, 0.1, 4
-    measure = average_sharpness(quadratic(cubic=cubic), rho, pairs=pairs, seed=1)
-    shapes = {"a": torch.Size([2]), "b": torch.Size([1, 3])}
-    rises = []
-    curvature = CURVATURE.double() + 6 * cubic * (WEIGHTS.double() - EXAMPLES).mean(0)
-    for pair in range(pairs):
-        noise = torch.cat([d.flatten() for d in raw_direction(shapes, 1, pair).values()]).double()
-        rises.append((0.5 * curvature @ (rho * WEIGHTS.abs().double() * noise) ** 2).item())
-    assert measure.value == pytest.approx(np.mean(rises), rel=1e-9)
-    assert measure.stderr == pytest.approx(np.std(rises, ddof=1) / math.sqrt(pairs), rel=1e-8)
-
-
-def test_weights_that_are_zero_do_not_move() -> None:
-    seen: list[Tensor] = []
-
-    class Watched(Quadratic):
-        def forward(self, x: Tensor) -> Tensor:
-            seen.append(torch.cat([self.a, self.b.flatten()]).detach().clone())
-            return super().forward(x)
-
-    found = Objective(
-        Watched(CURVATURE, WEIGHTS), identity, EXAMPLES, torch.zeros(N), device="cpu", precision="float64", fold=False
-    )
-    seen.clear()
-    average_sharpness(found, 0.5, pairs=3)
-    moved = torch.stack(seen)
-    assert len(moved) == 7
-    assert (moved[:, 2] == 0).all()
-    assert (moved[1:, [0, 1, 3, 4]] != WEIGHTS[[0, 1, 3, 4]]).all()
-
-
-def test_adaptive_measures_do_not_see_a_rescaling_that_leaves_the_function_alone() -> None:
-    """Two layers of a ReLU network, one scaled up and the other down: c = |w| moves along, c = 1 does not."""
-
-    def network(scale: float) -> Objective:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            model = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3)).double()
-        with torch.no_grad():
-            model[0].weight *= scale
-            model[0].bias *= scale
-            model[2].weight /= scale
-        labels = torch.arange(N) % 3
-        return Objective(model, "cross_entropy", EXAMPLES, labels, device="cpu", precision="float64")
-
-    for adaptive, same in ((True, True), (False, False)):
-        a, b = (average_sharpness(network(s), adaptive=adaptive, pairs=5).value for s in (1.0, 10.0))
-        assert (a == pytest.approx(b, rel=1e-9)) is same
-
-
-def test_draws_repeat_by_seed_and_one_pair_has_no_standard_error() -> None:
-    first, again, other = (average_sharpness(quadratic(), pairs=2, seed=s) for s in (1, 1, 2))
-    assert first == again
-    assert first.value != other.value
-    assert math.isnan(average_sharpness(quadratic(), pairs=1).stderr)
-
-
-# ---- λ_max, and all together
-
-
-def test_lambda_max_with_its_evidence() -> None:
-    measure = largest_eigenvalue(quadratic(), tolerance=1e-8)
-    assert measure.value == pytest.approx(4, rel=1e-7)
-    assert measure.parameters["converged"] is True
-    assert "NOT CONVERGED" not in measure.meaning
+make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("quadratics.py"))))
 
 
 def test_all_measures_together_with_progress_and_provenance() -> None:
     steps: list[str] = []
-    found = sharpness(quadratic(), pairs=3, tolerance=1e-6, seed=4, on_step=steps.append)
-    assert [m.name for m in found.measures] == ["keskar", "keskar", "sam", "average", "lambda_max"]
+    found = sharpness(make.quadratic(), pairs=3, tolerance=1e-6, seed=4, on_step=steps.append)
+    assert [m.name for m in found.measures] == ["keskar", "keskar", "sam", "asam", "max", "average", "lambda_max"]
     by_label = {m.label: m for m in found.measures}
     keskar = [by_label[f"Keskar ε-sharpness, ε = {e}"] for e in ("0.001", "0.0005")]
     assert keskar[0].value > keskar[1].value > 0
-    assert found.value("SAM sharpness, ρ = 0.05") == sam_sharpness(quadratic(), 0.05).value
-    assert (
-        found.value("average-case sharpness, adaptive, ρ = 0.1")
-        == average_sharpness(quadratic(), 0.1, pairs=3, seed=4).value
-    )
+    alone = {
+        "SAM sharpness, ρ = 0.05": SamSharpness(),
+        "ASAM sharpness, ρ = 0.5": AsamSharpness(),
+        "worst-case sharpness, adaptive, p = ∞, ρ = 0.002": WorstCaseSharpness(),
+        "average-case sharpness, adaptive, ρ = 0.1": AverageSharpness(pairs=3),
+    }
+    for label, spec in alone.items():
+        assert found.value(label) == spec.measure(make.quadratic(), seed=4).value
     assert found.value("λ_max of the Hessian") == pytest.approx(4)
     for name in ("keskar", "average", "lambda_max", "sam"):
-        evaluations = sum(m.evaluations for m in found.measures if m.name == name)
-        assert steps.count(name) == evaluations - (name == "average")  # the loss at the centre is no step
+        assert steps.count(name) == sum(m.evaluations for m in found.measures if m.name == name)
     assert found.attributes["seed"] == 4
-    assert found.attributes["examples"] == {"train": N}
-    assert [m.name for m in sharpness(quadratic(), pairs=1, lambda_max=False).measures][-1] == "average"
+    assert found.attributes["examples"] == {"train": make.N}
+    assert [m.name for m in sharpness(make.quadratic(), pairs=1, lambda_max=False).measures][-1] == "average"
+
+
+def test_several_radii_make_curves_of_measures_that_differ_in_rho_alone() -> None:
+    radii = [0.01, 0.02, 0.05, 0.1, 0.2]
+    found = sharpness(make.quadratic(), epsilons=(), rho=radii, average_rho=radii, pairs=1, lambda_max=False)
+    for name in ("sam", "average"):
+        curve = [m for m in found.measures if m.name == name]
+        assert [m.parameters["rho"] for m in curve] == radii
+        assert len({json.dumps({**m.parameters, "rho": 0}) for m in curve}) == 1
+        assert [m.value for m in curve] == sorted(m.value for m in curve)
+    assert len({m.label for m in found.measures}) == len(found.measures)
+
+
+def test_measures_of_ones_choice_come_one_by_one_and_are_json() -> None:
+    chosen: list[Spec] = [
+        SamSharpness(0.1, 3.0, 4),
+        KeskarSharpness(space="manifold", restarts=0, columns=3),
+        SamSharpness(0.2, 3.0, 4),
+        AsamSharpness(scope="weights-only", eta=0.1),
+        WorstCaseSharpness(0.1, 2.0, adaptive=False, m=4, restarts=1),
+    ]
+    kept = []
+    found = sharpness(make.quadratic(), chosen, on_measure=kept.append)
+    assert [m.label for m in found.measures] == [
+        "SAM sharpness, p = 3, m = 4, ρ = 0.1",
+        "SAM sharpness, p = 3, m = 4, ρ = 0.2",
+        "Keskar ε-sharpness, random manifold, ε = 0.001",
+        "ASAM sharpness, η = 0.1, weights only, ρ = 0.5",
+        "worst-case sharpness, p = 2, m = 4, ρ = 0.1",
+    ]
+    assert [f.measure for f in kept] == list(found.measures)
+    assert all(type(m) is Measure for m in found.measures)
+    stored = json.loads(json.dumps([dict(m.parameters) for m in found.measures], allow_nan=False))
+    assert stored == [dict(m.parameters) for m in found.measures]
+    assert [len(curve) for curve in curves(chosen)] == [2, 1, 1, 1]
+    assert with_evidence(found) == kept
+    assert set(found.attributes["evidence"]) == {m.label for m in found.measures}
+
+
+def test_lambda_max_with_its_evidence() -> None:
+    measure = LargestEigenvalue(1e-8).measure(make.quadratic())
+    assert measure.value == pytest.approx(4, rel=1e-7)
+    assert measure.evidence["converged"] is True
+    assert "NOT CONVERGED" not in measure.meaning
+
+
+# ---- rescaling
+
+ADAPTIVE: list[Spec] = [
+    AsamSharpness(0.1, eta=0.0),
+    AsamSharpness(0.01, math.inf, eta=0.0),
+    AsamSharpness(0.1, 3.0, m=4, eta=0.0),
+    WorstCaseSharpness(0.02, m=4),
+    WorstCaseSharpness(0.2, 2.0, m=8, restarts=1),
+    WorstCaseSharpness(0.02, m=4, logits="normalized"),
+    AverageSharpness(pairs=3),
+]
+PLAIN: list[Spec] = [
+    SamSharpness(),
+    SamSharpness(0.001, math.inf),
+    SamSharpness(m=4),
+    WorstCaseSharpness(0.02, m=4, adaptive=False),
+    WorstCaseSharpness(0.2, 2.0, m=8, adaptive=False),
+    AverageSharpness(adaptive=False, pairs=3),
+    LargestEigenvalue(),
+]
+
+
+@pytest.mark.parametrize("spec", [*ADAPTIVE, *PLAIN], ids=lambda spec: spec.label)
+def test_only_adaptive_measures_do_not_see_a_rescaling_that_leaves_the_function_alone(spec: Spec) -> None:
+    """Dinh et al. 2017 (arXiv:1703.04933): two layers of a ReLU network, one scaled up and the other down."""
+    scales = (0.1, 1.0, 10.0)
+    losses = [make.classifier(scale).loss() for scale in scales]
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-12)
+    values = [spec.measure(make.classifier(scale)).value for scale in scales]
+    same = values == pytest.approx([values[1]] * 3, rel=1e-6)
+    assert same is (spec in ADAPTIVE), values
+    if spec in PLAIN:
+        assert max(values) > 1.5 * min(values)
+
+
+def test_eta_and_keskar_s_constant_see_it_too_and_a_small_eta_only_slightly() -> None:
+    """η = 0.01 is small beside most weights, the 1 of Keskar's |x_i| + 1 is not."""
+
+    def change(spec: Spec, scale: float) -> float:
+        one, other = (spec.measure(make.classifier(at)).value for at in (1.0, scale))
+        return abs(other / one - 1)
+
+    with_eta = change(AsamSharpness(0.1), 2.0)
+    assert 1e-4 < with_eta < 0.05
+    assert change(AsamSharpness(0.1, eta=1.0), 2.0) > 2 * with_eta
+    for space in ("full", "manifold"):
+        assert change(KeskarSharpness(space=space, restarts=0), 10.0) > 0.5  # type: ignore[arg-type]
+
+
+# ---- rounding
+
+
+def test_differences_in_float32_are_checked_against_float64() -> None:
+    single, double = make.classifier(precision="float32"), make.classifier()
+    names = ("sam", "asam", "keskar", "max", "average")
+    for spec in (spec for spec in usual_measures(epsilons=(1e-3,), pairs=2) if spec.name in names):
+        found, exact = spec.measure(single), spec.measure(double)
+        assert exact.evidence["rounding"] == 0
+        assert 0 < found.evidence["rounding"] < 1e-4 * max(abs(found.value), 0.01)
+        assert found.value == pytest.approx(exact.value, rel=1e-2)
+    step = {name: 0.1 * w for name, w in single.origin.items()}
+    exactly = make.classifier().loss({n: 1.1 * w.double() for n, w in single.origin.items()}) - double.loss()
+    rounded = single.loss({n: 1.1 * w for n, w in single.origin.items()}) - single.loss()
+    assert Rounding(single).error(step) == pytest.approx(abs(rounded - exactly), abs=2e-7)
+
+
+@pytest.mark.parametrize("mode", ["fixed", "recalibrated"])
+def test_the_check_is_of_the_folded_network_and_of_its_statistics(mode: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 3))
+    images = torch.randn(8, 1, 4, 4)
+    found = Objective(model, "cross_entropy", images, torch.arange(8) % 3, device="cpu", batchnorm=mode)  # type: ignore[arg-type]
+    assert found.path == "folded"
+    assert 0 <= SamSharpness(0.5).measure(found).evidence["rounding"] < 1e-5
+
+
+def test_bfloat16_weights_would_show() -> None:
+    """A rounding that is there is seen: weights rounded to 8 bits stand for a pass in low precision."""
+
+    class Low(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.weight.dtype == torch.float32:
+                return nn.functional.linear(x, self.weight.bfloat16().float(), self.bias)
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    found = Objective(Low(5, 3), "cross_entropy", make.EXAMPLES.float(), make.LABELS, device="cpu")
+    measure = AverageSharpness(1e-3, pairs=2).measure(found)
+    assert measure.evidence["rounding"] > 0.1 * abs(measure.value)
+
+
+# ---- units and paired differences
+
+
+@given(count=st.integers(1, 1000))
+@settings(max_examples=40, deadline=None)
+def test_units_keep_the_mean(count: int) -> None:
+    values = np.random.default_rng(count).standard_normal(count)
+    sizes, means = group_sizes(count), group_means(values)
+    assert sizes.sum() == count
+    assert len(means) == len(sizes) == min(count, UNITS)
+    assert sizes @ means / count == pytest.approx(values.mean(), abs=1e-12)
+
+
+def test_the_paired_standard_error_is_that_of_the_differences() -> None:
+    generator = np.random.default_rng(0)
+    for count in (2, 100, 128, 2000, 2001):
+        common = generator.standard_normal(count)
+        a, b = (common + 0.1 * generator.standard_normal(count) for _ in range(2))
+        exact = (a - b).std(ddof=1) / math.sqrt(count)
+        found = paired_stderr(units_of(a, "examples")["units"], units_of(b, "examples")["units"], count)
+        assert found == pytest.approx(exact, rel=1e-6 if count <= UNITS else 0.2)
+        assert count < 100 or found < 0.5 * math.hypot(a.std(), b.std()) / math.sqrt(count)
+    assert math.isnan(paired_stderr([1.0], [2.0], 1))
+    assert math.isnan(paired_stderr([1.0, math.inf], [2.0, math.inf], 2))
+
+
+def network(seed: int) -> Objective:
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3)).double()
+    return Objective(model, "cross_entropy", make.EXAMPLES, make.LABELS, device="cpu", precision="float64")
+
+
+def test_checkpoints_are_ranked_with_paired_differences() -> None:
+    specs = [SamSharpness(), WorstCaseSharpness(m=4), KeskarSharpness(restarts=0), LargestEigenvalue()]
+    found = {f"seed{seed}": sharpness(network(seed), specs) for seed in range(3)}
+    ranked = ranking(found)
+    assert list(ranked) == [spec.label for spec in specs]
+    for label, places in ranked.items():
+        values = [found[place.checkpoint].value(label) for place in places]
+        assert values == sorted(values)
+        assert [place.rank for place in places] == [1, 2, 3]
+        assert [place.above for place in places] == pytest.approx([v - values[0] for v in values])
+    first, second = ranked[specs[0].label][:2]
+    rises = []
+    for place in (first, second):
+        objective = network(int(place.checkpoint[-1]))
+        _, gradient = objective.gradient()
+        length = math.sqrt(sum(float(g.square().sum()) for g in gradient.values()))
+        moved = {name: w + 0.05 / length * gradient[name] for name, w in objective.origin.items()}
+        rises.append(objective.per_example(moved) - objective.per_example())
+    assert second.paired
+    assert second.stderr == pytest.approx((rises[1] - rises[0]).std(ddof=1) / 4, rel=1e-6)
+    assert second.clear is bool(second.above > 2 * second.stderr)
+    worst, keskar, top = (ranked[spec.label][1] for spec in specs[1:])
+    assert worst.paired
+    assert not keskar.paired
+    assert math.isnan(keskar.stderr)
+    assert not keskar.clear  # two lower bounds
+    assert top.bound == pytest.approx(sum(ranked[specs[3].label][i].own_bound for i in range(2)))
+
+
+def result(value: float, stderr: float = math.nan, **evidence: object) -> Sharpness:
+    return Sharpness((Measure("x", "x", value, stderr, "", 1),), {"evidence": {"x": evidence}})
+
+
+def test_differences_of_other_measurements_are_not_paired_and_nan_comes_last() -> None:
+    alike = {"unit": "subsets", "count": 3, "units": [1.0, 2.0, 3.0]}
+    found = {
+        "nan": result(math.nan),
+        "b": result(2.0, 0.4, **{**alike, "count": 4, "units": [1.0, 2.0, 3.0, 4.0]}),
+        "inf": result(math.inf),
+        "a": result(1.0, 0.3, **alike),
+    }
+    places = ranking(found)["x"]
+    assert [place.checkpoint for place in places] == ["a", "b", "inf", "nan"]
+    assert places[1].stderr == pytest.approx(0.5)
+    assert not places[1].paired
+    other = dataclasses.replace(found["b"].measures[0], parameters={"rho": 2})
+    unlike = ranking({"a": found["a"], "c": Sharpness((other,), {"evidence": {"x": alike}})})["x"]
+    assert not unlike[1].paired
+
+
+# ---- an estimate of the time
+
+
+def test_what_measures_cost() -> None:
+    """Counted against the calls that are made, in examples."""
+    calls = {"gradients": 0, "forwards": 0}
+    gradient, per_example, sums = Objective.gradient, Objective.per_example, Objective.sums
+
+    def counted(what: str, run: object) -> object:
+        def call(self: Objective, *a: object, **k: object) -> object:
+            calls[what] += self.data["train"].examples
+            return run(self, *a, **k)  # type: ignore[operator]
+
+        return call
+
+    specs = [
+        SamSharpness(0.1),
+        SamSharpness(0.2),
+        AsamSharpness(m=5),
+        WorstCaseSharpness(m=4, examples=8, restarts=1),
+        AverageSharpness(pairs=2),
+        AverageSharpness(0.2, pairs=2),
+    ]
+    cost = cost_of(specs, make.N)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Objective, "gradient", counted("gradients", gradient))
+        patch.setattr(Objective, "per_example", counted("forwards", per_example))
+        patch.setattr(Objective, "sums", counted("forwards", sums))
+        sharpness(make.quadratic(), specs)
+    assert calls["gradients"] == pytest.approx(cost.gradients, abs=1)  # m = 5 leaves one example over
+    assert calls["forwards"] == pytest.approx(cost.forwards, abs=2)
+    rates = measured_rates(make.quadratic())
+    assert rates.seconds(cost) == pytest.approx(cost.forwards / rates.forwards + cost.gradients / rates.gradients)
+    assert cost_of([LargestEigenvalue(), KeskarSharpness()], 10).products > 0

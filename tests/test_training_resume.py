@@ -25,7 +25,7 @@ def few():
     return Dataset("digits", splits, digits.classes, digits.mean, digits.std)
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Stands for a kill: nothing of the run is left but its files."""
 
 
@@ -33,7 +33,7 @@ def stopping_after(steps):
     def on_step(done, total):
         assert total == STEPS
         if done == steps:
-            raise Stopped
+            raise StoppedError
 
     return on_step
 
@@ -67,7 +67,7 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_weights(few, tmp_path, setti
     undisturbed = train(config, few)
     state = tmp_path / "a.partial"
     for stop in (2, 3, 4, 8):  # in the first epoch, at its end, just after it, and in the last
-        with pytest.raises(Stopped):
+        with pytest.raises(StoppedError):
             train(config, few, state=state, keep_seconds=0.0, on_step=stopping_after(stop))
         assert state.exists()
         torch.rand(5)  # whatever else the process draws
@@ -79,7 +79,7 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_weights(few, tmp_path, setti
 
 def test_only_the_steps_since_the_last_time_are_taken_again(few, tmp_path):
     state = tmp_path / "a.partial"
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         train(QUICK, few, state=state, on_step=stopping_after(5))  # kept at the end of the first epoch, of 3 steps
     steps = []
     train(QUICK, few, state=state, on_step=lambda done, total: steps.append(done))
@@ -88,18 +88,18 @@ def test_only_the_steps_since_the_last_time_are_taken_again(few, tmp_path):
 
 def test_a_state_of_other_settings_or_data_is_refused(few, tmp_path):
     state = tmp_path / "a.partial"
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         train(QUICK, few, state=state, keep_seconds=0.0, on_step=stopping_after(2))
     before = state.read_bytes()
     assert settings_of(state)["batch_size"] == 40
-    with pytest.raises(LandscapeError, match=r"a.partial is of an unfinished run .*: lr is 0.001 there and 0.01 here"):
+    with pytest.raises(LandscapeError, match=r"a\.partial is of an unfinished run .*: lr is 0.001 there and 0.01 here"):
         train(dataclasses.replace(QUICK, lr=0.01), few, state=state)
     inverted = {name: Split(255 - split.inputs, split.labels) for name, split in few.splits.items()}
     with pytest.raises(LandscapeError, match="other settings: the train data is"):
         train(QUICK, dataclasses.replace(few, splits=inverted), state=state)
     assert state.read_bytes() == before
     state.write_bytes(before[:1000])
-    with pytest.raises(LandscapeError, match="a.partial"):
+    with pytest.raises(LandscapeError, match=r"a\.partial"):
         train(QUICK, few, state=state)
     state.write_bytes(b"")
     assert settings_of(state) == {}
@@ -119,7 +119,7 @@ def test_snapshots_are_the_weights_along_the_way(few, tmp_path):
 def test_snapshots_of_a_resumed_run_are_those_of_an_undisturbed_one(few, tmp_path):
     train(QUICK, few, snapshots=tmp_path / "one")
     for stop in (4, STEPS):
-        with pytest.raises(Stopped):
+        with pytest.raises(StoppedError):
             train(QUICK, few, snapshots=tmp_path / "two", state=tmp_path / "s", on_step=stopping_after(stop))
     train(QUICK, few, snapshots=tmp_path / "two", state=tmp_path / "s")
     for path in (tmp_path / "one").iterdir():
@@ -138,9 +138,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_weights(few, tmp_path):
 
     two = train(dataclasses.replace(config, epochs=2, schedule="constant", warmup=0.0), few)
     with pytest.raises(DivergedError, match=r"the loss of adam became nan in epoch 3 of 3; take an lr below") as raised:
-        train(
-            dataclasses.replace(config, schedule="constant", warmup=0.0), data, state=tmp_path / "s", on_step=on_step
-        )
+        train(dataclasses.replace(config, schedule="constant", warmup=0.0), data, state=tmp_path / "s", on_step=on_step)
     last = raised.value.last
     assert last is not None
     assert last.training["epochs_taken"] == 2

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from landscape.errors import LandscapeError
@@ -73,7 +75,7 @@ class Batches:
         preprocess: Preprocess | None = None,
     ) -> None:
         self.device = device
-        self._preprocess = preprocess
+        self.preprocess = preprocess
         self._prepared: dict[tuple[int, torch.dtype], list[tuple[Nested, Nested, int]]] = {}
         self._budget = RESIDENT_FRACTION * free_memory(device)
         self._whole: tuple[Nested, Nested] | None = None
@@ -110,6 +112,14 @@ class Batches:
         """Whether the batch size can be chosen (tensors), or is the caller's (ready batches)."""
         return self._whole is not None
 
+    def source(self) -> tuple[Nested, Nested] | Iterable[tuple[Nested, Nested]]:
+        """Return what these were built from: inputs and targets on the CPU, or the re-iterable."""
+        if self._whole is not None:
+            inputs, targets = (map_tensors(lambda t: t.cpu(), part) for part in self._whole)
+            return inputs, targets
+        assert self._stream is not None
+        return self._stream
+
     def check_labels(self, classes: int) -> None:
         """Check that class numbers fit the model's outputs.
 
@@ -143,6 +153,44 @@ class Batches:
         if kept is not None:
             self._prepared[key] = kept
 
+    def take(self, places: Sequence[int] | NDArray[np.int64]) -> Batches:
+        """Return the examples at these places of the fixed order, in the order asked for, to be cut as one likes.
+
+        Raises:
+            LandscapeError: where ready batches hold examples of different shapes.
+        """
+        chosen = torch.as_tensor(np.asarray(places, dtype=np.int64))
+        if self._whole is not None:
+            inputs, targets = (map_tensors(lambda t: t[chosen.to(t.device)], part) for part in self._whole)
+        else:
+            inputs, targets = self._gathered(chosen)
+        return Batches(inputs, targets, device=self.device, preprocess=self.preprocess)
+
+    def _gathered(self, places: Tensor) -> tuple[Nested, Nested]:
+        """Return rows of ready batches, reading no further than the last of them."""
+        order = torch.argsort(places)
+        parts: list[Nested] = []
+        start, last = 0, int(places.max())
+        for batch in self._raw(0):
+            if start > last:
+                break
+            count = count_examples(batch[1])
+            rows = places[order][(places[order] >= start) & (places[order] < start + count)] - start
+            if len(rows):
+                parts.append(map_tensors(lambda t: t[rows.to(t.device)], tuple(batch)))  # noqa: B023
+            start += count
+        back = torch.argsort(order)
+        try:
+            columns = [torch.cat(column)[back] for column in zip(*map(tensors, parts), strict=True)]
+        except (RuntimeError, ValueError) as error:
+            raise LandscapeError(
+                "examples of ready batches differ in shape, so no subset can be drawn from them; "
+                "give inputs and targets as tensors"
+            ) from error
+        left = iter(columns)
+        found: tuple[Nested, Nested] = map_tensors(lambda _: next(left), parts[0])
+        return found
+
     def _raw(self, size: int) -> Iterator[tuple[Nested, Nested]]:
         if self._stream is not None:
             yield from _replayed(self._stream)
@@ -156,8 +204,8 @@ class Batches:
     def _prepare(self, inputs: Nested, targets: Nested, dtype: torch.dtype) -> tuple[Nested, Nested]:
         inputs = map_tensors(lambda t: t.to(self.device, non_blocking=True), inputs)
         targets = map_tensors(lambda t: t.to(self.device, non_blocking=True), targets)
-        if self._preprocess is not None:
-            inputs = self._preprocess(inputs)
+        if self.preprocess is not None:
+            inputs = self.preprocess(inputs)
         return map_tensors(lambda t: working_copy(t, dtype), inputs), targets
 
     def _targets(self) -> Iterator[Nested]:
@@ -165,6 +213,13 @@ class Batches:
             if not isinstance(batch, tuple | list) or len(batch) != 2:
                 raise LandscapeError(f"expected batches of (inputs, targets), got {type(batch).__name__}")
             yield batch[1]
+
+    def labels(self) -> Tensor:
+        """Return (N,) class numbers on the CPU, to stratify by; all zero where targets are not one integer each."""
+        parts = [self._whole[1]] if self._whole is not None else list(self._targets())
+        if all(isinstance(part, Tensor) and part.ndim == 1 and not part.is_floating_point() for part in parts):
+            return torch.cat([part.cpu() for part in parts]).long()
+        return torch.zeros(self.examples, dtype=torch.int64)
 
     def _see_labels(self, targets: Nested) -> None:
         if not isinstance(targets, Tensor) or targets.is_floating_point() or targets.numel() == 0:

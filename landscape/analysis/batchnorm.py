@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -49,6 +51,15 @@ def batch_norms(model: nn.Module) -> BatchNorms:
     return BatchNorms([m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats])
 
 
+def calibration_order(examples: int, count: int | None = None) -> NDArray[np.int64]:
+    """Return the places of `count` examples (all by default) out of so many, drawn at random, always the same.
+
+    Data often lie in the order of their classes: the first thousand would all be of one.
+    """
+    order = np.random.Generator(np.random.Philox(key=0)).permutation(examples)
+    return order[:count].astype(np.int64)
+
+
 def recalibrated_buffers(
     buffers: Mapping[str, Tensor],
     norms: BatchNorms,
@@ -69,20 +80,35 @@ def recalibrated_buffers(
     return fresh
 
 
-def interpolated_buffers(a: Mapping[str, Tensor], b: Mapping[str, Tensor], t: float) -> dict[str, Tensor]:
-    """Return buffers between two models: running means linear in t, logarithms of running variances linear in t.
+def blended_buffers(models: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
+    """Return buffers between models: running means linear in the shares, logarithms of running variances linear.
 
-    At t = 0 and t = 1 those of the models themselves, to the bit.
+    Where all the share is one model's, its own to the bit. Counters are the first model's.
+
+    Args:
+        models: the buffers of two or more models, of the same names.
+        shares: one per model, of sum 1; negative beyond the others.
     """
+    alone = next((model for model, share in zip(models, shares, strict=True) if share == 1), None)
     between = {}
-    for name, x in a.items():
-        y = b[name].to(x)
-        if t == 0 or not x.is_floating_point():
-            between[name] = x
-        elif t == 1:
-            between[name] = y
+    for name, first in models[0].items():
+        own = [model[name].to(first) for model in models]
+        if not first.is_floating_point():
+            between[name] = first
+        elif alone is not None:
+            between[name] = alone[name].to(first)
         elif name.endswith("running_var"):  # equal ones stay, also those of dead channels, which are 0
-            between[name] = torch.where(x == y, x, torch.exp((1 - t) * torch.log(x) + t * torch.log(y)))
+            logs = [torch.log(variance) for variance in own]
+            same = torch.stack([variance == first for variance in own]).all(0)
+            between[name] = torch.where(same, first, torch.exp(_blend(logs, shares)))
         else:
-            between[name] = (1 - t) * x + t * y
+            between[name] = _blend(own, shares)
     return between
+
+
+def _blend(values: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    total = shares[0] * values[0]
+    for value, share in zip(values[1:], shares[1:], strict=True):
+        if share != 0:
+            total = total + share * value
+    return total

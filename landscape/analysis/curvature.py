@@ -1,19 +1,22 @@
-"""Curvature of the loss: eigenvalues of its Hessian and of its generalized Gauss–Newton matrix."""
+"""Curvature of the loss: extreme eigenvalues of its Hessian, Gauss–Newton matrix and Fisher matrix."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-from torch import Tensor
+import torch
 
-from landscape.analysis.lanczos import Eigenpairs, extreme_eigenpairs
+from landscape.analysis.lanczos import Eigenpairs, OnProduct, extreme_eigenpairs
+from landscape.analysis.neighbour import cheap_product, search_by_neighbour
 from landscape.analysis.objective import Objective
 from landscape.analysis.provenance import describe
 from landscape.analysis.verification import product_error
+from landscape.analysis.weights import Weights, unflatten
 from landscape.results import Spectrum
+
+ROUNDING_SHARE = 0.1  # of the tolerance, left for the rounding error of the products
 
 
 def hessian(
@@ -21,84 +24,141 @@ def hessian(
     *,
     top: int = 5,
     bottom: int = 0,
-    operator: Literal["hessian", "ggn"] = "hessian",
+    operator: Literal["hessian", "ggn", "fisher"] = "hessian",
     tolerance: float = 1e-3,
     max_products: int = 200,
     seed: int = 0,
     split: str | None = None,
-    on_product: Callable[[int, Tensor], None] | None = None,
+    on_product: OnProduct | None = None,
 ) -> Spectrum:
-    """Return the `top` largest and `bottom` smallest eigenvalues, each with its residual and a converged flag.
+    """Return the `top` largest and `bottom` smallest eigenvalues, each with its residual, bound and a converged flag.
 
     Args:
         objective: whose loss, at whose weights.
         top: how many of the largest algebraic eigenvalues.
-        bottom: how many of the smallest.
-        operator: "hessian", or "ggn" for the generalized Gauss–Newton matrix.
-        tolerance: on the bound, relative to |λ| or to a tenth of the largest |λ|, whichever is more. The bound is the
-            residual norm ‖Hv − λv‖ plus the rounding error of a float32 product, measured against float64 along the
-            vector of the largest |λ|.
+        bottom: how many of the smallest; they lie close together and take several times as many products.
+        operator: "hessian"; "ggn" for the generalized Gauss–Newton matrix; "fisher" for the empirical Fisher matrix.
+        tolerance: on the bound, relative to |λ| or to a tenth of the largest |λ|, whichever is more. An exact
+            eigenvalue lies within the bound: Lehmann's or the residual norm ‖Hv − λv‖, plus the rounding error of a
+            float32 product, measured against float64 along the vector of the largest |λ|.
         max_products: the most operator-vector products; pairs not converged by then are flagged.
-        seed: of the starting vector.
+        seed: of the random vectors.
         split: which split's loss; the first by default.
-        on_product: called after each product with the count and the residuals relative to what is asked.
+        on_product: called after each product with the count and the bounds relative to what is asked.
 
     Raises:
         LandscapeError: if more eigenvalues are asked for than there are parameters, or the loss diverges here.
     """
-    started = time.perf_counter()
-    pairs = eigenpairs(
+    return eigenvectors(
         objective,
         top=top,
         bottom=bottom,
         operator=operator,
-        tolerance=0.9 * tolerance,  # a tenth is left for the rounding error of the products
+        tolerance=tolerance,
+        max_products=max_products,
+        seed=seed,
+        split=split,
+        on_product=on_product,
+    )[0]
+
+
+def eigenvectors(
+    objective: Objective,
+    *,
+    top: int = 5,
+    bottom: int = 0,
+    operator: Literal["hessian", "ggn", "fisher"] = "hessian",
+    tolerance: float = 1e-3,
+    max_products: int = 200,
+    seed: int = 0,
+    split: str | None = None,
+    on_product: OnProduct | None = None,
+) -> tuple[Spectrum, tuple[Weights, ...]]:
+    """Return what `hessian` does, and one unit vector of weights per eigenvalue, its largest entry positive."""
+    started = time.perf_counter()
+    pairs, method, used = _eigenpairs(
+        objective,
+        top=top,
+        bottom=bottom,
+        operator=operator,
+        tolerance=(1 - ROUNDING_SHARE) * tolerance,
         max_products=max_products,
         seed=seed,
         split=split,
         on_product=on_product,
     )
-    values, residuals = pairs.values.numpy(), pairs.residuals.numpy()
-    largest = int(np.argmax(np.abs(values)))
-    rounding = product_error(objective, pairs.vectors[:, largest], operator, split)
-    bounds = residuals + np.nan_to_num(rounding)
+    values = pairs.values.numpy()
+    rounding = product_error(objective, pairs.vectors[:, int(np.argmax(np.abs(values)))], operator, split)
+    bounds = pairs.bounds.numpy() + np.nan_to_num(rounding)
+    way = objective.derivative_ways[operator]
     attributes = {
         **describe(objective, (split or objective.splits[0],)),
         "operator": operator,
         "tolerance": tolerance,
-        "bound": "residual + product error",
+        "bound": "the lesser of residual and Lehmann's bound, + product error",
         "product_error": rounding,
+        "outside": list(pairs.outside),
+        "method": method,
+        "products_by_operator": used,
         "seed": seed,
-        "derivative_mode": objective.derivative_modes.get(operator),
+        "derivative_mode": way.mode,
+        "derivative_reason": way.reason,
         "seconds": time.perf_counter() - started,
     }
-    return Spectrum(
+    if top >= 5:
+        attributes["ratio_5"] = float(values[0] / values[4])
+    spectrum = Spectrum(
         eigenvalues=values,
         ends=pairs.ends.numpy().astype(np.int8),
-        residuals=residuals,
+        residuals=pairs.residuals.numpy(),
         bounds=bounds,
         converged=pairs.converged.numpy() & (bounds <= tolerance * pairs.scales.numpy()),
-        products=pairs.products,
+        products=sum(used.values()),
         attributes=attributes,
     )
+    return spectrum, tuple(_signed(vector, objective) for vector in pairs.vectors.T)
 
 
-def eigenpairs(
+def _eigenpairs(
     objective: Objective,
     *,
     top: int,
-    bottom: int = 0,
-    operator: str = "hessian",
-    tolerance: float = 1e-3,
-    max_products: int = 200,
-    seed: int = 0,
-    split: str | None = None,
-    on_product: Callable[[int, Tensor], None] | None = None,
-) -> Eigenpairs:
-    """Return extreme eigenpairs with their vectors, (n, K), as `hessian` computes them."""
-    return extreme_eigenpairs(
-        objective.product(operator, split=split),
-        objective.size,
+    bottom: int,
+    operator: str,
+    tolerance: float,
+    max_products: int,
+    seed: int,
+    split: str | None,
+    on_product: OnProduct | None,
+) -> tuple[Eigenpairs, str, dict[str, int]]:
+    """Return the pairs, how they were found, and the products used by operator and precision."""
+    product = objective.product(operator, split=split)
+    name = f"{objective.precision} {operator}"
+    cheap = cheap_product(objective, product, tolerance) if 0 < top < product.size and bottom == 0 else None
+    spent: dict[str, int] = {}
+    if cheap is not None:
+        rounded = (
+            cheap if cheap.operator == operator else objective.product(operator, split=split, precision="bfloat16")
+        )
+        search, _ = search_by_neighbour(
+            product,
+            cheap,
+            rounded,
+            top=top,
+            tolerance=tolerance,
+            max_products=max_products,
+            seed=seed,
+            device=objective.device,
+            on_product=on_product,
+        )
+        spent = {f"bfloat16 {one.operator}": one.count for one in {cheap, rounded}}
+        if search is not None:
+            search.run(max_products - sum(spent.values()))
+            method = f"Lanczos on the bfloat16 {cheap.operator}, then Rayleigh–Ritz on the {name}"
+            return search.result(), method, {**spent, name: product.count}
+    pairs = extreme_eigenpairs(
+        product,
+        product.size,
         top=top,
         bottom=bottom,
         tolerance=tolerance,
@@ -107,3 +167,11 @@ def eigenpairs(
         device=objective.device,
         on_product=on_product,
     )
+    return pairs, f"Lanczos on the {name}", {**spent, name: product.count}
+
+
+def _signed(vector: torch.Tensor, objective: Objective) -> Weights:
+    """Return a vector as weights, the sign chosen so that its largest entry is positive."""
+    v = vector / vector.norm()
+    v = v * torch.sign(v[v.abs().argmax()])
+    return unflatten(v.to(objective.device, objective.dtype).contiguous(), objective.origin)

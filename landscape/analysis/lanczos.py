@@ -1,40 +1,54 @@
 """Extreme eigenpairs of a symmetric operator that is known only by its products.
 
-Lanczos with full reorthogonalization and Rayleigh–Ritz on the stored products: the residual of every pair is computed
-from what the operator really returned, not from a recurrence, and costs no further products. When the basis is full it
-is restarted with the best Ritz vectors (thick restart, Wu & Simon 2000).
+Lanczos with full reorthogonalization and Rayleigh–Ritz on the stored products. Two things are asked of a result before
+it is called converged: its bound must be within the tolerance, and a fresh random vector in the rest of the space must
+show that no eigenvalue as extreme was missed. (The Krylov space of one vector holds one copy of a repeated eigenvalue,
+and early on it shows a smaller eigenvalue, converged to a few percent, in the place of a larger one.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from landscape.analysis.basis import Basis, basis_room
+from landscape.analysis.complement import probe_complement
+from landscape.analysis.enclosures import enclosure, estimated_bounds, probable_range
 from landscape.errors import LandscapeError
+from landscape.results import Floats
 
 FLOOR = 0.1  # eigenvalues smaller than this fraction of the largest are asked for its absolute accuracy
-MAX_BASIS_BYTES = 4e9  # for the vectors and their products together
-DOUBLE_BASIS_BYTES = 2e9  # below this they are kept in float64
+CHECK_PRODUCTS = 40  # of one search for what was missed, at most, or twice the search before it where that is more
+UNKNOWN = (-np.inf, np.inf)
+
+Apply = Callable[[Tensor], Tensor]
+OnProduct = Callable[[int, Tensor], None]
 
 
 @dataclass(frozen=True)
 class Eigenpairs:
-    """Ritz pairs of a symmetric operator, the top ones first, descending; then the bottom ones."""
+    """Eigenpairs of a symmetric operator, the top ones first, descending; then the bottom ones."""
 
     values: Tensor  # (K,) float64
     vectors: Tensor  # (n, K) unit columns
     ends: Tensor  # (K,) +1 top, −1 bottom
-    residuals: Tensor  # (K,) ‖A v − λ v‖: some exact eigenvalue lies within it of λ
+    residuals: Tensor  # (K,) ‖A v − λ v‖
+    bounds: Tensor  # (K,) an exact eigenvalue lies within it of λ
     scales: Tensor  # (K,) max(|λ|, FLOOR · largest |λ| of the operator), which the tolerance is relative to
-    converged: Tensor  # (K,) residual ≤ tolerance · scale
+    converged: Tensor  # (K,) bound ≤ tolerance · scale, and nothing as extreme was missed
     products: int
+    check_products: int  # of these, by the search for what was missed
+    outside: tuple[float, float]  # range of the operator in the complement of the space searched; see `Search`
 
 
 def extreme_eigenpairs(
-    product: Callable[[Tensor], Tensor],
+    product: Apply,
     size: int,
     *,
     top: int,
@@ -44,136 +58,280 @@ def extreme_eigenpairs(
     basis: int | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
-    on_product: Callable[[int, Tensor], None] | None = None,
+    start: Tensor | None = None,
+    check: bool = True,
+    on_product: OnProduct | None = None,
 ) -> Eigenpairs:
-    """Return the `top` largest and `bottom` smallest (algebraic) eigenpairs, each with its residual.
-
-    As with any Krylov method from one starting vector, an eigenvalue that is repeated exactly may be found once.
+    """Return the `top` largest and `bottom` smallest (algebraic) eigenpairs, each with its residual and bound.
 
     Args:
-        product: v → A v on (n,) vectors.
+        product: v → A v on (n,) vectors; on the columns of (n, k) where `start` has several.
         size: n.
         top: how many of the largest.
         bottom: how many of the smallest.
-        tolerance: a pair is converged when ‖A v − λ v‖ ≤ tolerance · max(|λ|, 0.1 · largest |λ|): an eigenvalue near
-            0 has no relative accuracy to ask for.
+        tolerance: on the bound, relative to max(|λ|, 0.1 · largest |λ|): an eigenvalue near 0 has no relative accuracy
+            to ask for.
         max_products: stop here at the latest (but not before there are as many pairs as asked for); what has not
             converged by then is flagged.
-        basis: largest number of basis vectors held, 2 · (top + bottom) + 20 by default, fewer where memory is short.
-        seed: of the starting vector.
+        basis: largest number of basis vectors held; 2 · (top + bottom) + 20 by default, 100 more for the bottom end,
+            whose eigenvalues lie close together, and fewer where memory is short.
+        seed: of the random vectors.
         device: where the basis is held.
-        on_product: called after each product with their number and the current residuals relative to the tolerance.
+        start: (n, p) vectors to begin with (warm start), instead of a random one.
+        check: whether to search the rest of the space for what was missed; without, the bounds assume that nothing was.
+        on_product: called after each product with their number and the current bounds relative to the tolerance.
 
     Raises:
         LandscapeError: for counts that do not fit the size, or an operator that returns NaN or inf.
     """
-    wanted = top + bottom
-    if top < 0 or bottom < 0 or not 1 <= wanted <= size:
-        raise LandscapeError(
-            f"got top={top} and bottom={bottom} eigenvalues; expected 1 to {size} together, the number of parameters"
+    search = Search(
+        product,
+        size,
+        top=top,
+        bottom=bottom,
+        tolerance=tolerance,
+        basis=basis,
+        seed=seed,
+        device=device,
+        on_product=on_product,
+    )
+    search.begin(None if start is None else start.T)
+    search.run(max_products, check=check)
+    return search.result(checked=check)
+
+
+class Search:
+    """Rayleigh–Ritz in a growing basis, and what is known of the rest of the space.
+
+    The bound of a pair is the smaller of its residual (some exact eigenvalue is that near) and half the width of
+    Lehmann's enclosure of the eigenvalue of its place, once the range outside the basis is known.
+
+    Attributes:
+        outside: bounds of the operator's spectrum in the complement of the basis, as far as they are known.
+        check_products: products that found them out.
+    """
+
+    def __init__(
+        self,
+        product: Apply,
+        size: int,
+        *,
+        top: int,
+        bottom: int = 0,
+        tolerance: float = 1e-3,
+        basis: int | None = None,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        on_product: OnProduct | None = None,
+    ) -> None:
+        wanted = top + bottom
+        if top < 0 or bottom < 0 or not 1 <= wanted <= size:
+            raise LandscapeError(
+                f"got top={top} and bottom={bottom} eigenvalues; expected 1 to {size} together, the number of "
+                "parameters"
+            )
+        self.basis = Basis(
+            product, size, basis_room(basis, wanted, size, more=100 if bottom else 0), torch.device(device)
         )
-    space = _Space(product, size, _basis_size(basis, wanted, size), torch.device(device))
-    generator = torch.Generator().manual_seed(seed)
-    vector = torch.randn(size, generator=generator, dtype=torch.float64)
-    while True:
-        if not space.append(vector):  # the Krylov space is exhausted: go on in a random new direction
-            vector = torch.randn(size, generator=generator, dtype=torch.float64)
-            continue
-        values, coefficients, residuals, ends = space.ritz(top, bottom)
-        scale = torch.maximum(values.abs(), FLOOR * space.largest)
-        relative = residuals / (tolerance * scale).clamp_min(torch.finfo(torch.float64).tiny)
-        complete = len(values) == wanted
-        if on_product is not None:
-            on_product(space.products, relative)
-        converged = relative <= 1
-        whole = space.count == size  # nothing is left outside the basis: Rayleigh–Ritz is exact
-        spent = space.products >= max_products and complete
-        if (complete and bool(converged.all())) or spent or whole:
-            return Eigenpairs(values, space.combine(coefficients), ends, residuals, scale, converged, space.products)
-        vector = space.next_vector()
-        if space.count == space.capacity:
-            space.restart(keep=min(space.capacity - 2, wanted + 5), top=top, bottom=bottom)
+        self.outside, self.check_products = UNKNOWN, 0
+        self._product, self._top, self._bottom, self._tolerance = product, top, bottom, tolerance
+        self._generator = torch.Generator().manual_seed(seed)
+        self._on_product = on_product
+        self._pure = True  # whether the basis is the Krylov space of one random vector
+        self._last: tuple[Any, Floats] = None, np.zeros(0)  # the state that the bounds were last computed in, and those
 
+    @property
+    def products(self) -> int:
+        """Operator-vector products so far."""
+        return self.basis.products + self.check_products
 
-class _Space:
-    """An orthonormal basis V, the products W = A V, and Rayleigh–Ritz in their span."""
+    @property
+    def wanted(self) -> list[int]:
+        """The places of the wanted pairs found so far, among the Ritz values in descending order."""
+        count = self.basis.count
+        upper = min(self._top, count)
+        return [*range(upper), *range(count - min(self._bottom, count - upper), count)]
 
-    def __init__(self, product: Callable[[Tensor], Tensor], size: int, capacity: int, device: torch.device) -> None:
-        self._product = product
-        double = 2 * 8 * size * capacity <= DOUBLE_BASIS_BYTES and device.type != "mps"
-        dtype = torch.float64 if double else torch.float32
-        self._v = torch.zeros(capacity, size, dtype=dtype, device=device)
-        self._w = torch.zeros(capacity, size, dtype=dtype, device=device)
-        self.capacity = capacity
-        self.count = 0
-        self.products = 0
-        self.largest = torch.zeros((), dtype=torch.float64)
-        self._eigenvalues = self._s = torch.zeros(0, dtype=torch.float64)
+    @property
+    def complete(self) -> bool:
+        """Whether there are as many pairs as wanted."""
+        return len(self.wanted) == self._top + self._bottom
 
-    def append(self, vector: Tensor) -> bool:
-        """Orthonormalize a vector against the basis, add it and its product; False if it lies in the span."""
-        v = self._outside(vector.to(self._v))
-        length = v.norm()
-        if not length > 0:
-            return False
-        v = v / length
-        w = self._product(v).to(v)
-        self.products += 1
-        if not bool(torch.isfinite(w).all()):
-            raise LandscapeError("a product with the Hessian holds NaN or inf; the loss diverges at these weights")
-        self._v[self.count], self._w[self.count] = v, w
-        self.count += 1
-        t = (self._v[: self.count] @ self._w[: self.count].T).double().cpu()
-        self._eigenvalues, self._s = torch.linalg.eigh((t + t.T) / 2)
-        self.largest = self._eigenvalues.abs().max()
-        return True
+    @property
+    def settled(self) -> bool:
+        """Whether the wanted bounds (or estimates of them, while `outside` is unknown) are within the tolerance."""
+        return self.complete and bool((self._bounds() <= self._allowed()).all())
 
-    def ritz(self, top: int, bottom: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return Ritz values, coefficients (count, K), explicit residuals and ends of the wanted pairs found so far."""
-        upper = min(top, self.count)
-        lower = min(bottom, self.count - upper)
-        index = [*range(self.count - 1, self.count - 1 - upper, -1), *range(lower - 1, -1, -1)]
-        values, s = self._eigenvalues[index], self._s[:, index]
-        back = s.T.to(self._v)
-        residual = back @ self._w[: self.count] - values.to(self._v)[:, None] * (back @ self._v[: self.count])
-        ends = torch.tensor([1] * upper + [-1] * lower, dtype=torch.int8)
-        return values, s, residual.double().norm(dim=1).cpu(), ends
+    @property
+    def verified(self) -> bool:
+        """Whether nothing more extreme than what is wanted, by more than the tolerance, was missed at either end."""
+        return bool(self._verified().all())
 
-    def next_vector(self) -> Tensor:
-        """Return the last product's part outside the basis, which extends the Krylov space.
+    @property
+    def whole(self) -> tuple[float, float]:
+        """Bounds of the operator's whole spectrum, as far as the Krylov space of a random vector tells."""
+        basis = self.basis
+        if not self._pure or basis.count == 0:
+            return UNKNOWN
+        betas = np.append(np.diag(basis.T, 1), np.sqrt(np.trace(basis.G)))
+        return probable_range(np.diag(basis.T), np.abs(betas), basis.size)
 
-        After a restart too, if taken before it: it is then the direction of all residuals, so that the kept Ritz
-        vectors and it are again a Lanczos basis. (With what the restart drops still in it, restarts stagnate.)
-        """
-        return self._outside(self._w[self.count - 1])
+    def random(self) -> Tensor:
+        """Return the next random vector."""
+        return torch.randn(self.basis.size, generator=self._generator, dtype=torch.float64)
 
-    def combine(self, coefficients: Tensor) -> Tensor:
-        """Return the vectors with these coefficients in the basis, (n, K)."""
-        return (coefficients.T.to(self._v) @ self._v[: self.count]).T
+    def begin(self, start: Tensor | None) -> None:
+        """Begin with the rows of (k, n), or with a random vector."""
+        self._pure = start is None
+        self.add(self.random()[None] if start is None else start)
 
-    def _outside(self, vector: Tensor) -> Tensor:
-        """Return the part of a vector that is orthogonal to the basis; 0 where that is only rounding."""
-        v, known = vector, self._v[: self.count]
-        for _ in range(2):  # twice is enough (Kahan, Parlett)
-            v = v - known.T @ (known @ v)
-        return v if v.norm() > 1e-10 * vector.norm() else torch.zeros_like(v)
+    def add(self, vectors: Tensor) -> None:
+        """Add the rows of (k, n) to the basis; a random vector where they lie in it already (a Krylov space's end)."""
+        if self.basis.count + len(vectors) > self.basis.room:
+            self._restart()
+        while self.basis.append(vectors) == 0:
+            vectors, self._pure = self.random()[None], False
+        self._report()
 
-    def restart(self, *, keep: int, top: int, bottom: int) -> None:
-        """Replace the basis by its most wanted Ritz vectors, shared out between the two ends."""
-        upper = keep if bottom == 0 else max(top, round(keep * top / (top + bottom)))
-        lower = keep - upper
-        index = [*range(lower), *range(self.count - upper, self.count)]
-        s = self._s[:, index].T.to(self._v)
-        self._v[:keep], self._w[:keep] = s @ self._v[: self.count], s @ self._w[: self.count]
-        self.count = keep
-        self._v[keep:], self._w[keep:] = 0, 0
+    def run(self, max_products: int, *, check: bool = True) -> None:
+        """Search until all is settled and verified, or the products are spent."""
+        while not self.basis.full:
+            done = self.settled and (self.verified or not check)
+            if done or (self.products >= max_products and self.complete):
+                return
+            if not self.settled or self._krylov_will_tell():
+                self._extend()
+            elif not self._check(max_products):
+                return
 
+    def result(self, *, checked: bool = True) -> Eigenpairs:
+        """Return the wanted pairs as they stand."""
+        index, ends = self.wanted, self._ends()
+        ritz, residuals, bounds = self.basis.values[index], self.basis.residuals[index], self._bounds()
+        verified = self._verified()
+        if checked and self.outside == UNKNOWN:
+            bounds = residuals
+        values = np.where(bounds < residuals, self._centres(), ritz)
+        scales = self._scales()
+        converged = (bounds <= self._tolerance * scales) & (verified if checked else True)
+        order = np.lexsort((-values, -ends))  # of nearly equal ones the centres can be in another order
 
-def _basis_size(asked: int | None, wanted: int, size: int) -> int:
-    affordable = int(MAX_BASIS_BYTES // (2 * 4 * size))
-    if affordable < wanted + 3 <= size:
-        raise LandscapeError(
-            f"{wanted} eigenvectors of {size} parameters need more than {MAX_BASIS_BYTES / 1e9:.0f} GB; "
-            "ask for fewer, or choose params="
+        def ordered(array: NDArray[Any]) -> Tensor:
+            return torch.from_numpy(array[order])
+
+        return Eigenpairs(
+            values=ordered(values),
+            vectors=self.basis.vectors([index[place] for place in order]),
+            ends=ordered(ends),
+            residuals=ordered(np.hypot(residuals, values - ritz)),
+            bounds=ordered(bounds),
+            scales=ordered(scales),
+            converged=ordered(converged),
+            products=self.products,
+            check_products=self.check_products,
+            outside=self.outside,
         )
-    return min(size, max(wanted + 3, min(asked or 2 * wanted + 20, affordable)))
+
+    def _extend(self) -> None:
+        """Add the residual of the pair that is furthest from the tolerance."""
+        worst = self.wanted[int(np.argmax(self._bounds() / self._allowed().clip(1e-300)))]
+        self.add((self.basis.next_krylov() if self._pure else self.basis.residual(worst))[None])
+
+    def _krylov_will_tell(self) -> bool:
+        """Whether the Krylov space itself, as it grows, will verify the ends: one pair is wanted at each at most."""
+        return self._pure and max(self._top, self._bottom) == 1 and self.basis.count < self.basis.room
+
+    def _restart(self) -> None:
+        """Reduce the basis to its most wanted Ritz vectors, shared out between the two ends."""
+        basis = self.basis
+        keep = min(basis.room - 2, len(self.wanted) + 5)
+        upper = keep if self._bottom == 0 else max(self._top, round(keep * self._top / (self._top + self._bottom)))
+        basis.restart([*range(upper), *range(basis.count - (keep - upper), basis.count)])
+        self.outside, self._pure = UNKNOWN, False  # what was dropped is outside now
+
+    def _check(self, max_products: int) -> bool:
+        """Search the complement; return whether there is something to go on with: a verdict, or what was missed."""
+        values, allowed, ends = self.basis.values[self.wanted], self._allowed(), self._ends()
+
+        def good(low: float, high: float) -> bool:
+            self.outside = low, high
+            return self.verified and self.settled
+
+        found = probe_complement(
+            self._product,
+            self.basis,
+            self.random(),
+            good=good,
+            limits=(
+                (values - allowed)[ends < 0].max(initial=-np.inf),
+                (values + allowed)[ends > 0].min(initial=np.inf),
+            ),
+            most=max(1, min(max(CHECK_PRODUCTS, 2 * self.basis.products), max_products - self.products)),
+            on_product=self._count_check,
+        )
+        if found.missed is not None:
+            self.outside, self._pure = UNKNOWN, False
+            self.add(found.missed[None])
+        return found.missed is not None or self.verified
+
+    def _verified(self) -> NDArray[np.bool_]:
+        """Return for each wanted pair whether nothing more extreme than its end's last was missed."""
+        values, allowed, ends = self.basis.values[self.wanted], self._allowed(), self._ends()
+        if self.basis.full:
+            return np.full(len(ends), True)
+        above = (values + allowed)[ends > 0].min(initial=np.inf)
+        below = (values - allowed)[ends < 0].max(initial=-np.inf)
+        (low, high), (lowest, highest) = self.outside, self.whole
+        top = high <= above or (self._top == 1 and highest <= above)
+        bottom = low >= below or (self._bottom == 1 and lowest >= below)
+        return np.where(ends > 0, top, bottom)
+
+    def _count_check(self) -> None:
+        self.check_products += 1
+        self._report()
+
+    def _report(self) -> None:
+        if self._on_product is not None:
+            self._on_product(self.products, torch.from_numpy(self._bounds() / self._allowed().clip(1e-300)))
+
+    def _ends(self) -> Floats:
+        upper = min(self._top, self.basis.count)
+        return np.array([1] * upper + [-1] * (len(self.wanted) - upper), dtype=np.int8)
+
+    def _scales(self) -> Floats:
+        return np.maximum(np.abs(self.basis.values[self.wanted]), FLOOR * self.basis.largest)
+
+    def _allowed(self) -> Floats:
+        return self._tolerance * self._scales()
+
+    def _enclosures(self) -> Floats:
+        basis = self.basis
+        rows = []
+        for place, end in zip(self.wanted, self._ends(), strict=True):
+            if end > 0:
+                rows.append(enclosure(basis.T, basis.G, place, *self.outside))
+            else:  # the same of −A
+                low, high = self.outside
+                upper, lower = enclosure(-basis.T, basis.G, basis.count - 1 - place, -high, -low)
+                rows.append((-lower, -upper))
+        return np.array(rows)
+
+    def _centres(self) -> Floats:
+        ritz = self.basis.values[self.wanted]
+        if self.outside == UNKNOWN:
+            return ritz
+        low, high = self._enclosures().T
+        return np.where(np.isfinite(low + high), (low + high) / 2, ritz)
+
+    def _bounds(self) -> Floats:
+        """Return bounds that hold where `outside` is known; else estimates that take the next Ritz value for it."""
+        state = self.basis.count, self.products, self.outside
+        if self._last[0] != state:
+            residuals = self.basis.residuals
+            if self.basis.full or self.outside == UNKNOWN:
+                bounds = estimated_bounds(self.basis.values, residuals, self._top, len(self.wanted))
+            else:
+                low, high = self._enclosures().T
+                bounds = np.minimum(residuals[self.wanted], (high - low) / 2)
+            self._last = state, bounds
+        return self._last[1]

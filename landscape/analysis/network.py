@@ -108,10 +108,14 @@ class Network:
             self._recalibrated_origin = self.recalibrated(None)
         return moving, self._recalibrated_origin
 
-    def outputs(self, moving: Weights, buffers: Weights, inputs: Nested) -> Any:
-        """Return the outputs as a differentiable function of the moving parameters, through the folding."""
+    def outputs(self, moving: Weights, buffers: Weights, inputs: Nested, dtype: torch.dtype | None = None) -> Any:
+        """Return the outputs as a differentiable function of the moving parameters, through the folding.
+
+        Folded in the network's precision, run in `dtype` (the network's by default).
+        """
         network, tensors = self._fast({**self._still, **buffers, **moving})
-        return self._call(network, {name: working_copy(t, self.dtype) for name, t in tensors.items()}, inputs)
+        ready = {name: working_copy(t, dtype or self.dtype) for name, t in tensors.items()}
+        return self._call(network, ready, inputs)
 
     def recalibrated(
         self, weights: Mapping[str, Tensor] | None, buffers: Mapping[str, Tensor] | None = None

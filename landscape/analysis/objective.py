@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -13,17 +14,18 @@ from torch import Tensor, nn
 
 from landscape.analysis import derivatives, losses
 from landscape.analysis.batches import Batches, Nested, Preprocess, count_examples, tensors
-from landscape.analysis.batchnorm import BatchNormMode
+from landscape.analysis.batchnorm import BatchNormMode, calibration_order
 from landscape.analysis.estimates import Estimate, estimate
 from landscape.analysis.network import Network
-from landscape.analysis.precision import full_float32
+from landscape.analysis.precision import DTYPES, Precision, full_float32
+from landscape.analysis.products import Product, Way
 from landscape.analysis.weights import Weights, flatten, unflatten
 from landscape.errors import LandscapeError
 
-Precision: TypeAlias = Literal["float64", "float32", "bfloat16"]
+__all__ = ["CPU_BATCH", "DTYPES", "GPU_BATCH", "Data", "Objective", "Precision", "pick_device"]
+
 Data: TypeAlias = Nested | Iterable[tuple[Nested, Nested]] | Mapping[str, Any]
 
-DTYPES: dict[str, torch.dtype] = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 CPU_BATCH = 250  # keeps the activations of small networks in cache; surfaces choose theirs by measurement
 GPU_BATCH = 2500
 
@@ -47,6 +49,8 @@ class Objective:
         params: comma-separated globs of the parameters that move; frozen parameters never do.
         batchnorm: statistics along a path: "fixed" (the model's), "recalibrated" at each point, or "batch".
         calibration_examples: size of the fixed set of training examples that "recalibrated" uses.
+        calibration: inputs to use instead of a random sample of them, already preprocessed. Where training augmented,
+            give augmented ones: the statistics of images as they are differ, and the loss with them.
         precision: of losses and derivatives; surfaces choose their own (`precision="auto"`).
         device: "auto", "cpu", "cuda", ...
         batch_size: examples at a time where `data` holds tensors.
@@ -66,6 +70,7 @@ class Objective:
         params: str = "*",
         batchnorm: BatchNormMode = "fixed",
         calibration_examples: int = 1000,
+        calibration: Nested | None = None,
         precision: Literal["float64", "float32"] = "float32",
         device: str | torch.device = "auto",
         batch_size: int | None = None,
@@ -80,7 +85,8 @@ class Objective:
         self.precision: Precision = precision
         self.dtype = DTYPES[precision]
         self.params = params
-        self.calibration_examples = calibration_examples
+        self.calibration = calibration
+        self.calibration_examples = calibration_examples if calibration is None else count_examples(calibration)
         self.batch_size = batch_size or (GPU_BATCH if self.device.type == "cuda" else CPU_BATCH)
         self.loss_name, self.loss_function = losses.resolve_loss(loss)
 
@@ -96,6 +102,7 @@ class Objective:
         if not self.data:
             raise LandscapeError("the data holds no splits; expected at least one, for example {'train': (x, y)}")
         self.splits = tuple(self.data)
+        self._calibrating: Batches | None = None  # what statistics are re-estimated from, once they are
         self.network = Network(
             model,
             params=params,
@@ -116,9 +123,16 @@ class Objective:
             for batches in self.data.values():
                 batches.check_labels(outputs.shape[1])
         self.has_per_example_loss = self._probe_loss(outputs, targets)  # else only batch means, without a spread
-        self._metrics.update(metrics or {})
+        for name, metric in (metrics or {}).items():
+            self._probe_metric(name, metric, outputs, targets)
+            self._metrics[name] = metric
         self.metrics = tuple(self._metrics)
-        self.derivative_modes: dict[str, derivatives.Mode] = {}  # by operator; found by the first product
+        self.derivative_ways: dict[str, Way] = {}  # by operator; found by the first product
+
+    @property
+    def derivative_modes(self) -> dict[str, str]:
+        """How second derivatives are taken, by operator, once there has been a product with it."""
+        return {operator: way.mode for operator, way in self.derivative_ways.items()}
 
     @property
     def path(self) -> Literal["folded", "plain"]:
@@ -162,9 +176,8 @@ class Objective:
                 total = torch.zeros(len(self._metrics), 3, dtype=exact, device=self.device)
                 seen = 0
                 for inputs, targets, count in batches.iterate(batch_size or self.batch_size, dtype):
-                    outputs = self._raised(forward(inputs))
-                    for row, metric in zip(total, self._metrics.values(), strict=True):
-                        values, single = losses.per_example(metric(outputs, targets), count)
+                    found = self.metric_values(forward(inputs), targets, count)
+                    for row, (values, single) in zip(total, found, strict=True):
                         values = values.to(exact)
                         row[0] += values.sum()
                         row[1] += values.square().sum() if single else torch.nan
@@ -174,6 +187,16 @@ class Objective:
                         break
                 table.append(total)
         return torch.stack(table)
+
+    @property
+    def named_metrics(self) -> Mapping[str, losses.Metric]:
+        """What is measured, the loss first."""
+        return self._metrics
+
+    def metric_values(self, outputs: Any, targets: Nested, count: int) -> list[tuple[Tensor, bool]]:
+        """Return for each metric its (B,) values on a batch's outputs, and whether they are one per example."""
+        raised = self._raised(outputs)
+        return [losses.per_example(metric(raised, targets), count) for metric in self._metrics.values()]
 
     def evaluate(
         self,
@@ -232,54 +255,59 @@ class Objective:
         self, vector: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
     ) -> Weights:
         """Return H v, H the Hessian of the mean loss at `weights` (Pearlmutter 1994), taken through the folding."""
-        point, buffers = self.network.point(weights)
-        total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
-        with derivatives.twice_differentiable():
-            for batch in self.batches(split):
-                product, self.derivative_modes["hessian"] = derivatives.hessian_product(
-                    self._loss_sum(buffers, batch), point, vector, self.derivative_modes.get("hessian")
-                )
-                derivatives.add(total, product)
-                n += batch[2]
-        return {name: p / n for name, p in total.items()}
+        return self._product_once("hessian", vector, weights, split)
 
     def ggn_product(
         self, vector: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
     ) -> Weights:
         """Return G v, G = Jᵀ (∂²loss/∂outputs²) J the generalized Gauss–Newton matrix (Schraudolph 2002, eq. 10)."""
-        point, buffers = self.network.point(weights)
-        total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
-        with derivatives.twice_differentiable():
-            for inputs, targets, count in self.batches(split):
+        return self._product_once("ggn", vector, weights, split)
 
-                def outputs(moving: Weights, inputs: Nested = inputs) -> Any:
-                    return self.network.outputs(moving, buffers, inputs)
+    def fisher_product(
+        self, vector: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
+    ) -> Weights:
+        """Return F v, F the empirical Fisher matrix: the mean of gᵢ gᵢᵀ over the examples, with their own labels."""
+        return self._product_once("fisher", vector, weights, split)
 
-                def loss(outputs: Any, targets: Nested = targets, count: int = count) -> Tensor:
-                    return losses.per_example(self.loss_function(outputs, targets), count)[0].sum()
+    def _product_once(
+        self, operator: str, vector: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None, split: str | None
+    ) -> Weights:
+        product = Product(self, operator, split=split, weights=weights, keep=False)
+        return unflatten(product(flatten({name: vector[name] for name in self.origin})), self.origin)
 
-                product, self.derivative_modes["ggn"] = derivatives.ggn_product(
-                    outputs, loss, point, vector, self.derivative_modes.get("ggn")
-                )
-                derivatives.add(total, product)
-                n += count
-        return {name: p / n for name, p in total.items()}
+    def variant(self, *, data: Mapping[str, Batches] | None = None, loss: losses.Loss | None = None) -> Objective:
+        """Return an objective that shares this one's network, on other examples or with another loss."""
+        other = copy.copy(self)
+        if data is not None:
+            other.data, other.splits = dict(data), tuple(data)
+        if loss is not None:
+            other.loss_name, other.loss_function = losses.resolve_loss(loss)
+            other._metrics = {**self._metrics, "loss": loss}
+        return other
 
-    def product(self, operator: str = "hessian", *, split: str | None = None) -> Callable[[Tensor], Tensor]:
-        """Return the map v → A v on flat (n,) vectors at the origin, A the "hessian" or the "ggn".
+    def product(
+        self,
+        operator: str = "hessian",
+        *,
+        split: str | None = None,
+        weights: Mapping[str, Tensor] | None = None,
+        names: Sequence[str] | None = None,
+        precision: Precision | None = None,
+    ) -> Product:
+        """Return the map v → A v on flat vectors (n,), or on the columns of (n, k); see `Product`.
+
+        Args:
+            operator: "hessian", "ggn" or "fisher".
+            split: of the data; the first by default.
+            weights: where; the origin by default.
+            names: parameters that vectors are made of; all by default.
+            precision: of the network's passes; the objective's by default.
 
         Raises:
-            LandscapeError: for another operator.
+            LandscapeError: for another operator, or a split that is not there.
         """
-        products = {"hessian": self.hessian_product, "ggn": self.ggn_product}
-        if operator not in products:
-            raise LandscapeError(f"unknown operator {operator!r}; expected one of {', '.join(products)}")
-
-        def apply(vector: Tensor) -> Tensor:
-            like = unflatten(vector.to(self.device, self.dtype), self.origin)
-            return flatten(products[operator](like, split=split)).to(vector)
-
-        return apply
+        self._split(split or self.splits[0])
+        return Product(self, operator, split=split, weights=weights, names=names, precision=precision)
 
     def linear_operator(
         self, operator: str = "hessian", *, split: str | None = None
@@ -317,6 +345,19 @@ class Objective:
             ) from error
         return losses.per_example(values, count_examples(targets))[1]
 
+    def _probe_metric(self, name: str, metric: losses.Metric, outputs: Any, targets: Nested) -> None:
+        """Check that a metric has a name of its own and takes these outputs and targets."""
+        if name in self._metrics:
+            raise LandscapeError(f"a metric cannot be named {name!r}, which is measured already; choose another name")
+        try:
+            with torch.no_grad():
+                values = metric(outputs, targets)
+        except Exception as error:  # whatever the user's metric raises
+            raise LandscapeError(f"the metric {name} failed on outputs and targets: {_reason(error)}") from error
+        if not isinstance(values, Tensor):
+            raise LandscapeError(f"the metric {name} returned {type(values).__name__}; expected a tensor")
+        losses.per_example(values, count_examples(targets))
+
     def _loss_sum(self, buffers: Weights, batch: tuple[Nested, Nested, int]) -> Callable[[Weights], Tensor]:
         """Return the sum of the loss over a batch's examples, as a function of the moving parameters."""
         inputs, targets, count = batch
@@ -338,13 +379,24 @@ class Objective:
 
     def _calibration(self) -> Iterator[Nested]:
         seen = 0
-        for inputs, _, count in self.batches("train" if "train" in self.data else None):
+        if self._calibrating is None:
+            self._calibrating = self._calibration_batches()
+        for inputs, _, count in self._calibrating.iterate(self.batch_size, self.dtype):
             if seen >= self.calibration_examples:
                 return
             if count == 1 and seen > 0:
                 continue  # the one left over: it can lack a variance, and would count as much as a whole batch
             seen += count
             yield inputs
+
+    def _calibration_batches(self) -> Batches:
+        """Return the inputs given, else a random sample of the training examples; ready batches as they come."""
+        if self.calibration is not None:
+            return Batches(self.calibration, torch.zeros(self.calibration_examples), device=self.device)
+        train = self._split("train" if "train" in self.data else self.splits[0])
+        if not train.sizes_are_free:
+            return train
+        return train.take(calibration_order(train.examples, self.calibration_examples))
 
     def _raised(self, outputs: Any) -> Any:
         """Return outputs of a low-precision pass in at least the objective's precision, so that losses are not low."""

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Literal, TypeAlias
 
 import torch
+
+Precision: TypeAlias = Literal["float64", "float32", "bfloat16"]
+
+DTYPES: dict[str, torch.dtype] = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @contextlib.contextmanager

@@ -3,89 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from landscape.analysis.directions import Plane, random_plane
-from landscape.analysis.estimates import estimate
+from landscape.analysis.axes import Spacing, ascending, axis, between_axis
+from landscape.analysis.measuring import GRADIENT_NORM, Measurer, Points, Request, Settings, settle
+from landscape.analysis.multifidelity.levels import Levels
+from landscape.analysis.multifidelity.scheme import scheme
+from landscape.analysis.multifidelity.tolerance import estimate_within
 from landscape.analysis.objective import Objective, Precision
+from landscape.analysis.planes import Plane, random_plane
 from landscape.analysis.provenance import describe
-from landscape.analysis.tuning import PrecisionChoice, choose_batch_size, choose_precision
+from landscape.analysis.workers import shared_out
 from landscape.errors import LandscapeError
 from landscape.results import Floats, Line, Surface, points_table
 
-Points: TypeAlias = NDArray[Any]  # of dtype landscape.results.POINT
-
-IN_FLIGHT = 4  # points queued on a GPU before the first result is waited for
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What must be equal for two runs to give the same bits; a resumed run is handed those of the first."""
-
-    precision: Precision
-    precision_error: float | None  # largest relative error of the loss at the probe points; None where not measured
-    batch_size: int
-    images_per_second: float | None = None  # as measured, for an estimate
-
-
-def axis(points: int, span: float) -> Floats:
-    """Return `points` coordinates from −span to span with an exact 0 in the middle.
-
-    Raises:
-        LandscapeError: for a count that is not odd and at least 3, or a span that is not positive.
-    """
-    if points < 3 or points % 2 == 0:
-        raise LandscapeError(
-            f"got {points} points; expected an odd number of at least 3, so that the centre is a point"
-        )
-    if not (np.isfinite(span) and span > 0):
-        raise LandscapeError(f"got a span of {span}; expected a positive number")
-    half = np.linspace(0.0, span, points // 2 + 1)
-    return np.concatenate([-half[:0:-1], half])
-
-
-def between_axis(points: int, beyond: float = 0.0) -> Floats:
-    """Return coordinates from −beyond to 1 + beyond that contain 0 and 1 exactly, evenly spaced within [0, 1]."""
-    if points < 3:
-        raise LandscapeError(f"got {points} points between two checkpoints; expected at least 3")
-    inner = np.arange(points) / (points - 1)
-    steps = int(np.floor(beyond * (points - 1) + 1e-9))
-    outer = np.arange(1, steps + 1) / (points - 1)
-    return np.concatenate([-outer[::-1], inner, 1 + outer])
-
-
-def settle(
-    objective: Objective,
-    planes: Iterable[Plane],
-    corners: Iterable[tuple[float, float]],
-    *,
-    precision: Precision | Literal["auto"] = "auto",
-    precision_tolerance: float = 0.01,
-    batch_size: int | None = None,
-    splits: tuple[str, ...] | None = None,
-) -> Settings:
-    """Return the precision and the batch size to use, chosen by measurement where they are "auto" and None."""
-    choice = PrecisionChoice(precision, None) if precision != "auto" else PrecisionChoice("float32", None)
-    if precision == "auto":
-        points = [(plane.at(a, b), plane.buffers_at(a)) for plane in planes for a, b in corners]
-        choice = choose_precision(objective, points, tolerance=precision_tolerance, splits=splits or objective.splits)
-    size, rate = (batch_size, None) if batch_size else choose_batch_size(objective, choice.precision)
-    return Settings(choice.precision, choice.error, size, rate)
-
-
-def probe_points(alpha: Floats, beta: Floats | None) -> list[tuple[float, float]]:
-    """Return a few points of the grid at which precisions are compared: centre, half way, and the rim."""
-    x = [alpha[0], alpha[len(alpha) // 4], alpha[len(alpha) // 2], alpha[-1]]
-    y = [0.0] * 4 if beta is None else [beta[0], beta[3 * len(beta) // 4], beta[len(beta) // 2], beta[len(beta) // 2]]
-    return [(float(a), float(b)) for a, b in zip(x, y, strict=True)]
+__all__ = ["Points", "Settings", "axis", "between_axis", "empty", "grid_points", "probe_points", "settle", "surface"]
 
 
 def surface(
@@ -94,13 +31,18 @@ def surface(
     *,
     points: int | tuple[int, int] = 51,
     span: float = 1.0,
+    spacing: Spacing = "linear",
     line: bool = False,
     alpha: Floats | None = None,
     beta: Floats | None = None,
+    region: tuple[Floats, Floats | None] | None = None,
     seed: int = 0,
     splits: tuple[str, ...] | None = None,
+    gradient_norm: bool = False,
+    tolerance: float = 0.0,
     precision: Precision | Literal["auto"] = "auto",
     precision_tolerance: float = 0.01,
+    workers: int = 1,
     settings: Settings | None = None,
     done: Points | None = None,
     on_point: Callable[[Points], None] | None = None,
@@ -112,27 +54,34 @@ def surface(
         plane: where; by default the plane of two filter-normalized random directions from `seed`.
         points: (x, y) counts, odd; one number for both.
         span: the axes run from −span to span; a line between two models from 0 to 1.
+        spacing: of the axes: "linear", or "log": 0 and, on both sides, equal ratios from span/1000 to span.
         line: one random direction instead of two, where no plane is given.
         alpha: coordinates along the first direction instead of `points` and `span`; (X,) ascending.
         beta: the same along the second; (Y,).
-        seed: of the random directions.
+        region: coordinates of a grid whose points are measured instead of those of the axes; they join the points in
+            `done` in one table.
+        seed: of the random directions, and of the subsets and the held-out points of a `tolerance`.
         splits: which splits; all of the objective's by default.
+        gradient_norm: whether to measure the norm of the loss's gradient, too.
+        tolerance: 0 measures every point on all the examples. Otherwise the relative error of each split's mean loss
+            that 95 % of the points are to be within: they are estimated from passes over nested subsets, and over all
+            the examples where those tell most; `attributes["tolerance"]` says how well, and what it saved.
         precision: of the forward passes; "auto" takes bfloat16 where that was measured to be faster and within
             `precision_tolerance` (relative, at probe points of this very grid) of float32.
+        workers: processes that share the points out, on CUDA one per GPU. The values are those of a single one with as
+            many threads as each.
         settings: what `settle` returned, to make several surfaces alike or to resume one.
         done: points of an earlier run with the same settings, which are not computed again.
         on_point: called with the rows of each point as it is finished.
 
     Raises:
-        LandscapeError: for unusable axes or an unknown split.
+        LandscapeError: for unusable axes, an unknown split, or an objective that a tolerance or workers cannot be used
+            with.
     """
+    if not 0 <= tolerance < 1:
+        raise LandscapeError(f"got a tolerance of {tolerance}; expected a relative error such as 0.01, or 0 for exact")
     plane = plane or random_plane(objective, seed=seed, dimensions=1 if line else 2)
-    counts = (points, points) if isinstance(points, int) else points
-    if alpha is None:
-        alpha = between_axis(counts[0]) if plane.recipe.get("kind") == "between" else axis(counts[0], span)
-    alpha = _ascending(alpha)
-    if not plane.is_line:
-        beta = axis(counts[1], span) if beta is None else _ascending(beta)
+    alpha, beta = _axes(plane, points, span, spacing, alpha, beta)
     splits = splits or objective.splits
     unknown = [split for split in splits if split not in objective.splits]
     if unknown:
@@ -147,39 +96,58 @@ def surface(
             precision_tolerance=precision_tolerance,
             splits=splits,
         )
-    todo = list(grid_points(alpha, beta, done))
-    tables = [] if done is None else [done]
-    for rows in _measure(objective, plane, todo, splits, settings):
-        tables.append(rows)
-        if on_point is not None:
-            on_point(rows)
+    threads = settings.threads or max(1, torch.get_num_threads() // workers)
+    measurer = Measurer(objective, plane, splits, settings, gradient_norm)
+    done = points_table([]) if done is None else done
+    grid = _Grid(*(region or (alpha, beta)), done)
+    if tolerance:
+        rows, report = _estimated(measurer, grid, tolerance, seed, workers, threads, done, on_point)
+    else:
+        rows, report = _exact(measurer, grid, workers, threads, on_point), {}
     attributes = {
         **describe(objective, splits),
+        "threads": threads if workers > 1 else torch.get_num_threads(),
         "directions": dict(plane.recipe),
         "precision": settings.precision,
         "precision_error": settings.precision_error,
         "batch_size": settings.batch_size,
+        **report,
         "seconds": time.perf_counter() - started,
     }
-    table = np.concatenate(tables) if tables else points_table([])
+    table = _ordered(np.concatenate([done, *rows]), alpha, beta)
     if beta is None:
-        return Line(alpha, splits, objective.metrics, table, attributes)
-    return Surface(alpha, splits, objective.metrics, table, attributes, beta)
+        return Line(alpha, splits, measurer.metrics, table, attributes)
+    return Surface(alpha, splits, measurer.metrics, table, attributes, beta)
 
 
-def empty(objective: Objective, alpha: Floats, beta: Floats | None, attributes: Mapping[str, Any]) -> Surface | Line:
+def empty(
+    objective: Objective,
+    alpha: Floats,
+    beta: Floats | None,
+    attributes: Mapping[str, Any],
+    *,
+    gradient_norm: bool = False,
+) -> Surface | Line:
     """Return the result of a measurement that has not begun: axes and attributes, no points."""
-    splits, metrics, nothing = objective.splits, objective.metrics, points_table([])
+    metrics = (*objective.metrics, GRADIENT_NORM) if gradient_norm else objective.metrics
     if beta is None:
-        return Line(alpha, splits, metrics, nothing, attributes)
-    return Surface(alpha, splits, metrics, nothing, attributes, beta)
+        return Line(alpha, objective.splits, metrics, points_table([]), attributes)
+    return Surface(alpha, objective.splits, metrics, points_table([]), attributes, beta)
+
+
+def probe_points(alpha: Floats, beta: Floats | None) -> list[tuple[float, float]]:
+    """Return a few points of the grid at which precisions are compared: centre, half way, and the rim."""
+    x = [alpha[0], alpha[len(alpha) // 4], alpha[len(alpha) // 2], alpha[-1]]
+    y = [0.0] * 4 if beta is None else [beta[0], beta[3 * len(beta) // 4], beta[len(beta) // 2], beta[len(beta) // 2]]
+    return [(float(a), float(b)) for a, b in zip(x, y, strict=True)]
 
 
 def grid_points(alpha: Floats, beta: Floats | None, done: Points | None = None) -> Iterator[tuple[float, float]]:
     """Yield the grid's coordinates row by row, from the centre row outwards, without those already done."""
-    finished = (
-        set() if done is None else {(float(row["alpha"]), float(row["beta"])) for row in done if row["level"] == 0}
-    )
+    finished: set[tuple[float, float]] = set()
+    if done is not None:
+        reported = done[done["level"] == 0]
+        finished = set(zip(reported["alpha"].tolist(), reported["beta"].tolist(), strict=True))
     rows = [0.0] if beta is None else sorted(beta.tolist(), key=abs)
     for b in rows:
         for a in alpha.tolist():
@@ -187,39 +155,92 @@ def grid_points(alpha: Floats, beta: Floats | None, done: Points | None = None) 
                 yield a, b
 
 
-def _ascending(coordinates: Floats) -> Floats:
-    values = np.asarray(coordinates, dtype=np.float64)
-    if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all() or (np.diff(values) <= 0).any():
-        raise LandscapeError("the coordinates of an axis are not an ascending list of finite numbers; sort them first")
-    return values
+class _Grid:
+    """The points of a grid that are still to be reported, and where they lie in units of its axes."""
+
+    def __init__(self, alpha: Floats, beta: Floats | None, done: Points) -> None:
+        self.points = list(grid_points(alpha, beta, done))
+        x = np.searchsorted(alpha, [a for a, _ in self.points]) / max(len(alpha) - 1, 1)
+        y = np.zeros(len(x)) if beta is None else np.searchsorted(beta, [b for _, b in self.points]) / len(beta)
+        self.places = x[:, None] if beta is None else np.stack([x, y], axis=1)  # (P, 1 or 2)
 
 
-def _measure(
-    objective: Objective, plane: Plane, todo: list[tuple[float, float]], splits: tuple[str, ...], settings: Settings
-) -> Iterator[Points]:
-    """Yield each point's rows in order; on a GPU a few points are queued before the first is waited for."""
-    in_flight = IN_FLIGHT if objective.device.type == "cuda" else 0
-    pending: deque[tuple[float, float, Tensor]] = deque()
-    with torch.no_grad():
-        for a, b in todo:
-            sums = objective.sums(
-                plane.at(a, b),
-                buffers=plane.buffers_at(a),
-                splits=splits,
-                precision=settings.precision,
-                batch_size=settings.batch_size,
-            )
-            pending.append((a, b, sums))
-            if len(pending) > in_flight:
-                yield _rows(*pending.popleft())
-        while pending:
-            yield _rows(*pending.popleft())
+def _exact(
+    measurer: Measurer, grid: _Grid, workers: int, threads: int, on_point: Callable[[Points], None] | None
+) -> list[Points]:
+    """Return the rows of every point, measured on all the examples."""
+    found = []
+    with shared_out(measurer, workers, threads=threads) as measure:
+        for rows in measure([Request(0, a, b) for a, b in grid.points]):
+            found.append(rows)
+            if on_point is not None:
+                on_point(rows)
+    return found
 
 
-def _rows(alpha: float, beta: float, sums: Tensor) -> Points:
-    rows = []
-    for split, metrics in enumerate(sums.cpu().double().numpy()):
-        for metric, (total, squares, count) in enumerate(metrics):
-            mean = estimate(total, squares, count)
-            rows.append((alpha, beta, split, metric, mean.value, mean.stderr, mean.n, 0))
-    return points_table(rows)
+def _estimated(
+    measurer: Measurer,
+    grid: _Grid,
+    tolerance: float,
+    seed: int,
+    workers: int,
+    threads: int,
+    done: Points,
+    on_point: Callable[[Points], None] | None,
+) -> tuple[list[Points], dict[str, Any]]:
+    """Return the rows of every point, estimated, after those they were estimated from; and how good they are."""
+    objective = measurer.objective
+    found: list[Points] = []
+
+    def keep(rows: Points) -> None:
+        found.append(rows)
+        if on_point is not None:
+            on_point(rows)
+
+    examples = {split: objective.data[split].examples for split in measurer.splits}
+    overhead = objective.calibration_examples if objective.batchnorm == "recalibrated" else 0
+    levels = Levels(objective, scheme(examples, overhead=overhead), seed=seed)
+    with shared_out(replace(measurer, levels=levels), workers, threads=threads) as measure:
+        outcome = estimate_within(
+            tolerance,
+            grid.points,
+            grid.places,
+            levels.scheme,
+            measurer.metrics,
+            measure=measure,
+            done=done,
+            keep=keep,
+            seed=seed,
+        )
+    return [*found, outcome.rows], {"tolerance": outcome.report}
+
+
+def _ordered(table: Points, alpha: Floats, beta: Floats | None) -> Points:
+    """Return the rows in one order, however they came: by level, then point by point as the grid is measured."""
+    rank = {point: number for number, point in enumerate(grid_points(alpha, beta))}
+    points = zip(table["alpha"].tolist(), table["beta"].tolist(), strict=True)
+    ranks = np.array([rank.get(point, len(rank)) for point in points], dtype=np.int64)  # those off the axes last
+    keys = [table["metric"], table["split"], table["alpha"], table["beta"], ranks, table["level"]]
+    ordered: Points = table[np.lexsort(keys)]
+    return ordered
+
+
+def _axes(
+    plane: Plane,
+    points: int | tuple[int, int],
+    span: float,
+    spacing: Spacing,
+    alpha: Floats | None,
+    beta: Floats | None,
+) -> tuple[Floats, Floats | None]:
+    """Return the coordinates along both directions; None for the second of a line."""
+    counts = (points, points) if isinstance(points, int) else points
+    if alpha is not None:
+        alpha = ascending(alpha)
+    elif plane.recipe.get("kind") == "between":
+        alpha = between_axis(counts[0])
+    else:
+        alpha = axis(counts[0], span, spacing=spacing)
+    if plane.is_line:
+        return alpha, beta
+    return alpha, axis(counts[1], span, spacing=spacing) if beta is None else ascending(beta)

@@ -92,6 +92,18 @@ def claim(
     return f"{wanted}-{len(differences) + 1}", None
 
 
+def alike(
+    file: AnalysisFile, label: str, base: str, settings: Mapping[str, Any], name: str | None, kind: type[R]
+) -> Iterator[tuple[str, R]]:
+    """Yield the results of a series that differ from these settings in their axes at most."""
+    for key in _taken(file, f"{label}/{name or base}"):
+        found = file.results[key]
+        if isinstance(found, kind) and "settings" in found.attributes:
+            theirs = {**found.attributes["settings"], **{axis: settings[axis] for axis in ("alpha", "beta")}}
+            if _difference(with_attributes(found, settings=theirs), settings, kind) is None:
+                yield key, found
+
+
 def keep_history(file: AnalysisFile, subject: Subject) -> None:
     """Store a checkpoint's training curves beside its results, once, with the next result that is written."""
     mine = subject.attributes()["checkpoints"]

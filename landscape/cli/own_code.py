@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from landscape.analysis.losses import LOSSES, Loss
+from landscape.analysis.losses import LOSSES, Loss, Metric
 from landscape.checkpoint import Checkpoint, build_model
 from landscape.cli import console
 from landscape.cli.options import AnalysisOptions, json_object
@@ -38,6 +38,24 @@ def load_loss(name: str) -> str | Loss:
         raise LandscapeError(f"{name} is {type(found).__name__}; expected a function of (outputs, targets)")
     loss: Loss = found
     return loss
+
+
+def load_metrics(names: Sequence[str] | None) -> dict[str, Metric]:
+    """Return the metrics that a --metrics option names, by the functions' own names.
+
+    Raises:
+        LandscapeError: for two of one name, something that is no function, and what `import_object` raises.
+    """
+    metrics: dict[str, Metric] = {}
+    for spec in names or ():
+        found: Any = import_object(spec)
+        if not callable(found):
+            raise LandscapeError(f"{spec} is {type(found).__name__}; expected a function of (outputs, targets)")
+        name = spec.rpartition(":")[2].rpartition(".")[2]
+        if name in metrics:
+            raise LandscapeError(f"two of --metrics are called {name}; rename one of the functions")
+        metrics[name] = found
+    return metrics
 
 
 def load_model(options: AnalysisOptions, path: Path, checkpoint: Checkpoint | None) -> nn.Module:

@@ -15,25 +15,31 @@ from typing import Annotated, Any, Protocol, TextIO, TypeAlias
 import tyro
 from tyro.conf import subcommand
 
+from landscape.cli.curve import Curve
 from landscape.cli.demo import Demo
+from landscape.cli.export import Export
 from landscape.cli.hessian import Hessian
 from landscape.cli.info import Info
 from landscape.cli.report import Report
 from landscape.cli.sharpness import Sharpness
 from landscape.cli.surface import Surface
 from landscape.cli.train import Train
+from landscape.cli.trajectory import Trajectory
 from landscape.errors import LandscapeError
 
 Command: TypeAlias = (
     Annotated[Demo, subcommand("demo")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Surface, subcommand("surface")]
+    | Annotated[Curve, subcommand("curve")]
+    | Annotated[Trajectory, subcommand("trajectory")]
     | Annotated[Hessian, subcommand("hessian")]
     | Annotated[Sharpness, subcommand("sharpness")]
     | Annotated[Report, subcommand("report")]
+    | Annotated[Export, subcommand("export")]
     | Annotated[Info, subcommand("info")]
 )
-COMMANDS = ("demo", "train", "surface", "hessian", "sharpness", "report", "info")
+COMMANDS = ("demo", "train", "surface", "curve", "trajectory", "hessian", "sharpness", "report", "export", "info")
 
 HELP = """\
 usage: landscape COMMAND ... [--help]
@@ -44,9 +50,12 @@ Sharpness analysis and loss-landscape visualization of neural networks.
 
   landscape train        train by a recipe: adam, sam, sgd, sam-sgd, or a pair
   landscape surface      loss surfaces and lines around or between checkpoints
+  landscape curve        a curve of low loss between two checkpoints
+  landscape trajectory   a training run on its two principal components
   landscape hessian      extreme eigenvalues of the Hessian, with residuals
   landscape sharpness    a table of sharpness measures
   landscape report       one interactive page of all results, for any browser
+  landscape export       images, tables, files for ParaView, printers and slides
   landscape info         what a checkpoint or an analysis file holds
 
 For example:

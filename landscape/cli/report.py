@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +16,7 @@ from landscape.cli.options import default, expand, expect
 from landscape.errors import LandscapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from landscape.results import Result
 
@@ -29,6 +31,10 @@ class Report:
     """Its title."""
     open: bool = False
     """Open it in the browser."""
+    watch: bool = False
+    """Write it again whenever the files change, and serve it to browsers on this machine, until Ctrl-C."""
+    port: Annotated[int, arg(metavar="N")] = 0
+    """Port that --watch serves on; 0 takes any."""
     files: Positional[
         Annotated[tuple[str, ...], default("the latest in results/, figures/, demo/ or .", "[FILE ...]")]
     ] = ()
@@ -36,22 +42,54 @@ class Report:
 
     def run(self) -> None:
         """Write the page, and open it if asked."""
-        from landscape.figures.report import write_report
-
         out = expand(self.out)
         html = out.suffix.lower() in (".html", ".htm")
         expect(html, "--out", self.out, "a name that ends in .html, since a file of that name is replaced")
+        expect(0 <= self.port < 65536, "--port", self.port, "0 to 65535")
         paths = [expand(name) for name in self.files] or [latest()]
-        results = merged(paths)
-        if not results:
-            raise LandscapeError(f"{', '.join(map(str, paths))}: no results yet; see landscape surface --help")
-        path = write_report(results, out, title=self.title, sources=[str(path) for path in paths])
-        console.say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+        if self.watch:
+            self._watch(paths, out)
+            return
+        self._write(paths, out)
+        console.say(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
         if self.open:
-            open_in_browser(path)
+            open_in_browser(out)
         else:
             files = " ".join(shlex.quote(str(path)) for path in paths)
             console.say(f"next: open it in a browser, or landscape report {files} --open")
+
+    def _write(self, paths: Sequence[Path], out: Path) -> dict[str, Result]:
+        """Write the page, and return the results on it."""
+        from landscape.figures.report import write_report
+
+        results = merged(paths)
+        if not results:
+            raise LandscapeError(f"{', '.join(map(str, paths))}: no results yet; see landscape surface --help")
+        write_report(results, out, title=self.title, sources=[str(path) for path in paths])
+        return results
+
+    def _watch(self, paths: Sequence[Path], out: Path) -> None:
+        """Write the page whenever the files change, and serve it, until Ctrl-C."""
+        from landscape.cli.watching import Watched, follow, served
+
+        def render() -> tuple[bytes, str]:
+            words = progress(self._write(paths, out))
+            console.say(words)
+            return out.read_bytes(), words
+
+        missing = [str(path) for path in paths if not path.exists()]
+        if missing:
+            console.say(f"waiting for {', '.join(missing)}")
+        watched = Watched()
+        try:
+            with served(watched, port=self.port) as address:
+                console.say(f"watching {', '.join(map(str, paths))} at {address} (Ctrl-C ends it)")
+                if self.open:
+                    open_in_browser(address)
+                follow(paths, render, watched)
+        except KeyboardInterrupt:
+            said = f"; the page as it was last is {out}" if watched.page else ""
+            console.say(f"stopped watching{said}")
 
 
 def merged(paths: Sequence[Path]) -> dict[str, Result]:
@@ -71,8 +109,21 @@ def merged(paths: Sequence[Path]) -> dict[str, Result]:
     return everything
 
 
+def progress(results: Mapping[str, Result]) -> str:
+    """Return how far the surfaces and lines that are being computed are, and the time of day."""
+    from landscape.results import Sampled
+
+    parts = []
+    for name, result in results.items():
+        if isinstance(result, Sampled) and not result.complete:
+            cells = result.computed()
+            parts.append(f"{name}: {int(cells.sum()):,} of {cells.size:,} points")
+    many = "s" * (len(results) != 1)
+    return f"{'; '.join(parts) or f'{len(results)} result{many}, all complete'} ({datetime.now():%H:%M:%S})"
+
+
 def latest() -> Path:
-    """Return the newest analysis file near here.
+    """Return the analysis file near here that was last written to.
 
     Raises:
         LandscapeError: where there is none.
@@ -80,7 +131,7 @@ def latest() -> Path:
     from landscape.store import is_analysis_file
 
     found = [path for folder in (".", "results", "figures", "demo") for path in Path(folder).glob("*.h5")]
-    newest_first = sorted(found, key=lambda file: file.stat().st_mtime, reverse=True)
+    newest_first = sorted(found, key=_written, reverse=True)
     path = next(filter(is_analysis_file, newest_first), None)
     if path is None:
         raise LandscapeError(
@@ -90,13 +141,22 @@ def latest() -> Path:
     return path
 
 
-def open_in_browser(path: Path) -> None:
-    """Open a page in the user's browser, or say where it is."""
+def _written(path: Path) -> float:
+    """Return when a file or its journal was last written to."""
+    times = [0.0]
+    for part in (path, path.with_name(path.name + ".journal")):
+        with contextlib.suppress(OSError):  # a journal goes when what it is of is complete
+            times.append(part.stat().st_mtime)
+    return max(times)
+
+
+def open_in_browser(page: Path | str) -> None:
+    """Open a file or an address in the user's browser, or say what to open."""
     import webbrowser
 
     try:
-        opened = webbrowser.open(path.resolve().as_uri())
+        opened = webbrowser.open(page.resolve().as_uri() if isinstance(page, Path) else page)
     except webbrowser.Error:
         opened = False
     if not opened:
-        console.say(f"no browser could be opened here; open {path} yourself")
+        console.say(f"no browser could be opened here; open {page} yourself")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
-from landscape.analysis.barrier import barriers
-from landscape.analysis.directions import Plane, line_between, random_plane
 from landscape.analysis.objective import Objective
 from landscape.analysis.provenance import describe
-from landscape.analysis.surface import Points, Settings, empty, probe_points, settle, surface
+from landscape.analysis.surface import Points, Settings, empty, grid_points, probe_points, settle, surface
 from landscape.cli import console
-from landscape.cli.filing import claim, settings_of
-from landscape.cli.subjects import Subject
+from landscape.cli.filing import alike, claim, settings_of
+from landscape.cli.grids import region_axes, stated
+from landscape.cli.own_code import load_metrics
+from landscape.cli.places import Place, findings
 from landscape.errors import LandscapeError
 from landscape.results import Floats, Line
 from landscape.results import Surface as SurfaceResult
@@ -27,63 +29,73 @@ if TYPE_CHECKING:
 class Sampling:
     """A result with all its points measured, once it has been filled; nothing is left to do where it is `finished`."""
 
-    def __init__(
-        self, file: AnalysisFile, subjects: Sequence[Subject], options: Surface, alpha: Floats, beta: Floats | None
-    ) -> None:
-        self._file, self._subjects, self._options, self._alpha, self._beta = file, subjects, options, alpha, beta
-        self._label = "..".join(subject.label for subject in subjects)
-        mode: Any = options.batchnorm
-        if mode == "auto":
-            mode = "recalibrated" if options.between else "fixed"
-        self._identity = self._settings(mode)
-        base = "between" if options.between else "line" if beta is None else "plane"
+    def __init__(self, file: AnalysisFile, place: Place, alpha: Floats, beta: Floats | None) -> None:
+        self._file, self._place, self._alpha, self._beta = file, place, alpha, beta
+        self._subjects, self._options, self._label = place.subjects, place.options, place.label
+        self._identity = self._settings()
         kind: type[Line] | type[SurfaceResult] = Line if beta is None else SurfaceResult
-        self.key, self._found = claim(file, self._label, base, self._identity, options, kind)
-        self.finished = self._found is not None and self._found.complete
+        others = list(alike(file, place.label, place.base, self._identity, place.options.name, kind))
+        self._region: tuple[Floats, Floats | None] | None = None
+        if place.options.region is not None:
+            self._extend(others)
+        else:
+            self.key, self._found = claim(file, place.label, place.base, self._identity, place.options, kind)
+        if self._found is not None:  # to the bit those of its points, also where this version would round differently
+            self._alpha, self._beta = self._found.alpha, _beta(self._found)
+        self.finished = self._found is not None and self.points == 0
         if self.finished:
             console.say(f"{self.key} is already in {file.path} with these settings")
             return
-        self.objective: Objective = subjects[0].objective(batchnorm=mode)
+        metrics = load_metrics(place.options.metrics)
+        self.objective: Objective = place.subjects[0].objective(batchnorm=place.batchnorm, metrics=metrics)
         if self.objective.path == "plain":
             console.say(f"{self._label}: BatchNorm is not folded: {self.objective.path_reason}")
-        self.plane = self._plane()
+        self.plane = place.make(self.objective, None if self._found is None else self._found.attributes["directions"])
         self._check_found()
+        self._kin = self._reusable([result for key, result in others if key != self.key])
 
-    def _settings(self, mode: str) -> dict[str, Any]:
+    def _settings(self) -> dict[str, Any]:
         """Return what must be equal for another run to go on with this one."""
         options, alpha, beta = self._options, self._alpha, self._beta
-        directions: dict[str, Any] = (
-            {"directions": "between", "other": self._subjects[1].sha256}
-            if options.between
-            else {
-                "directions": "random",
-                "normalization": options.normalization,
-                "one_dimensional": options.one_dimensional,
-                "orthogonal": options.orthogonal,
-            }
-        )
         return settings_of(
             self._subjects[0],
-            batchnorm=mode,
-            alpha=[len(alpha), alpha[0], alpha[-1]],
-            beta=None if beta is None else [len(beta), beta[0], beta[-1]],
+            batchnorm=self._place.batchnorm,
+            alpha=stated(alpha, options.alpha, options.axis),
+            beta=None if beta is None else stated(beta, options.beta, options.axis),
             precision=options.precision,
             precision_tolerance=options.precision_tolerance,
-            **directions,
+            **({} if options.metrics is None else {"metrics": [console.shortened(m) for m in options.metrics]}),
+            **({"gradient_norm": True} if options.gradient_norm else {}),
+            **({"tolerance": options.tolerance} if options.tolerance else {}),
+            **self._place.identity,
         )
 
-    def _plane(self) -> Plane:
-        options = self._options
-        if options.between:
-            return line_between(self.objective, self._subjects[1].state)
-        return random_plane(
-            self.objective,
-            seed=options.seed,
-            dimensions=1 if options.line else 2,
-            normalization=options.normalization,
-            one_dimensional=options.one_dimensional,
-            orthogonal=options.orthogonal,
-        )
+    def _extend(self, others: Sequence[tuple[str, Line | SurfaceResult]]) -> None:
+        """Find the finished result that a region is added to."""
+        finished = [(key, result) for key, result in others if result.complete]
+        if not finished:
+            raise LandscapeError(
+                f"there is no finished result of {self._label} with these settings in {self._file.path} to add a "
+                "region to; measure it without --region first"
+            )
+        self.key, self._found = finished[0]
+        self._region = region_axes(self._options, finished[0][1].alpha, _beta(finished[0][1]))
+
+    def _reusable(self, others: Sequence[Line | SurfaceResult]) -> Line | SurfaceResult | None:
+        """Return a result on other axes whose points these would match bit for bit."""
+        if self._found is not None or self._options.overwrite:
+            return None
+        here = {
+            "path": self.objective.path,
+            "hashes": self.plane.recipe["hashes"],
+            "device": self.objective.device.type,
+        }
+        for other in others:
+            there = other.attributes
+            device = there["device"].split()[0]
+            if here == {"path": there["path"], "hashes": there["directions"]["hashes"], "device": device}:
+                return other
+        return None
 
     def _check_found(self) -> None:
         """Refuse to go on with a run whose points these would not match bit for bit."""
@@ -107,11 +119,13 @@ class Sampling:
 
     @property
     def settings(self) -> Settings | None:
-        """The precision and batch size of the run that is in the file, if any."""
-        if self._found is None:
+        """What the run that is in the file was measured with, or the one whose points are taken over, if any."""
+        begun = self._found or self._kin
+        if begun is None:
             return None
-        attributes = self._found.attributes
-        return Settings(attributes["precision"], attributes["precision_error"], attributes["batch_size"])
+        there = begun.attributes
+        precision, error, size = there["precision"], there["precision_error"], there["batch_size"]
+        return Settings(precision, error, size, threads=int(there["threads"]))
 
     def settle(self, options: Surface) -> Settings:
         """Return the precision and batch size that suit this one alone, as measured at points of its own."""
@@ -126,8 +140,8 @@ class Sampling:
     @property
     def points(self) -> int:
         """Number of points left to compute."""
-        total = len(self._alpha) * (1 if self._beta is None else len(self._beta))
-        return total - (0 if self._found is None else int(self._found.computed().sum()))
+        grid = self._region or (self._alpha, self._beta)
+        return sum(1 for _ in grid_points(*grid, None if self._found is None else self._found.points))
 
     @property
     def examples(self) -> int:
@@ -143,9 +157,12 @@ class Sampling:
 
     def prepare(self, settings: Settings) -> None:
         """Stage what is to be computed, and how, unless an earlier run has put it into the file."""
+        if self._place.batchnorm == "batch":  # there the batch size is part of what is measured: it is not for speed
+            settings = dataclasses.replace(settings, batch_size=self.objective.batch_size)
         references = [subject.reproduce() for subject in self._subjects]
         if self._found is not None:
-            console.say(f"{self.key}: going on with {self.points} points left")
+            more = "going on with" if self._region is None else "adding a region:"
+            console.say(f"{self.key}: {more} {self.points} points left")
             return
         attributes = {
             **describe(self.objective, self.objective.splits),
@@ -156,12 +173,33 @@ class Sampling:
             "command": console.recorded_command(),
             "reference": references[0],
             "directions": dict(self.plane.recipe),
+            **({"marks": list(self.plane.marks)} if self.plane.marks else {}),
+            **self._place.attributes,
             "precision": settings.precision,
             "precision_error": settings.precision_error,
             "batch_size": settings.batch_size,
+            "threads": settings.threads or max(1, torch.get_num_threads() // self._options.workers),
         }
-        self._found = empty(self.objective, self._alpha, self._beta, attributes)
+        begun = empty(self.objective, self._alpha, self._beta, attributes, gradient_norm=self._options.gradient_norm)
+        self._found = dataclasses.replace(begun, points=self._taken_over(begun, settings))
         self._file.stage(self.key, self._found)
+
+    def _taken_over(self, begun: Line | SurfaceResult, settings: Settings) -> Points:
+        """Return the points of the result on other axes that lie on these: measured there, they are not again."""
+        theirs = self.settings if self._kin is not None else None
+        if self._kin is None or theirs is None or begun.attributes["threads"] != theirs.threads:
+            return begun.points
+        if (theirs.precision, theirs.batch_size) != (settings.precision, settings.batch_size):
+            return begun.points
+        level = 1 if self._options.tolerance else 0  # what is measured; above it, estimates of that very grid
+        rows = self._kin.points[self._kin.points["level"] >= level]
+        wanted = set(grid_points(self._alpha, self._beta))
+        points = zip(rows["alpha"].tolist(), rows["beta"].tolist(), strict=True)
+        rows = rows[[point in wanted for point in points]]
+        if len(rows):
+            count = len(np.unique(rows[["alpha", "beta"]]))
+            console.say(f"{self.key}: {count} points are taken from a result on other axes")
+        return rows
 
     def fill(self) -> None:
         """Compute the points that are missing, each kept as soon as it is there, then store the result whole."""
@@ -169,8 +207,11 @@ class Sampling:
         assert begun is not None, "prepare() comes first"
         assert settings is not None
         torch.set_num_threads(int(begun.attributes["threads"]))
+        options = self._options
+        if self._region is not None:
+            begun = with_attributes(begun, regions=self._regions(begun))
         self._file.begin(self.key, begun)
-        with console.progress(self.key, self.points) as advance:
+        with console.progress(self.key, None if options.tolerance else self.points) as advance:
 
             def keep(rows: Points) -> None:
                 self._file.append(rows)
@@ -181,10 +222,29 @@ class Sampling:
                 self.plane,
                 alpha=self._alpha,
                 beta=self._beta,
+                region=self._region,
+                seed=options.seed,
+                gradient_norm=options.gradient_norm,
+                tolerance=options.tolerance,
+                workers=options.workers,
                 settings=settings,
                 done=begun.points,
                 on_point=keep,
             )
         seconds = found.attributes["seconds"] + float(begun.attributes.get("seconds", 0.0))
-        more = {"barrier": barriers(self.objective, self.plane, found)} if self._options.between else {}
+        more = findings(self._place, self.objective, self.plane, found)
+        if "tolerance" in found.attributes and self._region is None:
+            more["tolerance"] = found.attributes["tolerance"]
         self._file.put(self.key, with_attributes(found, **{**begun.attributes, **more, "seconds": seconds}))
+
+    def _regions(self, begun: Line | SurfaceResult) -> list[dict[str, Any]]:
+        """Return what regions the result holds, this one with them."""
+        assert self._region is not None
+        axes = zip(("alpha", "beta"), self._region, strict=True)
+        mine = {name: [x[0], x[-1], len(x)] for name, x in axes if x is not None}
+        known = list(begun.attributes.get("regions", ()))
+        return known if mine in known else [*known, mine]
+
+
+def _beta(result: Line | SurfaceResult) -> Floats | None:
+    return result.beta if isinstance(result, SurfaceResult) else None

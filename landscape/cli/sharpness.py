@@ -1,170 +1,173 @@
-"""`landscape sharpness`: a table of sharpness measures."""
+"""`landscape sharpness`: sharpness measures of checkpoints, ranked, and whether they go with generalization."""
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
 from landscape.cli import console
-from landscape.cli.options import AnalysisOptions, Numbers, expect_derivatives, expect_number
+from landscape.cli.options import (
+    AnalysisOptions,
+    Names,
+    Numbers,
+    OptionalNumbers,
+    default,
+    expect,
+    expect_derivatives,
+    expect_number,
+)
 
 if TYPE_CHECKING:
     from landscape.cli.subjects import Subject
-    from landscape.results import Measure
     from landscape.results import Sharpness as SharpnessResult
     from landscape.store import AnalysisFile
+
+MEASURES = ("keskar", "sam", "asam", "max", "average", "lambda_max")
 
 
 @dataclass(frozen=True)
 class SharpnessOptions:
-    """Which neighbourhoods."""
+    """Which measures, in which neighbourhoods. Several values of an option give a measure for each; of rho, a curve."""
 
+    measures: Names = MEASURES
+    """Any of keskar, sam, asam, max (worst case), average, lambda_max."""
+    study: bool = False
+    """Also correlate every measure with the generalization gap over the checkpoints (Kendall's tau)."""
     epsilons: Numbers = (1e-3, 5e-4)
-    """Box sizes of Keskar's ε-sharpness (full space)."""
+    """Box sizes of Keskar's ε-sharpness."""
+    spaces: Names = ("full",)
+    """Where Keskar's box lies: full (all of weight space), manifold (100 random directions)."""
     restarts: Annotated[int, arg(metavar="N")] = 1
     """Random starts of its maximization, besides the vertex in the gradient's direction."""
-    rho: Annotated[float, arg(metavar="X")] = 0.05
-    """Radius of SAM's ascent step."""
-    average_rho: Annotated[float, arg(metavar="X")] = 0.1
-    """Size of the random perturbations of the average-case measure, relative to the weights."""
+    rho: Annotated[OptionalNumbers, default("0.05 for p = 2, 0.0005 for inf")] = None
+    """Radii of SAM's ascent step."""
+    asam_rho: Annotated[OptionalNumbers, default("0.5 for p = 2, 0.002 for inf")] = None
+    """Radii of ASAM's ascent step, relative to the weights."""
+    p: Numbers = (2.0,)
+    """Norms of both: 2, inf, or any number above 1."""
+    m: Names = ("all",)
+    """Examples that both take an ascent step for: all of them together, or random subsets of a size (m-sharpness)."""
+    eta: Annotated[float, arg(metavar="X")] = 0.01
+    """What ASAM adds to each |w|."""
+    asam_scope: Literal["all", "weights-only"] = "all"
+    """Parameters that ASAM scales: all, or as in its authors' code those with weight in their name."""
+    max_rho: Annotated[OptionalNumbers, default("0.5 for p = 2, 0.002 for inf")] = None
+    """Radii of the worst case."""
+    max_p: Numbers = (math.inf,)
+    """Its norms: 2, inf."""
+    max_m: Annotated[int, arg(metavar="N")] = 128
+    """Size of the random subsets of which the worst case is found."""
+    max_examples: Annotated[int, arg(metavar="N")] = 1024
+    """How many examples these subsets have together."""
+    max_restarts: Annotated[int, arg(metavar="N")] = 0
+    """Random starts of the search for the worst case, besides the weights themselves."""
+    average_rho: Numbers = (0.1,)
+    """Sizes of the average case's random perturbations."""
     pairs: Annotated[int, arg(metavar="N")] = 10
     """Antithetic pairs of such perturbations."""
-    no_lambda_max: bool = False
-    """Leave out the largest Hessian eigenvalue, which takes longest."""
+    scales: Names = ("adaptive",)
+    """Worst and average case: adaptive (relative to each weight), plain."""
+    logits: Names = ("raw",)
+    """Worst and average case: raw, normalized."""
     tolerance: Annotated[float, arg(metavar="X")] = 1e-3
-    """Largest relative residual of that eigenvalue."""
+    """Largest relative bound on the error of lambda_max."""
 
 
 @dataclass(frozen=True)
 class Sharpness(AnalysisOptions, SharpnessOptions):
-    """Measure how sharp minima are: Keskar's ε-sharpness, SAM sharpness, average-case sharpness, and λ_max."""
+    """Measure how sharp minima are: Keskar's ε-sharpness, SAM, ASAM, worst-case and average-case sharpness, and λ_max.
+
+    Several checkpoints are measured on the same examples with the same random numbers, and ranked with paired
+    differences. A run that was stopped goes on with the measures that are missing.
+    """
 
     def run(self) -> None:
         """Measure, store, and print."""
         from landscape.allocator import tune_allocator
         from landscape.cli.filing import closing, keep_history, out_path
+        from landscape.cli.sharpness_job import Job, estimate
+        from landscape.cli.sharpness_table import print_sharpness, summaries
+        from landscape.cli.study import conduct, expect_study, print_study, study_summary
         from landscape.cli.subjects import load_subjects
         from landscape.store import AnalysisFile
 
         tune_allocator()
-        for epsilon in self.epsilons:
-            expect_number("--epsilons", epsilon, above=True)
-        for option, value in (
-            ("--rho", self.rho),
-            ("--average-rho", self.average_rho),
-            ("--tolerance", self.tolerance),
-        ):
-            expect_number(option, value, above=True)
-        expect_derivatives(self)
-        expect_number("--restarts", self.restarts)
-        expect_number("--pairs", self.pairs, least=1)
+        check(self)
         subjects = load_subjects(self)
+        if self.study:
+            expect_study(subjects)
         with AnalysisFile(out_path(self, subjects)) as file:
-            found = {}
             for subject in subjects:
                 keep_history(file, subject)
-                found[subject.label] = compute(file, subject, self)
+            jobs = [Job(file, subject, self) for subject in subjects]
+            estimate(jobs)
+            found = {subject.label: job.run() for subject, job in zip(subjects, jobs, strict=True)}
+            studied = conduct(file, subjects, found, self) if self.study else None
             if self.json:
-                console.print_json({label: summary(result) for label, result in found.items()})
+                study = {} if studied is None else {studied[0]: study_summary(studied[1])}
+                console.print_json({**summaries(found), **study})
             else:
                 print_sharpness(found)
+                if studied is not None:
+                    print_study(studied[1])
             closing(file)
 
 
 def compute(file: AnalysisFile, subject: Subject, options: Sharpness) -> SharpnessResult:
-    """Return the sharpness of one checkpoint, computed unless the file has it."""
-    from landscape.analysis.sharpness import sharpness
-    from landscape.cli.filing import claim, deliver, settings_of
-    from landscape.results import Sharpness as SharpnessResult
+    """Return the sharpness of one checkpoint; what the file has of it is not computed again."""
+    from landscape.cli.sharpness_job import Job
 
-    mode: Any = "fixed" if options.batchnorm == "auto" else options.batchnorm
-    settings = settings_of(
-        subject,
-        batchnorm=mode,
-        epsilons=list(options.epsilons),
-        restarts=options.restarts,
-        rho=options.rho,
-        average_rho=options.average_rho,
-        pairs=options.pairs,
-        lambda_max=not options.no_lambda_max,
-        tolerance=options.tolerance,
-    )
-    key, existing = claim(file, subject.label, "sharpness", settings, options, SharpnessResult)
-    if existing is not None:
-        console.say(f"{key} is already in {file.path} with these settings")
-        return existing
-    subject.reproduce()  # before the long part: its warning may change people's minds
-    objective = subject.objective(splits=options.splits[:1], batchnorm=mode)
-    known = None if options.no_lambda_max else _known_lambda_max(file, subject.label, settings)
-    if known is not None:
-        console.say(f"{key}: λ_max is taken from the eigenvalues already in {file.path}")
-    with console.progress(f"{key}: evaluations", None) as advance:
-        found = sharpness(
-            objective,
-            epsilons=options.epsilons,
-            restarts=options.restarts,
-            rho=options.rho,
-            average_rho=options.average_rho,
-            pairs=options.pairs,
-            lambda_max=not options.no_lambda_max and known is None,
-            tolerance=options.tolerance,
-            seed=options.seed,
-            on_step=lambda name: advance(1, name),
-        )
-    if known is not None:
-        found = dataclasses.replace(found, measures=(*found.measures, known))
-    return deliver(file, key, found, subject, settings)
-
-
-def _known_lambda_max(file: AnalysisFile, label: str, settings: Mapping[str, Any]) -> Measure | None:
-    """Return λ_max from a converged spectrum of the same loss in the file, so that it is not computed again."""
-    from landscape.analysis.sharpness import lambda_max_measure
-    from landscape.results import Spectrum
-
-    same = ("checkpoint", "model", "model_args", "mean", "std", "subset", "loss", "params", "seed", "batchnorm")
-    split = settings["splits"][0]
-    for key, result in file.results.items():
-        theirs = result.attributes.get("settings", {})
-        if not isinstance(result, Spectrum) or not key.startswith(f"{label}/") or theirs.get("operator") != "hessian":
-            continue
-        alike = all(theirs.get(name) == settings[name] for name in same) and theirs["splits"][0] == split
-        alike = alike and theirs["data"][split] == settings["data"][split]
-        if alike and theirs["top"] > 0 and theirs["tolerance"] <= settings["tolerance"] and result.converged[0]:
-            return lambda_max_measure(result)
-    return None
-
-
-def summary(result: SharpnessResult) -> dict[str, Any]:
-    """Return the measures and their provenance, JSON-able."""
-    return {
-        "measures": [
-            {
-                "name": m.name,
-                "label": m.label,
-                "value": m.value,
-                "stderr": m.stderr,
-                "meaning": m.meaning,
-                "evaluations": m.evaluations,
-                "parameters": dict(m.parameters),
-            }
-            for m in result.measures
-        ],
-        "attributes": dict(result.attributes),
-    }
+    return Job(file, subject, options).run()
 
 
 def print_sharpness(found: Mapping[str, SharpnessResult]) -> None:
-    """Print the measures of several checkpoints side by side, and what each number is."""
-    labels = list(dict.fromkeys(m.label for result in found.values() for m in result.measures))
-    by_label = {name: {m.label: m for m in result.measures} for name, result in found.items()}
-    rows = []
-    for label in labels:
-        cells = [measures.get(label) for measures in by_label.values()]
-        rows.append([label, *("" if m is None else console.number(m.value, m.stderr) for m in cells)])
-    console.print_table("sharpness (higher is sharper)", ["measure", *found], rows)
-    for m in next(iter(found.values())).measures:
-        console.say(f"  {m.label}: {m.meaning}")
+    """Print the measures of several checkpoints, ranked, and what each number is."""
+    from landscape.cli import sharpness_table
+
+    sharpness_table.print_sharpness(found)
+
+
+def check(options: Sharpness) -> None:
+    """Check the options.
+
+    Raises:
+        LandscapeError: for one that cannot be.
+    """
+    expect_derivatives(options)
+    for option, words, known in (
+        ("--measures", options.measures, MEASURES),
+        ("--spaces", options.spaces, ("full", "manifold")),
+        ("--scales", options.scales, ("adaptive", "plain")),
+        ("--logits", options.logits, ("raw", "normalized")),
+    ):
+        for word in words:
+            expect(word in known, option, word or "''", f"some of {', '.join(known)}")
+    for option, values in (
+        ("--epsilons", options.epsilons),
+        ("--rho", options.rho or ()),
+        ("--asam-rho", options.asam_rho or ()),
+        ("--max-rho", options.max_rho or ()),
+        ("--average-rho", options.average_rho),
+        ("--tolerance", (options.tolerance,)),
+    ):
+        for value in values:
+            expect_number(option, value, above=True)
+    for p in options.p:
+        expect(p > 1, "--p", f"{p:g}", "numbers above 1, or inf")
+    for p in options.max_p:
+        expect(p in (2, math.inf), "--max-p", f"{p:g}", "2 or inf")
+    for size in options.m:
+        expect(size == "all" or (size.isdecimal() and int(size) > 0), "--m", size or "''", "numbers above 0, or all")
+    expect_number("--eta", options.eta)
+    for option, number, least in (
+        ("--restarts", options.restarts, 0),
+        ("--max-restarts", options.max_restarts, 0),
+        ("--pairs", options.pairs, 1),
+        ("--max-m", options.max_m, 1),
+        ("--max-examples", options.max_examples, options.max_m),
+    ):
+        expect_number(option, number, least=least)

@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape.analysis.batchnorm import BatchNormMode
+from landscape.analysis.batchnorm import BatchNormMode, calibration_order
+from landscape.analysis.losses import Metric
 from landscape.analysis.objective import Objective
 from landscape.checkpoint import Checkpoint, file_sha256, is_checkpoint, load_checkpoint
 from landscape.cli import console
+from landscape.cli.calibration import calibration_inputs
 from landscape.cli.options import (
     AnalysisOptions,
     DataOptions,
@@ -58,7 +60,13 @@ class Subject:
         """Parameters and buffers."""
         return self.model.state_dict()
 
-    def objective(self, *, splits: Sequence[str] | None = None, batchnorm: BatchNormMode = "fixed") -> Objective:
+    def objective(
+        self,
+        *,
+        splits: Sequence[str] | None = None,
+        batchnorm: BatchNormMode = "fixed",
+        metrics: Mapping[str, Metric] | None = None,
+    ) -> Objective:
         """Return the objective on the sample of the data that the options ask for.
 
         Raises:
@@ -69,14 +77,21 @@ class Subject:
         data: dict[str, Any] = {}
         for split in splits or options.splits:
             examples = self.dataset.splits[split]
-            chosen = slice(None) if size is None else stratified_subset(examples.labels, size, options.seed)
+            chosen: slice | Tensor = (
+                slice(None) if size is None else stratified_subset(examples.labels, size, options.seed)
+            )
+            if batchnorm == "batch":  # data in the order of their classes would make batches unlike those of training
+                places = torch.arange(len(examples))[chosen]
+                chosen = places[torch.from_numpy(calibration_order(len(places)))]
             data[split] = (examples.inputs[chosen], self._targets(examples.labels[chosen]))
         return Objective(
             self.model,
             load_loss(options.loss),
             data,
+            metrics=metrics,
             params=options.params,
             batchnorm=batchnorm,
+            calibration=calibration_inputs(self.dataset, self.checkpoint) if batchnorm == "recalibrated" else None,
             device=options.device,
             preprocess=self.dataset.preprocess,
         )

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
 from landscape.cli import console
-from landscape.cli.options import AnalysisOptions, expect, expect_number, grid_size
-from landscape.errors import LandscapeError
+from landscape.cli.grids import GridOptions, check_grid
+from landscape.cli.options import AnalysisOptions, OptionalNames, default, expect, expect_number, grid_size
+from landscape.cli.planes import PlaneOptions, check_planes, margin, sampled_line
 
 if TYPE_CHECKING:
+    from landscape.analysis.planes import Extent
     from landscape.analysis.surface import Settings
+    from landscape.cli.places import Place
     from landscape.cli.sampling import Sampling
     from landscape.cli.subjects import Subject
     from landscape.results import Floats
@@ -25,24 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SurfaceOptions:
-    """Where in weight space."""
+    """What is measured there, and how."""
 
-    points: Annotated[str, arg(metavar="N|NxM")] = "51"
-    """Points along each axis, odd, so that the centre is one: 51, or 51x31 (x by y)."""
-    span: Annotated[float, arg(metavar="X")] = 1.0
-    """The axes run from -span to span; a step of 1 moves each filter by its own norm."""
-    line: bool = False
-    """One random direction instead of two."""
-    between: bool = False
-    """The straight line from the first checkpoint (at 0) to the second (at 1)."""
-    beyond: Annotated[float, arg(metavar="X")] = 0.0
-    """With --between: how far to go past both ends."""
-    normalization: Literal["filter", "layer", "weight", "none"] = "filter"
-    """How random directions are scaled to the weights."""
-    one_dimensional: Literal["zero", "scaled", "li-code"] = "zero"
-    """What random directions do to biases and norm parameters: nothing, a scaled step, or as in Li et al.'s code."""
-    orthogonal: bool = False
-    """Make the second direction orthogonal to the first."""
+    metrics: Annotated[OptionalNames, default("loss and accuracy")] = None
+    """Further metrics: package.module:function or file.py:function of (outputs, targets), one value per example."""
+    gradient_norm: bool = False
+    """Measure the norm of the loss's gradient, too."""
+    tolerance: Annotated[float, arg(metavar="X")] = 0.0
+    """Relative error of the loss that 95 % of the points may have; 0 is exact. With --subset all, 0.01 takes a fraction
+    of the passes; the error is measured on held-out points and reported."""
+    workers: Annotated[int, arg(metavar="N")] = 1
+    """Processes that share out the points, on CUDA one per GPU."""
     precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
     """Of the forward passes; auto takes bfloat16 where it is measured to be faster and accurate enough."""
     precision_tolerance: Annotated[float, arg(metavar="X")] = 0.01
@@ -50,8 +46,8 @@ class SurfaceOptions:
 
 
 @dataclass(frozen=True)
-class Surface(AnalysisOptions, SurfaceOptions):
-    """Measure loss and accuracy on a plane (or --line) of filter-normalized random directions, or --between two.
+class Surface(AnalysisOptions, PlaneOptions, SurfaceOptions, GridOptions):
+    """Measure loss and accuracy on a plane (or --line) of filter-normalized random directions, or of others.
 
     Several checkpoints are measured along the same raw directions, each normalized to its own weights, and in the same
     precision. A run that was stopped goes on where it was when the same command is given again.
@@ -62,14 +58,14 @@ class Surface(AnalysisOptions, SurfaceOptions):
         from landscape.allocator import tune_allocator
         from landscape.cli.filing import closing, keep_history, out_path
         from landscape.cli.subjects import load_subjects
+        from landscape.cli.surface_table import print_surfaces
         from landscape.store import AnalysisFile
 
         tune_allocator()
         counts = grid_size(self.points)
-        axes(self, counts)
+        check_planes(self, len(self.checkpoints))
+        check_surface(self)
         subjects = load_subjects(self)
-        if self.between and len(subjects) != 2:
-            raise LandscapeError(f"--between takes two checkpoints, the line's two ends; got {len(subjects)}")
         with AnalysisFile(out_path(self, subjects)) as file:
             for subject in subjects:
                 keep_history(file, subject)
@@ -77,46 +73,76 @@ class Surface(AnalysisOptions, SurfaceOptions):
             if self.json:
                 console.print_json({key: summary(result) for key, result in found.items()})
             else:
-                _print(found)
+                print_surfaces(found)
             closing(file)
 
 
-def axes(options: Surface, counts: tuple[int, int]) -> tuple[Floats, Floats | None]:
+def axes(
+    options: Surface, counts: tuple[int, int], *, is_line: bool, extent: Extent | None = None
+) -> tuple[Floats, Floats | None]:
     """Return the coordinates that the options ask for, (X,) and (Y,); None for the second of a line.
+
+    Where there is an extent, of known points, they cover it.
 
     Raises:
         LandscapeError: for options that cannot be, or contradict each other.
     """
-    from landscape.analysis.surface import axis, between_axis
+    import numpy as np
 
-    expect_number("--precision-tolerance", options.precision_tolerance)
-    expect_number("--beyond", options.beyond)
-    expect(options.beyond <= 100, "--beyond", options.beyond, "at most 100 times the distance")
-    if options.line and options.between:
-        raise LandscapeError("--line and --between contradict each other: --between is a line already")
-    if options.beyond and not options.between:
-        raise LandscapeError("--beyond is for --between; a random direction's length is its --span")
-    if (options.line or options.between) and "x" in options.points.lower():
-        raise LandscapeError(f"got --points {options.points} for a line; expected one number")
+    from landscape.analysis.axes import ascending, axis, between_axis
+    from landscape.analysis.planes import covering_axis
+
+    check_grid(options, is_line=is_line)
+    given = [None if words is None else ascending(np.array(words)) for words in (options.alpha, options.beta)]
+    if options.region is not None:  # the axes are those of the result it is added to
+        return np.zeros(1), None if is_line else np.zeros(1)
     if options.between:
-        return between_axis(counts[0], options.beyond), None
-    x = axis(counts[0], options.span)
-    return x, None if options.line else axis(counts[1], options.span)
+        x, y = between_axis(counts[0], margin(options)), np.zeros(1)
+    elif extent is not None:
+        x, y = (covering_axis(n, *ends, margin=margin(options)) for n, ends in zip(counts, extent, strict=True))
+    else:
+        x, y = (axis(n, options.span, spacing=options.axis) for n in counts)
+    x, y = (axis if own is None else own for axis, own in zip((x, y), given, strict=True))
+    return x, None if is_line else y
+
+
+def check_surface(options: Surface) -> None:
+    """Check what can be checked before anything is read.
+
+    Raises:
+        LandscapeError: for options that cannot be, or contradict each other.
+    """
+    axes(options, grid_size(options.points), is_line=sampled_line(options))
+    expect_number("--precision-tolerance", options.precision_tolerance)
+    expect(
+        0 <= options.tolerance < 1, "--tolerance", options.tolerance, "a relative error such as 0.01, or 0 for exact"
+    )
+    expect(options.workers >= 1, "--workers", options.workers, "a whole number of at least 1")
 
 
 def measure(
     file: AnalysisFile, subjects: Sequence[Subject], options: Surface, counts: tuple[int, int]
 ) -> dict[str, LineResult | SurfaceResult]:
     """Measure what the options ask for, each checkpoint in turn, and return the results by name."""
+    from landscape.cli.places import places
+
+    return sample(file, places(file, options, subjects), options, counts)
+
+
+def sample(
+    file: AnalysisFile, places: Sequence[Place], options: Surface, counts: tuple[int, int]
+) -> dict[str, LineResult | SurfaceResult]:
+    """Measure these places, in one precision, and return the results by name."""
     from landscape.cli.sampling import Sampling
 
-    alpha, beta = axes(options, counts)
-    groups = [subjects] if options.between else [[subject] for subject in subjects]
-    samplings = [Sampling(file, group, options, alpha, beta) for group in groups]
+    samplings = [
+        Sampling(file, place, *axes(options, counts, is_line=place.is_line, extent=place.extent)) for place in places
+    ]
     todo = [sampling for sampling in samplings if not sampling.finished]
     if todo:
         settings = _shared_settings(samplings, options)
-        _estimate(todo, settings)
+        on_cpu = todo[0].objective.device.type != "cuda"
+        _estimate(todo, settings, tolerance=options.tolerance, workers=1 if on_cpu else options.workers)
         for sampling in todo:  # written all at once: a run that is stopped and goes on takes the same settings for all
             sampling.prepare(settings)
         for sampling in todo:
@@ -156,35 +182,15 @@ def _shared_settings(samplings: Sequence[Sampling], options: Surface) -> Setting
     return shared
 
 
-def _estimate(todo: Sequence[Sampling], settings: Settings) -> None:
+def _estimate(todo: Sequence[Sampling], settings: Settings, *, tolerance: float, workers: int) -> None:
     passes = sum(sampling.points * sampling.examples for sampling in todo)
     error = (
         f", off by at most {settings.precision_error:.2%} at the probe points"
         if settings.precision_error is not None
         else ""
     )
-    time = f": about {console.duration(passes / settings.images_per_second)}" if settings.images_per_second else ""
+    rate = settings.images_per_second and settings.images_per_second * workers
+    exactly = "exactly it would take " if tolerance else ""
+    time = f": {exactly}about {console.duration(passes / rate)}" if rate else ""
     points = sum(sampling.points for sampling in todo)
     console.say(f"{points} points x {todo[0].examples} examples in {settings.precision}{error}{time}")
-
-
-def _print(found: Mapping[str, LineResult | SurfaceResult]) -> None:
-    import numpy as np
-
-    from landscape.results import Surface as SurfaceResult
-
-    rows = []
-    for key, result in found.items():
-        axes = [result.beta, result.alpha] if isinstance(result, SurfaceResult) else [result.alpha]
-        origin = tuple(int(np.searchsorted(axis, 0.0)) for axis in axes)
-        for s, split in enumerate(result.splits):
-            loss = result.grid("loss")[s]
-            known = loss[~np.isnan(loss)]
-            lowest, highest = (known.min(), known.max()) if len(known) else (np.nan, np.nan)
-            rows.append([key, split, *map(console.number, (loss[origin], lowest, highest))])
-    console.print_table("loss", ["result", "split", "at the origin", "lowest", "highest"], rows)
-    for key, result in found.items():
-        for split, metrics in result.attributes.get("barrier", {}).items():
-            height = metrics["loss"]
-            value = console.number(height["value"], height["stderr"])
-            console.say(f"{key}: barrier of the {split} loss {value} at t = {height['at']:.2f}")

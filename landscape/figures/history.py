@@ -1,21 +1,24 @@
-"""Training curves: loss and accuracy, train and test, per epoch, per gradient evaluation or per second."""
+"""Training curves: loss and accuracy of every split, per epoch, per gradient evaluation or per second."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from landscape.errors import LandscapeError
-from landscape.figures import theme
+from landscape.figures import bands, theme
+from landscape.figures.families import seeds
 from landscape.figures.line import value_axis
+from landscape.figures.multiples import legend_once, panels
 from landscape.figures.scale import choose_scale
-from landscape.results import History
+from landscape.results import Floats, History
 
 AXES = {"epoch": "epoch", "gradient_evaluations": "gradient evaluations (examples)", "seconds": "seconds"}
+SPLITS = ("train", "validation", "test")
+_DASHES = {"train": "solid", "validation": "dot", "test": "dash"}
 
 
 def history_figure(
@@ -24,18 +27,25 @@ def history_figure(
     metrics: Sequence[str] | None = None,
     x: str = "epoch",
     log: bool | None = None,
+    by: Literal["checkpoint", "recipe"] = "checkpoint",
+    stacked: bool = False,
     colours: Mapping[str, int] | None = None,
     title: str | None = None,
     dark: bool = False,
 ) -> go.Figure:
     """Return training curves, one panel per metric: a colour per checkpoint, a dash per split.
 
+    Runs drawn together (by recipe) are the median over them epoch by epoch, and a band from quartile to quartile and,
+    fainter, from the least to the most.
+
     Args:
         histories: The histories by label.
         metrics: Of "loss" and "accuracy"; by default those recorded.
         x: The column along x: "epoch", "gradient_evaluations" or "seconds".
         log: Logarithmic losses; by default where they span a factor of 30 or more.
-        colours: The index of each label's colour; by default its place among the histories.
+        by: "checkpoint", or "recipe": one curve for the runs that differ in nothing but their seed.
+        stacked: Put the panels one below the other.
+        colours: The index of each label's (with by="recipe", each recipe's) colour; by default its place among them.
         title: A heading.
         dark: Dark paper.
     """
@@ -44,21 +54,27 @@ def history_figure(
     if x not in AXES:
         raise LandscapeError(f"expected x to be one of {', '.join(AXES)}, got {x!r}")
     metrics = list(metrics or recorded(histories))
-    figure = make_subplots(cols=max(len(metrics), 1), horizontal_spacing=0.12)
-    for column, metric in enumerate(metrics, start=1):
-        for index, (label, history) in enumerate(histories.items()):
-            series = colours[label] if colours else index
-            for trace in _curves(label, history, metric, x, series, legend=column == 1):
-                figure.add_trace(trace, row=1, col=column)
-        figure.update_yaxes(**curve_axis(histories, metric, log=log), col=column)
-    figure.update_xaxes(title_text=AXES[x], rangemode="tozero")
+    figure = panels(len(metrics), stacked=stacked)
+    together = seeds(histories) if by == "recipe" else {label: [label] for label in histories}
+    for number, metric in enumerate(metrics, start=1):
+        place = {"row": number, "col": 1} if stacked else {"row": 1, "col": number}
+        axis = curve_axis(histories, metric, log=log)
+        for index, (label, members) in enumerate(together.items()):
+            series = colours.get(label, index) if colours else index
+            runs, is_log = [histories[member] for member in members], axis["type"] == "log"
+            for trace in _curves(label, runs, metric, x, series, log=is_log):
+                figure.add_trace(trace, **place)
+        figure.update_yaxes(**axis, **place)
+    legend_once(figure)
+    figure.update_xaxes(rangemode="tozero")
+    figure.update_xaxes(title_text=AXES[x], row=len(metrics) if stacked else None)
     return theme.dress(figure, title=title, dark=dark)
 
 
 def recorded(histories: Mapping[str, History]) -> list[str]:
     """Return which of loss and accuracy any of the histories has."""
     names = {name for history in histories.values() for name in history.columns}
-    return [metric for metric in ("loss", "accuracy") if {f"train_{metric}", f"test_{metric}"} & names]
+    return [metric for metric in ("loss", "accuracy") if {f"{split}_{metric}" for split in SPLITS} & names]
 
 
 def curve_axis(histories: Mapping[str, History], metric: str, *, log: bool | None = None) -> dict[str, Any]:
@@ -66,7 +82,7 @@ def curve_axis(histories: Mapping[str, History], metric: str, *, log: bool | Non
     arrays = [
         np.asarray(history.columns[name], dtype=np.float64)
         for history in histories.values()
-        for name in (f"train_{metric}", f"test_{metric}")
+        for name in (f"{split}_{metric}" for split in SPLITS)
         if name in history.columns
     ]
     accuracy = metric == "accuracy"
@@ -80,23 +96,36 @@ def column(history: History, x: str) -> Any:
     return history.columns.get(x, np.arange(1.0, rows + 1))
 
 
-def _curves(label: str, history: History, metric: str, x: str, series: int, *, legend: bool) -> list[go.Scatter]:
+def _curves(label: str, runs: Sequence[History], metric: str, x: str, series: int, *, log: bool) -> list[go.Scatter]:
+    """Return for each split the curve of one run, or the bands and the median of several, row by row."""
     traces = []
-    for index, split in enumerate(("train", "test")):
-        values = history.columns.get(f"{split}_{metric}")
-        if values is None:
+    for split in SPLITS:
+        found = [run for run in runs if f"{split}_{metric}" in run.columns]
+        if not found:
             continue
         name = f"{theme.text(label)} · {split}"
+        values = [np.asarray(run.columns[f"{split}_{metric}"], dtype=np.float64) for run in found]
+        along, middle = np.asarray(column(found[0], x), dtype=np.float64), values[0]
+        if len(found) > 1:
+            name += f" (median of {len(found)})"
+            along = bands.spread(_padded([np.asarray(column(run, x), dtype=np.float64) for run in found]))[2]
+            shadows, middle = bands.family(along, _padded(values), series=series, log=log)
+            traces += shadows
         traces.append(
             go.Scatter(
-                x=column(history, x),
-                y=np.where(np.isfinite(values), values, np.nan),
-                mode="lines" if len(values) > 1 else "markers",
-                line={"color": theme.series_colour(series), "width": 2, "dash": theme.DASHES[index]},
+                x=along,
+                y=np.where(np.isfinite(middle), middle, np.nan),
+                mode="lines" if len(middle) > 1 else "markers",
+                line={"color": theme.series_colour(series), "width": 2, "dash": _DASHES[split]},
                 name=name,
                 legendgroup=name,
-                showlegend=legend,
                 meta={"series": series, "label": label},
             )
         )
     return traces
+
+
+def _padded(curves: Sequence[Floats]) -> list[Floats]:
+    """Return curves of one length: those that end earlier are NaN from there on."""
+    rows = max(map(len, curves))
+    return [np.concatenate([curve, np.full(rows - len(curve), np.nan)]) for curve in curves]

@@ -1,4 +1,4 @@
-"""Lines: loss and accuracy along one direction for any number of checkpoints, and the way between two of them."""
+"""Lines: loss and accuracy along one direction or many, for any number of checkpoints, and between two of them."""
 
 from __future__ import annotations
 
@@ -7,81 +7,83 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from landscape.errors import LandscapeError
-from landscape.figures import theme
-from landscape.figures.numbers import uncertain
+from landscape.figures import bands, theme
+from landscape.figures.between import barrier, endpoints, mark_barrier, mark_ends
+from landscape.figures.families import families, grouped, is_between
+from landscape.figures.multiples import legend_once, panels
 from landscape.figures.scale import Scale, choose_scale
-from landscape.results import Floats, Line
+from landscape.figures.widths import width_traces, width_words
+from landscape.results import Line
+
+__all__ = ["barrier", "endpoints", "families", "is_between", "line_figure", "scale_of", "value_axis", "width_words"]
 
 
 def line_figure(
-    lines: Mapping[str, Line],
+    lines: Mapping[str, Line | Sequence[Line]],
     *,
     metrics: Sequence[str] | None = None,
     log: bool | None = None,
     colours: Mapping[str, int] | None = None,
+    widths: bool = True,
+    stacked: bool = False,
     title: str | None = None,
     dark: bool = False,
 ) -> go.Figure:
-    """Return profiles along a line, one panel per metric: a colour per checkpoint, a dash per split, bands of stderr.
+    """Return profiles along a line, one panel per metric: a colour per checkpoint, a dash per split.
+
+    A line has a band of one standard error. Several lines under one label, or of one checkpoint and one family, are one
+    curve: their median, with bands from quartile to quartile and, fainter, from the least to the most.
 
     Args:
-        lines: The lines by label.
+        lines: The lines by label; a sequence of them is drawn as one family.
         metrics: The metrics to draw; by default all of the first line.
         log: Logarithmic losses; by default where they span a factor of 30 or more.
-        colours: The index of each label's colour; by default its place among the lines.
+        colours: The index of each label's colour; by default its place among the labels.
+        widths: Mark the basin's width where it was measured.
+        stacked: Put the panels one below the other.
         title: A heading.
         dark: Dark paper.
     """
-    if not lines:
+    groups = grouped(lines)
+    everything = [line for members in groups.values() for line in members]
+    if not everything:
         raise LandscapeError("expected at least one line to draw, got none")
-    metrics = list(metrics or next(iter(lines.values())).metrics)
-    figure = make_subplots(cols=len(metrics), horizontal_spacing=0.12)
-    for column, metric in enumerate(metrics, start=1):
-        scale = scale_of(lines, metric, log=log)
-        for index, (label, line) in enumerate(lines.items()):
-            if metric in line.metrics:
-                series = colours[label] if colours else index
-                for trace in _profile(label, line, metric, series, scale, legend=column == 1):
-                    figure.add_trace(trace, row=1, col=column)
-        figure.update_yaxes(**value_axis(metric, scale), col=column)
-    between = next((line for line in lines.values() if is_between(line)), None)
-    figure.update_xaxes(title_text="position" if between else "α")
+    metrics = list(metrics or everything[0].metrics)
+    figure = panels(len(metrics), stacked=stacked)
+    between = [line for line in everything if is_between(line)]
+    for number, metric in enumerate(metrics, start=1):
+        place = {"row": number, "col": 1} if stacked else {"row": 1, "col": number}
+        scale = _scale(everything, metric, log=log)
+        for index, (label, members) in enumerate(groups.items()):
+            drawn = [line for line in members if metric in line.metrics]
+            series = colours.get(label, index) if colours else index
+            alone = bool(between) and len(groups) == 1
+            for trace in _curves(None if alone else label, drawn, metric, series, scale):
+                figure.add_trace(trace, **place)
+            if metric == "loss" and widths and drawn and not is_between(drawn[0]):
+                for trace in width_traces(drawn, series=series, alone=len(groups) == 1):
+                    figure.add_trace(trace, **place)
+        here = [trace for trace in figure.data if trace.xaxis == f"x{number if number > 1 else ''}"]
+        figure.update_yaxes(**_roomy(value_axis(metric, scale), here, scale), **place)
+    legend_once(figure)
+    ends = [float(end) for line in everything for end in (line.alpha[0], line.alpha[-1])]
+    figure.update_xaxes(range=[min(ends), max(ends)] if min(ends) < max(ends) else None)
+    figure.update_xaxes(title_text="position" if between else "α", row=len(metrics) if stacked else None)
     if between:
-        for column, metric in enumerate(metrics, start=1):
-            _endpoints(figure, *endpoints(between), column)
-            _barrier(figure, between, metric, column)
+        for number, metric in enumerate(metrics, start=1):
+            place = {"row": number, "col": 1} if stacked else {"row": 1, "col": number}
+            mark_ends(figure, between[0], place)
+            for index, line in enumerate(between):
+                colour = theme.LIGHT.ink if len(between) == 1 else theme.series_colour(index)
+                mark_barrier(figure, line, metric, place, colour=colour, left=index % 2 == 1)
     return theme.dress(figure, title=title, dark=dark)
 
 
-def is_between(line: Line) -> bool:
-    """Return whether the line runs from one checkpoint to another."""
-    return bool((line.attributes.get("directions") or {}).get("kind") == "between")
-
-
-def endpoints(line: Line) -> tuple[str, str]:
-    """Return the labels of the two checkpoints that the line runs between."""
-    labels = [str(entry.get("label", "")) for entry in line.attributes.get("checkpoints") or ()]
-    if len(labels) < 2:
-        labels = str(line.attributes.get("checkpoint", "")).split("..", 1)
-    return (labels[0], labels[1]) if len(labels) > 1 else ("first", "second")
-
-
-def barrier(line: Line, metric: str) -> dict[str, Any] | None:
-    """Return the barrier of a metric ("value", "stderr", "at") where it was measured, of the first split with one."""
-    found = (line.attributes.get("barrier") or {}).get(metric)
-    if isinstance(found, Mapping) and "value" not in found:  # one per split
-        found = next((found[split] for split in line.splits if split in found), None)
-    return dict(found) if isinstance(found, Mapping) and "value" in found else None
-
-
-def scale_of(lines: Mapping[str, Line], metric: str, *, log: bool | None = None) -> Scale:
+def scale_of(lines: Mapping[str, Line | Sequence[Line]], metric: str, *, log: bool | None = None) -> Scale:
     """Return the scale on which all lines of a metric are drawn; a few diverging points do not set it."""
-    arrays = [line.grid(metric) for line in lines.values() if metric in line.metrics]
-    accuracy = metric == "accuracy"
-    return choose_scale(arrays, log=False if accuracy else log, automatic=metric == "loss", percent=accuracy)
+    return _scale([line for members in grouped(lines).values() for line in members], metric, log=log)
 
 
 def value_axis(metric: str, scale: Scale) -> dict[str, Any]:
@@ -98,86 +100,54 @@ def value_axis(metric: str, scale: Scale) -> dict[str, Any]:
     }
 
 
-def _profile(label: str, line: Line, metric: str, series: int, scale: Scale, *, legend: bool) -> list[go.Scatter]:
-    grid, stderr = line.grid(metric), line.grid(metric, column="stderr")
-    colour = theme.series_colour(series)
-    traces = []
-    for index, split in enumerate(line.splits):
-        name = theme.text(split) if is_between(line) else f"{theme.text(label)} · {theme.text(split)}"
-        if np.isfinite(stderr[index]).any():
-            traces.append(_band(line.alpha, grid[index], stderr[index], colour, series, scale))
+def _roomy(axis: dict[str, Any], traces: Sequence[go.Scatter], scale: Scale) -> dict[str, Any]:
+    """Return the axis with room for bands that reach a little beyond the curves."""
+    reached = [np.asarray(trace.y, dtype=np.float64) for trace in traces if trace.fill]
+    if scale.cut or not reached:
+        return axis
+    with np.errstate(invalid="ignore", divide="ignore"):
+        heights = scale.heights(np.concatenate(reached))
+    heights = heights[np.isfinite(heights)]
+    bottom, top = axis["range"]
+    most = 0.2 * (scale.top - scale.bottom)
+    low, high = (float(np.min(heights)), float(np.max(heights))) if len(heights) else (bottom, top)
+    return axis | {"range": [min(bottom, max(low, scale.bottom - most)), max(top, min(high, scale.top + most))]}
+
+
+def _scale(lines: Sequence[Line], metric: str, *, log: bool | None) -> Scale:
+    arrays = [line.grid(metric) for line in lines if metric in line.metrics]
+    accuracy = metric == "accuracy"
+    return choose_scale(arrays, log=False if accuracy else log, automatic=metric == "loss", percent=accuracy)
+
+
+def _curves(label: str | None, lines: Sequence[Line], metric: str, series: int, scale: Scale) -> list[go.Scatter]:
+    """Return for each split the bands of one line or of a family, and its curve."""
+    traces: list[go.Scatter] = []
+    for index, split in enumerate(lines[0].splits if lines else ()):
+        name = " · ".join(theme.text(part) for part in (label, split) if part is not None)
+        x, values = lines[0].alpha, [line.grid(metric)[index] for line in lines]
+        if len(lines) > 1:
+            shadows, middle = bands.family(x, values, series=series, log=scale.log)
+            traces += shadows
+            name += f" (median of {len(lines)})"
+        else:
+            middle, stderr = values[0], lines[0].grid(metric, column="stderr")[index]
+            if np.isfinite(stderr).any():
+                floor = middle / 10 if scale.log else None
+                traces.append(bands.outline(x, middle - stderr, middle + stderr, series=series, floor=floor))
         traces.append(
             go.Scatter(
-                x=line.alpha,
-                y=np.where(np.isfinite(grid[index]), grid[index], np.nan),
-                mode="lines" if len(line.alpha) > 1 else "markers",
-                line={"color": colour, "width": 2, "dash": theme.DASHES[index % len(theme.DASHES)]},
+                x=x,
+                y=np.where(np.isfinite(middle), middle, np.nan),
+                mode="lines" if len(x) > 1 else "markers",
+                line={
+                    "color": theme.series_colour(series),
+                    "width": 2,
+                    "dash": theme.DASHES[index % len(theme.DASHES)],
+                },
                 name=name,
                 legendgroup=name,
-                showlegend=legend,
                 meta={"series": series},
             )
         )
     return traces
-
-
-def _band(x: Floats, y: Floats, error: Floats, colour: str, series: int, scale: Scale) -> go.Scatter:
-    """Return ±1 standard error as one closed outline; on a log axis it stays above zero."""
-    known = np.isfinite(y) & np.isfinite(error)
-    x, y, error = x[known], y[known], error[known]
-    low = np.maximum(y - error, y / 10) if scale.log else y - error
-    return go.Scatter(
-        x=np.concatenate([x, x[::-1]]),
-        y=np.concatenate([y + error, low[::-1]]),
-        fill="toself",
-        fillcolor=theme.faded(colour),
-        line={"width": 0},
-        mode="lines",
-        hoverinfo="skip",
-        showlegend=False,
-        meta={"series": series, "band": True},
-    )
-
-
-def _endpoints(figure: go.Figure, first: str, second: str, column: int) -> None:
-    muted = theme.LIGHT.muted
-    for at, label, anchor in ((0, first, "left"), (1, second, "right")):
-        figure.add_vline(x=at, line={"color": muted, "width": 1, "dash": "dot"}, row=1, col=column)
-        shown = theme.text(label if len(label) <= 28 else f"{label[:27]}…")
-        place = {"x": at, "y": 1, "yref": "y domain" if column == 1 else f"y{column} domain"}
-        figure.add_annotation(text=shown, showarrow=False, row=1, col=column)
-        figure.layout.annotations[-1].update(
-            **place, xanchor=anchor, yanchor="bottom", yshift=2, font={"size": 12, "color": muted}
-        )
-    figure.update_layout(legend={"y": 1.1}, margin={"t": 48})
-
-
-def _barrier(figure: go.Figure, line: Line, metric: str, column: int) -> None:
-    """Mark the barrier: from the straight line between the ends up to the loss, at its highest place."""
-    found = barrier(line, metric)
-    if found is None or not np.isfinite(found["value"]):
-        return
-    at, height = float(found.get("at", 0.5)), float(found["value"])
-    ends = line.grid(metric)[0][[0, -1]]
-    base = float((1 - at) * ends[0] + at * ends[1])
-    words = f"barrier {uncertain(height, float(found.get('stderr') or np.nan))}"
-    ink = theme.LIGHT.ink
-    figure.add_trace(
-        go.Scatter(
-            x=[at, at],
-            y=[base, base + height],
-            mode="lines+markers",
-            line={"color": ink, "width": 1.5},
-            marker={"symbol": "line-ew", "size": 9, "line": {"color": ink, "width": 1.5}},
-            name=words,
-            showlegend=False,
-            hovertemplate=f"{words}<extra></extra>",
-            meta={"mark": "barrier"},
-        ),
-        row=1,
-        col=column,
-    )
-    log = figure.layout["yaxis" if column == 1 else f"yaxis{column}"].type == "log"
-    middle = 0.5 * np.log10(base * (base + height)) if log else base + height / 2
-    figure.add_annotation(x=at, y=middle, text=words, showarrow=False, row=1, col=column)
-    figure.layout.annotations[-1].update(xanchor="left", xshift=8, font={"color": ink})

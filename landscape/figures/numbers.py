@@ -41,6 +41,24 @@ def percent(value: float) -> str:
     return f"{_fixed(100 * value, 2)}%" if math.isfinite(value) else number(value)
 
 
+def share(value: float) -> str:
+    """Return a fraction as a percentage with two significant digits: 0.91%, 12%."""
+    return f"{number(100 * value, 2)}%"
+
+
+def signed(words: str) -> str:
+    """Return a number's text with a plus where it is positive."""
+    value = words.removeprefix("(").partition(" ")[0]
+    return f"+{words}" if value[0] != _MINUS and any(c in "123456789∞" for c in value.partition("×")[0]) else words
+
+
+def points(value: float, error: float = math.nan) -> str:
+    """Return a difference of fractions in percentage points, with its error where it is known: +1.20 ± 0.32 pp."""
+    known = math.isfinite(error) and error > 0
+    words = _fixed(100 * value, 2) + (f" ± {_fixed(100 * error, 2)}" if known else "")
+    return f"{signed(words)} pp"
+
+
 def tick(value: float) -> str:
     """Return a short label of an axis tick: 0.05, 20, 1000, 10⁵."""
     if value == 0:

@@ -1,22 +1,26 @@
-"""Surfaces as the page's script needs them: measured grids, the scales to choose from, and figures to fill.
-
-The script draws `grids[view]` on one of that view's scales; every choice (limits, levels, ticks, notes) is made here.
-"""
+"""Planes of the page: surfaces that belong together, their measured grids, and empty figures for the script to fill."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
-from landscape.figures import numbers, surface, theme
+from landscape.figures import contour, grids, numbers, relief, theme, views
+from landscape.figures.alike import differences
 from landscape.figures.embed import figure_json, packed
+from landscape.figures.estimate import estimate_words
+from landscape.figures.paths import Path, paths
 from landscape.figures.provenance import count
-from landscape.figures.scale import Scale, choose_scale, clips
-from landscape.figures.summary import differences
-from landscape.results import Floats, Surface
+from landscape.figures.regions import regions
+from landscape.figures.scale import choose_scale
+from landscape.figures.trajectory import axis_titles, belongs
+from landscape.results import Result, Surface, Trajectory
+
+Extent = tuple[list[float], list[float]]  # along both axes
 
 
 @dataclass(frozen=True)
@@ -24,149 +28,259 @@ class Panel:
     """One surface on the page: a 3-D figure and its contours."""
 
     id: str
-    label: str
+    key: str  # of its result
+    checkpoint: str
+    label: str  # the checkpoint, and what sets this surface apart from its others
     note: str  # "n of m points computed so far"
     alt: str
+    series: int  # index of its colour
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Surfaces of one name, shown together on one scale."""
+    """Surfaces shown together on one scale."""
 
     id: str
     name: str
     panels: list[Panel]
-    metrics: list[str]
+    quantities: list[views.Quantity]
+    chosen: str  # the quantity to begin with
     splits: list[str]
-    note: str
-    data: dict[str, Any]
+    cautions: list[str]  # in what they were not measured alike
+    estimates: list[str]  # how good those are that were not measured at every point
+    axes: str  # what a step along the axes is
+    paths: list[Path]
+    data: dict[str, Any] = field(repr=False)
 
     @property
-    def metric_options(self) -> dict[str, str]:
-        """What the switch of metrics offers: value → words."""
-        return {metric: metric.capitalize() for metric in self.metrics}
-
-    @property
-    def split_options(self) -> dict[str, str]:
-        """What the switch of splits offers: value → words."""
-        return {split: split.capitalize() for split in self.splits}
+    def keys(self) -> list[str]:
+        """The results shown."""
+        return list(dict.fromkeys([*(panel.key for panel in self.panels), *(path.key for path in self.paths)]))
 
     @property
     def columns(self) -> int:
         """How many panels stand side by side where there is room."""
         return {1: 1, 2: 2, 3: 3, 4: 2}.get(len(self.panels), 3)
 
+    @property
+    def quantity_options(self) -> dict[str, str]:
+        """What the switch of quantities offers: value → words."""
+        return {quantity.id: quantity.words for quantity in self.quantities}
 
-def plane(identity: str, name: str, surfaces: Mapping[str, Surface]) -> Plane:
-    """Return the block of the page that shows `surfaces` (by checkpoint label) together."""
-    metrics = list(dict.fromkeys(metric for s in surfaces.values() for metric in s.metrics))
-    splits = list(dict.fromkeys(split for s in surfaces.values() for split in surface.splits_of(s)))
-    views = {}
-    for metric in metrics:
-        for split in splits:
-            arrays = [surface.values(s, metric, split) for s in surfaces.values() if _has(s, metric, split)]
-            if arrays:
-                views[f"{metric}/{split}"] = _view(arrays, metric, split)
-    panels, filled = [], []
-    for index, (label, found) in enumerate(surfaces.items()):
-        panel = f"{identity}-{index}"
-        panels.append(Panel(id=panel, label=label, note=_note(found), alt=_words(label, found)))
-        filled.append({"id": panel, **_fill(found, surfaces, splits)})
-    data = {"id": identity, "views": views, "panels": filled, "camera": surface.CAMERA, "lift": surface.LIFT}
-    return Plane(identity, name, panels, metrics, splits, differences(surfaces), data)
+    @property
+    def split_options(self) -> dict[str, str]:
+        """What the switch of splits offers: value → words."""
+        return {split: split[:1].upper() + split[1:] for split in self.splits}
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether other checkpoints are marked on the plane."""
+        roles = {trace["meta"]["role"] for panel in self.data["panels"] for trace in panel["contour"]["data"]}
+        return "mark" in roles
+
+    @property
+    def ratio(self) -> float:
+        """How much higher than wide the plane is, within what a page can show."""
+        x, y = (self.data["panels"][0]["contour"]["layout"][axis]["range"] for axis in ("xaxis", "yaxis"))
+        return float(min(max((y[1] - y[0]) / max(x[1] - x[0], 1e-12), 0.4), 1.2))
+
+    @property
+    def offers_steps(self) -> bool:
+        """Whether contours may have levels in log steps."""
+        return any(view["steps"] for view in self.data["views"].values())
+
+    @property
+    def has_measured(self) -> bool:
+        """Whether a surface is an estimate whose measured points can be shown."""
+        return any("measured" in panel for panel in self.data["panels"])
+
+
+def plane(
+    identity: str,
+    name: str,
+    group: Mapping[str, Surface],
+    results: Mapping[str, Result],
+    colours: Mapping[str, int],
+) -> Plane:
+    """Return the block of the page that shows `group` (surfaces by result key) together."""
+    surfaces = list(group.values())
+    splits = list(dict.fromkeys(split for s in surfaces for split in grids.splits_of(s)))
+    offered = views.quantities(surfaces)
+    modes = {str(surface.attributes.get("batchnorm")) for surface in surfaces}
+    checkpoints = [key.rpartition("/")[0] for key in group]
+    repeated = len(set(checkpoints)) < len(checkpoints)
+    panels = []
+    for index, ((key, surface), checkpoint) in enumerate(zip(group.items(), checkpoints, strict=True)):
+        mode = f" · BatchNorm {surface.attributes.get('batchnorm')}" if len(modes) > 1 else ""
+        label = checkpoint + (mode or (f" · {key.rpartition('/')[2]}" if repeated else ""))
+        series = index if repeated else colours.get(checkpoint, index)
+        panels.append(
+            Panel(f"{identity}-{index}", key, checkpoint, label, _note(surface), _words(label, surface), series)
+        )
+    trajectories = {key: result for key, result in results.items() if isinstance(result, Trajectory)}
+    found = paths(trajectories, surfaces, colours)
+    chosen = views.preferred(surfaces, offered, splits[0]).id
+    here = [t for t in trajectories.values() if any(belongs(t, surface) for surface in surfaces)]
+    axes = [_axis_titles(surface, here) for surface in surfaces]
+    data = {
+        "id": identity,
+        "quantity": chosen,
+        "views": views.views(surfaces, offered, splits),
+        "panels": [
+            {"id": panel.id, "title": theme.text(panel.label), "series": panel.series}
+            | _fill(surface, splits, titles, solid=grids.extent(surfaces), flat=_extent(surfaces, here))
+            for panel, surface, titles in zip(panels, surfaces, axes, strict=True)
+        ],
+        "paths": [path.data for path in found],
+        "camera": relief.CAMERA,
+        "lift": relief.LIFT,
+        "shaping": relief.SHAPING,
+    }
+    unlike = differences({p.label: s for p, s in zip(panels, surfaces, strict=True)}, but=("batchnorm",) * repeated)
+    cautions, estimates = [unlike] if unlike else [], _estimates(panels, surfaces)
+    return Plane(identity, name, panels, offered, chosen, splits, cautions, estimates, _axes(surfaces), found, data)
+
+
+def together(results: Mapping[str, Result]) -> dict[str, dict[str, Surface]]:
+    """Return the surfaces (by result key) that are shown together, by the group's name.
+
+    Those of one name; and those of one checkpoint and plane that differ in the BatchNorm mode, to be compared.
+    """
+    named: dict[str, dict[str, Surface]] = {}
+    for key, result in results.items():
+        if isinstance(result, Surface) and "convexity" not in result.metrics:
+            named.setdefault(key.rpartition("/")[2], {})[key] = result
+    groups: dict[str, dict[str, Surface]] = {}
+    for name, found in named.items():
+        twin = next((other for other, group in groups.items() if _other_modes(group, found)), name)
+        groups.setdefault(twin, {}).update(found)
+    return groups | _in_detail(groups)
+
+
+def _in_detail(groups: Mapping[str, Mapping[str, Surface]]) -> dict[str, dict[str, Surface]]:
+    """Return a group for each region that surfaces of a group were measured more finely in."""
+    found: dict[str, dict[str, Surface]] = {}
+    for name, group in groups.items():
+        for key, surface in group.items():
+            for number, region in enumerate(regions(surface), start=1):
+                found.setdefault(f"{name}, region {number}", {})[key] = region
+    return found
+
+
+def _other_modes(group: Mapping[str, Surface], found: Mapping[str, Surface]) -> bool:
+    """Return whether two groups hold the same plane of the same checkpoint in different BatchNorm modes."""
+    first, second = ({(key.rpartition("/")[0], _hashes(s)): s for key, s in part.items()} for part in (group, found))
+    same = [(first[place], second[place]) for place in first.keys() & second.keys() if place[1]]
+    return any(a.attributes.get("batchnorm") != b.attributes.get("batchnorm") for a, b in same)
+
+
+def _hashes(surface: Surface) -> tuple[str, ...]:
+    return tuple((surface.attributes.get("directions") or {}).get("hashes") or ())
 
 
 def _note(found: Surface) -> str:
     """Return what the pictures cannot show: points that are still to be computed, and those that are no number."""
-    nan = int(
-        (np.isnan(found.grid("loss" if "loss" in found.metrics else found.metrics[0])).any(0) & found.computed()).sum()
-    )
+    metric = "loss" if "loss" in found.metrics else found.metrics[0]
+    nan = int((np.isnan(found.grid(metric)).any(0) & found.computed()).sum())
     holes = f"{nan:,} {'point is' if nan == 1 else 'points are'} not a number (holes)" if nan else ""
     return "; ".join(filter(None, (count(found), holes)))
 
 
-def _has(found: Surface, metric: str, split: str) -> bool:
-    return metric in found.metrics and split in surface.splits_of(found)
+def _estimates(panels: Sequence[Panel], surfaces: Sequence[Surface]) -> list[str]:
+    """Return for each surface that is an estimate how good it was measured to be and what it saved."""
+    found = []
+    for panel, surface in zip(panels, surfaces, strict=True):
+        words = estimate_words(surface.attributes)
+        if words:
+            found.append(f"{panel.label}: {words}" if len(panels) > 1 else words[0].upper() + words[1:])
+    return found
 
 
-def _view(arrays: list[Floats], metric: str, split: str) -> dict[str, Any]:
-    """Return one choice of metric and split: its title, colours, and its scales, linear and where possible log."""
-    gap = split == surface.GAP
-    chosen = surface.scale_of(arrays, metric, split)
-    modes = {"linear": _scales(arrays, metric, split, log=False)}
-    if metric != "accuracy" and not gap and surface.scale_of(arrays, metric, split, log=True).log:
-        modes["log"] = _scales(arrays, metric, split, log=True)
-    return {
-        "words": surface.name(metric, split),
-        "title": theme.text(surface.name(metric, split)),  # for Plotly
-        "colours": surface.colours(metric, split),
-        "best": "" if gap else "highest" if metric == "accuracy" else "lowest",
-        "mode": "log" if chosen.log else "linear",
-        "modes": modes,
+def _axes(surfaces: Sequence[Surface]) -> str:
+    """Return what a step along the axes means, where all surfaces agree on it."""
+    told = [surface.attributes.get("directions") or {} for surface in surfaces]
+    meanings = {
+        (str(one.get("kind", "")), str(one.get("normalization", "")) if one.get("kind") == "random" else "")
+        for one in told
     }
-
-
-def _scales(arrays: list[Floats], metric: str, split: str, *, log: bool) -> dict[str, Any]:
-    """Return the scales of one mode by rising height limit, and which of them is the automatic one."""
-    automatic = surface.scale_of(arrays, metric, split, log=log)
-    top = automatic.value(automatic.top)
-    limits = [] if metric == "accuracy" else clips([np.abs(a) for a in arrays] if split == surface.GAP else arrays)
-    scales = [(top, automatic)]
-    for limit in limits:
-        scale = surface.scale_of(arrays, metric, split, log=log, clip=limit)
-        tall = scale.top - scale.bottom > 0.05 * (automatic.top - automatic.bottom)
-        if tall and abs(limit - top) > 1e-6 * abs(top):
-            scales.append((limit, scale))
-    scales.sort(key=lambda pair: pair[0])
-    most = limits[-1] if limits else top
+    if len(meanings) != 1:
+        return ""
+    kind, normalization = meanings.pop()
+    if kind == "random":
+        unit = {"filter": "each filter", "layer": "each layer", "weight": "each weight"}.get(normalization)
+        return f"A step of 1 along α or β moves {unit} by its own norm." if unit else ""
     return {
-        "automatic": next(index for index, (_, scale) in enumerate(scales) if scale is automatic),
-        "scales": [_scale_json(scale, arrays, limit, whole=limit >= most * (1 - 1e-6)) for limit, scale in scales],
-    }
+        "pca": "The axes are the first two principal components of the training trajectory.",
+        "three": "The plane through three checkpoints.",
+        "eigenvectors": "The axes are eigenvectors of the Hessian.",
+    }.get(kind, "")
 
 
-def _scale_json(scale: Scale, arrays: list[Floats], limit: float, *, whole: bool) -> dict[str, Any]:
-    return {
-        **asdict(scale),
-        "start": scale.start,
-        "frame": scale.frame,
-        "limit": "whole range" if whole else numbers.tick(float(f"{limit:.3g}")),
-        "note": scale.note(arrays),
-    }
+def _axis_titles(surface: Surface, trajectories: Iterable[Trajectory]) -> tuple[str, str]:
+    """Return what the axes are, with the shares of variance that a trajectory on this plane knows."""
+    known = next((t for t in trajectories if belongs(t, surface) and len(t.explained) > 1), None)
+    return axis_titles(known) if known is not None else grids.axis_names(surface)
 
 
-def _fill(found: Surface, together: Mapping[str, Surface], splits: list[str]) -> dict[str, Any]:
+def _extent(surfaces: Sequence[Surface], trajectories: Sequence[Trajectory]) -> Extent:
+    """Return the ranges that show the surfaces and, with some room, the paths on them whole."""
+    ranges = []
+    for axis, (low, high) in zip(("alpha", "beta"), grids.extent(surfaces), strict=True):
+        places = np.concatenate([np.empty(0), *(getattr(trajectory, axis) for trajectory in trajectories)])
+        outside = [float(place) for place in places if np.isfinite(place) and not low <= place <= high]
+        room = 0.04 * (max([high, *outside]) - min([low, *outside])) if outside else 0.0
+        ranges.append([min([low, *(place - room for place in outside)]), max([high, *(p + room for p in outside)])])
+    return ranges[0], ranges[1]
+
+
+def _fill(
+    found: Surface, splits: Sequence[str], axes: tuple[str, str], *, solid: Extent, flat: Extent
+) -> dict[str, Any]:
     """Return one panel's grids and its two figures, emptied of the grids that the script fills in."""
-    views = [(m, s) for m in found.metrics for s in splits if _has(found, m, s)]
-    scale = choose_scale([found.grid(found.metrics[0])])  # a stand-in: the script sets the scale
-    figures = {}
-    for kind, view in (("relief", "3d"), ("contour", "contour")):
-        drawn = surface.surface_figure({"": found}, view=view, metric=views[0][0], split=views[0][1], scale=scale)  # type: ignore[arg-type]
-        figure = figure_json(drawn)
-        for key in ("z", "customdata", "colorscale", "colorbar"):
-            figure["data"][0].pop(key)
-        figure["data"][0]["showscale"] = False
-        figures[kind] = figure
-    figures["contour"]["layout"]["margin"] = {"l": 44, "r": 8, "t": 8, "b": 40}
-    figures["relief"]["layout"]["margin"] = {"l": 0, "r": 0, "t": 0, "b": 0}
-    x, y = surface.extent(together.values())
-    figures["relief"]["layout"]["scene"]["xaxis"]["range"] = figures["contour"]["layout"]["xaxis"]["range"] = x
-    figures["relief"]["layout"]["scene"]["yaxis"]["range"] = figures["contour"]["layout"]["yaxis"]["range"] = y
+    shown = [(m, s) for m in grids.metrics_of(found) for s in splits if views.drawable(found, m, s)]
+    measured = np.unique(found.points[found.points["level"] == 1][["alpha", "beta"]])
+    spots = {"measured": [measured["alpha"].tolist(), measured["beta"].tolist()]} if len(measured) else {}
     return {
-        **figures,
-        "grids": {f"{metric}/{split}": packed(surface.values(found, metric, split)) for metric, split in views},
-        "details": [f"{metric}/{split}" for metric, split in surface.columns(found)],
+        **_empty_figures(found, *shown[0], axes, solid, flat),
+        "grids": {f"{metric}/{split}": packed(grids.values(found, metric, split)) for metric, split in shown},
+        "details": [f"{metric}/{split}" for metric, split in grids.columns(found)],
         "axes": [found.alpha.tolist(), found.beta.tolist()],
-        "centre": surface.centre(found),
+        "centre": grids.centre(found),
+        "wires": relief.wires(found),
+        **spots,
     }
+
+
+def _empty_figures(
+    found: Surface, metric: str, split: str, axes: tuple[str, str], solid: Extent, flat: Extent
+) -> dict[str, Any]:
+    """Return the 3-D figure and the contours of a surface: styles, texts and marks, to be filled with heights."""
+    array = grids.values(found, metric, split)
+    scale = choose_scale([array])  # a stand-in: the script sets the scale
+    marks = [mark for mark in grids.marks(found, array, metric) if mark.role == "origin"]
+    marks += [grids.Mark("best", "best on the grid", "diamond", 0.0, 0.0), *grids.checkpoints(found)]
+    relief_figure = go.Figure(
+        [relief.relief(found, array, metric, split, scale)[0], *(relief.pin(mark, 0.0, scale) for mark in marks)],
+        {"scene": relief.scene(metric, split, scale, *solid, axes), "margin": {"l": 0, "r": 0, "t": 0, "b": 0}},
+    )
+    contour_figure = go.Figure(
+        [contour.contours(found, array, metric, split, scale)[0], *(contour.symbol(mark) for mark in marks)],
+        {"margin": {"l": 44, "r": 8, "t": 8, "b": 40}},
+    )
+    contour.square(contour_figure, 1, *flat, axes)
+    figures = {"relief": figure_json(relief_figure), "contour": figure_json(contour_figure)}
+    for figure in figures.values():
+        for trace_key in ("z", "customdata", "colorscale", "colorbar"):
+            figure["data"][0].pop(trace_key, None)
+    return figures
 
 
 def _words(label: str, found: Surface) -> str:
     """Return a text alternative of the first metric and split of a surface."""
     metric, split = found.metrics[0], found.splits[0]
-    array = surface.values(found, metric, split)
-    at, lowest = surface.centre(found), surface.best(array, "loss")
-    parts = [f"{surface.name(metric, split)} of {label}"]
+    array = grids.values(found, metric, split)
+    at, lowest = grids.centre(found), grids.best(array, "loss")
+    parts = [f"{grids.name(metric, split)} of {label}"]
     if at:
         parts.append(f"{numbers.number(float(array[at]))} at the checkpoint")
     if lowest:

@@ -8,28 +8,56 @@ from typing import Any
 import plotly.graph_objects as go
 
 from landscape.errors import LandscapeError
+from landscape.figures.convexity import convexity_figure, is_convexity
+from landscape.figures.curves import curves_figure
+from landscape.figures.dark import darkened
+from landscape.figures.density import density_figure
 from landscape.figures.history import history_figure
+from landscape.figures.layers import layers_figure
 from landscape.figures.line import line_figure
 from landscape.figures.sharpness import sharpness_figure
 from landscape.figures.spectrum import spectrum_figure
+from landscape.figures.study import study_figure
 from landscape.figures.surface import surface_figure
-from landscape.results import History, Line, Result, Sharpness, Spectrum, Surface
+from landscape.figures.trajectory import trajectory_figure
+from landscape.results import (
+    Density,
+    History,
+    Layers,
+    Line,
+    Result,
+    Sharpness,
+    Spectrum,
+    Study,
+    Surface,
+    Trajectory,
+)
 
 __all__ = [
     "compare",
+    "convexity_figure",
+    "curves_figure",
+    "density_figure",
     "figure",
     "history_figure",
+    "layers_figure",
     "line_figure",
     "sharpness_figure",
     "spectrum_figure",
+    "study_figure",
     "surface_figure",
+    "trajectory_figure",
 ]
 
 _BY_KIND: dict[type, Any] = {
     Surface: surface_figure,
     Line: line_figure,
+    Trajectory: trajectory_figure,
     Spectrum: spectrum_figure,
+    Density: density_figure,
+    Layers: layers_figure,
     Sharpness: sharpness_figure,
+    Study: study_figure,
     History: history_figure,
 }
 
@@ -39,8 +67,8 @@ def figure(result: Result, **options: Any) -> go.Figure:
 
     Args:
         result: Any result.
-        **options: Those of the kind's own function: `surface_figure`, `line_figure`, `spectrum_figure`,
-            `sharpness_figure` or `history_figure`. `title` and `dark` work for all.
+        **options: Those of the kind's own function: `surface_figure`, `line_figure`, `density_figure` and so on;
+            `convexity_figure` for a convexity map drawn without a `metric`. `title` and `dark` work for all.
     """
     label = str(result.attributes.get("checkpoint", result.kind))
     return compare({label: result}, **({"title": label} | options))
@@ -57,5 +85,10 @@ def compare(results: Mapping[str, Result], **options: Any) -> go.Figure:
         names = ", ".join(sorted(kind.kind for kind in kinds)) or "none"
         raise LandscapeError(f"expected results of one kind to compare, got {names}; compare each kind by itself")
     draw = _BY_KIND[kinds.pop()]
+    maps = {label: r for label, r in results.items() if isinstance(r, Surface) and is_convexity(r)}
+    if len(maps) == len(results) and not {"metric", "view"} & options.keys():
+        draw = convexity_figure
+    elif maps and len(maps) < len(results):
+        raise LandscapeError("expected results of one kind to compare, got convexity maps beside other surfaces")
     drawn: go.Figure = draw(results, **options)
-    return drawn
+    return darkened(drawn) if options.get("dark") else drawn

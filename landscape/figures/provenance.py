@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from landscape.figures import numbers
-from landscape.results import History, Line, Result, Sharpness, Spectrum, Surface
+from landscape.figures.estimate import estimate_words
+from landscape.results import Density, History, Layers, Line, Result, Sharpness, Spectrum, Study, Surface, Trajectory
+
+_BATCHNORM = {
+    "fixed": "fixed: the checkpoint's running statistics everywhere",
+    "recalibrated": "recalibrated: running statistics estimated again at each point",
+    "batch": "batch: statistics of each batch, in a fixed composition",
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,32 @@ def provenance(key: str, result: Result) -> Provenance:
     )
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where the numbers of one figure come from: what its results share once, then what is each one's own."""
+
+    took: str  # all of them together
+    shared: list[tuple[str, str]]
+    results: list[tuple[str, str, list[tuple[str, str]]]]  # key, what was measured, its own facts
+    commands: list[str]
+
+
+def origin(keys: Sequence[str], results: Mapping[str, Result]) -> Origin:
+    """Return the origin of a figure that shows the results with these keys."""
+    found = [provenance(key, results[key]) for key in keys]
+    facts = [dict(one.facts) for one in found]
+    shared = [(term, fact) for term, fact in found[0].facts if all(other.get(term) == fact for other in facts)]
+    own = [[pair for pair in one.facts if pair not in shared] for one in found]
+    seconds = [results[key].attributes.get("seconds") for key in keys]
+    known = [float(one) for one in seconds if isinstance(one, int | float)]
+    return Origin(
+        took=numbers.duration(sum(known)) if known else "",
+        shared=shared,
+        results=[(one.key, one.measured, mine) for one, mine in zip(found, own, strict=True)],
+        commands=list(dict.fromkeys(one.command for one in found if one.command)),
+    )
+
+
 def measured(result: Result) -> str:
     """Return in one phrase what a result holds."""
     match result:
@@ -48,6 +81,18 @@ def measured(result: Result) -> str:
             ends = _and([f"{n} {end}" for n, end in ((tops, "largest"), (bottoms, "smallest")) if n])
             operator = str(result.attributes.get("operator") or "curvature")
             return f"{ends} eigenvalues of the {operator}, {result.products} products"
+        case Density():
+            vectors, steps = result.nodes.shape
+            operator = str(result.attributes.get("operator") or "curvature")
+            runs = f"{vectors} starting vectors of {steps} steps"
+            return f"spectral density of the {operator}, {runs}, σ = {numbers.number(result.sigma, 3)}"
+        case Layers():
+            return f"curvature of {len(result.names)} layers, {result.products} products"
+        case Trajectory():
+            name = str(result.attributes.get("position") or "position")
+            return f"{len(result.position)} places of a path, {name} {result.position[0]:g} to {result.position[-1]:g}"
+        case Study():
+            return f"{len(result.measures)} measures of {len(result.checkpoints)} checkpoints against their gap"
         case Sharpness():
             evaluations = sum(measure.evaluations for measure in result.measures)
             return f"{len(result.measures)} sharpness measures, {evaluations:,} passes over the examples"
@@ -81,13 +126,15 @@ def _facts(a: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     batchnorm, moved = a.get("batchnorm"), a.get("params")
     yield (
         "BatchNorm",
-        {"fixed": "fixed: running statistics of the checkpoint"}.get(str(batchnorm), str(batchnorm or "")),
+        _BATCHNORM.get(str(batchnorm), str(batchnorm or "")),
     )
     yield "Parameters", "all" if moved == "*" else str(moved or "")
     error = a.get("precision_error")
     found = f"largest error found {numbers.number(100 * error, 2)}%" if isinstance(error, int | float) else ""
     yield "Precision", _joined(a.get("precision"), found)
-    yield "Solver", _joined(_named("tolerance", a.get("tolerance")), _named("bound", a.get("bound")))
+    tolerance = a.get("tolerance") if isinstance(a.get("tolerance"), int | float) else None
+    yield "Solver", _joined(_named("tolerance", tolerance), _named("bound", a.get("bound")))
+    yield "Estimate", estimate_words(a)
     reference = a.get("reference") or {}
     if isinstance(reference.get("reproduced"), int | float) and isinstance(reference.get("recorded"), int | float):
         agrees = "agrees" if reference.get("agrees") else "DOES NOT AGREE"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.resources import files
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,30 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from landscape.errors import LandscapeError
-from landscape.figures import sections, theme
+from landscape.figures import theme
+from landscape.figures.blocks import Block
+from landscape.figures.curvature_blocks import convexity_blocks, density_blocks, layer_blocks, spectrum_blocks
 from landscape.figures.embed import script_json
-from landscape.figures.planes import Plane, plane
-from landscape.figures.provenance import provenance
-from landscape.figures.summary import checkpoints, key_numbers, verdict
+from landscape.figures.paired import Comparison, colours_of, comparisons, paired_table
+from landscape.figures.paths import path_blocks
+from landscape.figures.planes import Plane, plane, together
+from landscape.figures.provenance import origin, provenance
+from landscape.figures.sections import between_blocks, history_blocks, line_blocks
+from landscape.figures.sharpness_blocks import sharpness_blocks, study_blocks
+from landscape.figures.summary import Row, checkpoints, differences_table, key_numbers, summary_table
+from landscape.figures.tables import Table
+from landscape.figures.verdict import barriers, verdict
 from landscape.files import write_atomically
-from landscape.results import Result, Surface
+from landscape.results import Result
 
-SCRIPTS = (("page.js",), ("plots.js", "planes.js"))  # what runs before plotly.js, and what after
+SCRIPTS = (  # what runs before plotly.js, and what after
+    ("page.js", "look.js", "print.js", "copy.js", "tables.js"),
+    (
+        *("drawing.js", "plots.js"),
+        *("grids.js", "isolines.js", "cameras.js", "scenes.js", "path.js", "planes.js", "overlay.js", "player.js"),
+        "start.js",
+    ),
+)
 # The scripts start after the first paint: reading 5 MB of them takes a second that the text need not wait for.
 START = """requestAnimationFrame(() => setTimeout(() => {
   for (const waiting of document.querySelectorAll('script[type="text/plain"]')) {
@@ -60,39 +74,33 @@ def render_report(results: Mapping[str, Result], *, title: str | None = None, so
         raise LandscapeError("expected at least one result to report, got none; run landscape surface or hessian first")
     named = checkpoints(results)
     labels = list(named)
-    colours = {label: index for index, label in enumerate(labels)}
-    groups = sections.by_name(results, Surface)
-    planes = [plane(f"plane-{index}", name, group) for index, (name, group) in enumerate(groups.items())]
-    blocks = {
-        "lines": sections.line_blocks(results, colours),
-        "between": sections.between_blocks(results),
-        "history": sections.history_blocks(results, colours),
-    }
-    spectra = sections.spectrum_blocks(results, colours)
     rows = key_numbers(named)
+    compared = comparisons(named, rows)
+    colours = colours_of(labels, compared)
+    groups = together(results)
+    planes = [
+        plane(f"plane-{index}", name, group, results, colours) for index, (name, group) in enumerate(groups.items())
+    ]
+    sections = _sections(results, colours)
     before, after = ("\n".join(map(_resource, names)) for names in SCRIPTS)
     scripts = [before, get_plotlyjs(), after]
     context = {
         "title": title or _title(labels),
         "facts": _facts(results),
         "sources": [Path(source).name for source in sources],
-        "labels": labels,
         "colours": colours,
-        "rows": rows,
-        "verdict": verdict(rows, labels),
+        "summary": _summary(rows, labels, compared, results),
         "planes": planes,
-        "spectra": spectra,
-        "tables": sections.sharpness_tables(results),
+        "sections": sections,
+        "origin": lambda keys: origin(keys, results),
         "provenance": [provenance(key, result) for key, result in results.items()],
-        "dashes": sections.legend_dashes,
-        "data": script_json(_data(planes, [*chain(*blocks.values()), *(block for block, _ in spectra)])),
+        "data": script_json(_data(planes, [block for blocks in sections.values() for block in blocks])),
         "scripts": [Markup(script) for script in scripts],
         "start": Markup(START),
         "policy": _policy([*scripts, START]),
         "style": Markup(_resource("report.css")),
         "light": theme.LIGHT,
         "dark": theme.DARK,
-        **blocks,
     }
     environment = Environment(
         loader=FunctionLoader(_resource),
@@ -101,18 +109,55 @@ def render_report(results: Mapping[str, Result], *, title: str | None = None, so
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["tied"] = lambda words: str(words).replace(" = ", "\u00a0=\u00a0")  # no line break within
     return environment.get_template("report.html").render(context)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The first section: sentences, and the key numbers as tables."""
+
+    verdict: list[str]
+    caution: str
+    tables: list[Table]
+
+
+def _summary(rows: list[Row], labels: list[str], compared: list[Comparison], results: Mapping[str, Result]) -> Summary:
+    sentences = verdict(rows, labels, compared)
+    tables = [paired_table(comparison) for comparison in compared]
+    if rows:
+        tables.append(summary_table(rows, labels, folded="Each checkpoint's numbers" if compared else ""))
+    if rows and len(labels) > 2 and not compared:
+        tables.append(differences_table(rows, labels))
+    return Summary([*sentences[:-1], *barriers(results)], sentences[-1] if sentences else "", tables)
+
+
+def _sections(results: Mapping[str, Result], colours: Mapping[str, int]) -> dict[str, list[Block]]:
+    """Return the blocks of each section in the order of the page; a section may be empty."""
+    return {
+        "Paths": path_blocks(results, colours),
+        "Lines": [*line_blocks(results, colours), *between_blocks(results)],
+        "Curvature": [
+            *spectrum_blocks(results, colours),
+            *density_blocks(results, colours),
+            *layer_blocks(results, colours),
+            *convexity_blocks(results),
+        ],
+        "Sharpness": [*sharpness_blocks(results, colours), *study_blocks(results)],
+        "Training": history_blocks(results, colours),
+    }
 
 
 def _resource(name: str) -> str:
     return files("landscape.figures").joinpath("templates", name).read_text("utf-8")
 
 
-def _data(planes: Sequence[Plane], blocks: Sequence[sections.Block]) -> dict[str, Any]:
+def _data(planes: Sequence[Plane], blocks: Sequence[Block]) -> dict[str, Any]:
     """Return what the page's script draws from."""
     return {
         "look": {name: theme.template(look).to_plotly_json() for name, look in _LOOKS.items()},
         "swaps": theme.swaps(),
+        "ramps": {name: [theme.ramp(colour) for colour in look.series] for name, look in _LOOKS.items()},
         "planes": [plane.data for plane in planes],
         "plots": {plot.id: asdict(plot) for block in blocks for plot in block.plots},
     }

@@ -1,207 +1,225 @@
-"""The sections of the report, each made from the results that it shows; what is missing is left out."""
+"""The sections of lines and of training curves; what is missing is left out."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
-import plotly.graph_objects as go
+from landscape.figures.alike import differences
+from landscape.figures.blocks import Block, Control, Entry, Plot, bare, dashes, entries, keys, of_kind
+from landscape.figures.families import families, is_between, seeds
+from landscape.figures.history import AXES, SPLITS, history_figure, recorded
+from landscape.figures.line import endpoints, line_figure, scale_of, width_words
+from landscape.figures.tables import Cell, Head, Table
+from landscape.results import History, Line, Result
 
-from landscape.figures import numbers
-from landscape.figures.embed import figure_json
-from landscape.figures.history import AXES, history_figure, recorded
-from landscape.figures.line import endpoints, is_between, line_figure, scale_of
-from landscape.figures.sharpness import measures
-from landscape.figures.spectrum import rank_name, spectrum_figure
-from landscape.figures.summary import differences
-from landscape.results import History, Line, Measure, Result, Sharpness, Spectrum
-
-Kind = TypeVar("Kind", bound=Result)
-Groups = dict[str, dict[str, Kind]]  # by result name, then by checkpoint label
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One Plotly figure on the page; a control of the same block may switch between its variants."""
-
-    id: str
-    alt: str
-    variants: dict[str, Any]
-    control: str = ""  # id of the control that chooses among the variants
-    title: str = ""
-    caption: str = ""
-
-
-@dataclass(frozen=True)
-class Control:
-    """A choice among a few named options."""
-
-    id: str
-    legend: str
-    options: dict[str, str]  # value → words
-    chosen: str
-
-
-@dataclass(frozen=True)
-class Block:
-    """Figures of one name, side by side."""
-
-    heading: str
-    plots: list[Plot]
-    note: str = ""
-    controls: list[Control] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)  # the checkpoints in it, for the legend
-    splits: list[str] = field(default_factory=list)  # the splits in it, for the legend of dashes
-
-
-def by_name(results: Mapping[str, Result], kind: type[Kind]) -> Groups[Kind]:
-    """Return the results of one kind by name, then by checkpoint label."""
-    groups: Groups[Kind] = {}
-    for key, result in results.items():
-        label, _, name = key.rpartition("/")
-        if isinstance(result, kind):
-            groups.setdefault(name, {})[label] = result
-    return groups
+Lines = dict[str, Line | list[Line]]  # by label of the curve
+_DASHES = {"train": "solid", "validation": "dot", "test": "dash"}  # as in history_figure
 
 
 def line_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
-    """Return a block for each name of lines around checkpoints."""
-    around = {key: r for key, r in results.items() if isinstance(r, Line) and not is_between(r)}
-    groups = by_name(around, Line)
-    return [
-        _line_block(f"line-{index}", name if len(groups) > 1 else "", lines, colours)
-        for index, (name, lines) in enumerate(groups.items())
-    ]
-
-
-def between_blocks(results: Mapping[str, Result]) -> list[Block]:
-    """Return a block for each line between two checkpoints."""
-    between = {key: r for key, r in results.items() if isinstance(r, Line) and is_between(r)}
-    return [
-        _line_block(f"between-{index}", " → ".join(endpoints(line)), {key.rpartition("/")[0]: line}, None)
-        for index, (key, line) in enumerate(between.items())
-    ]
-
-
-def _line_block(identity: str, heading: str, lines: dict[str, Line], colours: Mapping[str, int] | None) -> Block:
-    metrics = list(dict.fromkeys(metric for line in lines.values() for metric in line.metrics))
-    splits = list(dict.fromkeys(split for line in lines.values() for split in line.splits))
-    control = Control(f"{identity}-height", "Loss scale", {"linear": "Linear", "log": "Log"}, "linear")
-    plots, controls, notes = [], [], [differences(lines)]
-    for metric in metrics:
-        scale = scale_of(lines, metric)
-        shown = {scale.log}
-        if metric == "loss" and scale_of(lines, metric, log=True).log:
-            shown = {True, False}
-            controls = [Control(control.id, control.legend, control.options, "log" if scale.log else "linear")]
-        variants = {
-            "log" if log else "linear": _bare(line_figure(lines, metrics=[metric], log=log, colours=colours))
-            for log in sorted(shown, key=lambda log: log != scale.log)
-        }
-        notes.append(scale.note([line.grid(metric) for line in lines.values() if metric in line.metrics]))
-        alt = f"{metric} along a line through weight space, {', '.join(splits)}: {', '.join(lines)}"
-        plots.append(Plot(f"{identity}-{metric}", alt, variants, control.id, metric.capitalize()))
-    labels = list(lines) if colours else []
-    return Block(heading, plots, " ".join(filter(None, notes)), controls, labels, splits)
-
-
-def spectrum_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[tuple[Block, list[list[str]]]]:
-    """Return for each name of spectra a block and the rows of its table of eigenvalues."""
-    groups = by_name(results, Spectrum)
+    """Return a block for each family of lines around checkpoints."""
+    found = families(results)
     blocks = []
-    for index, (name, spectra) in enumerate(groups.items()):
-        figure = _bare(spectrum_figure(spectra, colours=colours))
-        tops = [f"{label} {numbers.number(float(s.eigenvalues[0]))}" for label, s in spectra.items() if len(s.ends)]
-        alt = f"Eigenvalues from both ends; largest: {', '.join(tops)}"
-        bound = next((str(s.attributes["bound"]) for s in spectra.values() if s.attributes.get("bound")), "residual")
-        open_ = int(sum(np.sum(~s.converged) for s in spectra.values()))
-        caption = f"Bars: {bound} bound on the distance to an exact eigenvalue, often smaller than the mark."
-        if open_:
-            caption += f" {open_} did not converge to the tolerance asked for (open marks): take them as estimates."
-        plot = Plot(f"spectrum-{index}", alt, {"": figure}, caption=caption)
-        heading = name if len(groups) > 1 else ""
-        blocks.append((Block(heading, [plot], differences(spectra), labels=list(spectra)), _eigenvalue_rows(spectra)))
+    for index, (family, by_label) in enumerate(found.items()):
+        identity = f"line-{index}"
+        curves = {"each": {label: lines if len(lines) > 1 else lines[0] for label, lines in by_label.items()}}
+        recipes = _by_recipe(by_label)
+        if recipes:
+            curves["recipe"] = recipes
+        members = list(itertools.chain(*by_label.values()))
+        shown = [key for key, line in results.items() if any(line is member for member in members)]
+        blocks.append(_block(identity, family if len(found) > 1 else "", curves, shown, colours, by_label))
     return blocks
 
 
-def _eigenvalue_rows(spectra: Mapping[str, Spectrum]) -> list[list[str]]:
-    """Return rows of rank and, per checkpoint, the eigenvalue with its bound; unconverged ones say so."""
-    cells: dict[int, dict[str, str]] = {}
-    for label, spectrum in spectra.items():
-        tops, bottoms = np.flatnonzero(spectrum.ends == 1), np.flatnonzero(spectrum.ends == -1)
-        ranked = [(rank + 1, at) for rank, at in enumerate(tops)] + [(-r - 1, at) for r, at in enumerate(bottoms[::-1])]
-        for rank, at in ranked:
-            words = numbers.uncertain(float(spectrum.eigenvalues[at]), float(spectrum.bounds[at]))
-            cells.setdefault(rank, {})[label] = words if spectrum.converged[at] else f"{words} (not converged)"
-    order = sorted(cells, key=lambda rank: (rank < 0, rank))
-    return [[rank_name(rank), *(cells[rank].get(label, "") for label in spectra)] for rank in order]
+def between_blocks(results: Mapping[str, Result]) -> list[Block]:
+    """Return a block for each two checkpoints with the lines, straight and curved, between them."""
+    groups: dict[tuple[str, str], dict[str, Line]] = {}
+    for key, result in results.items():
+        if isinstance(result, Line) and is_between(result):
+            groups.setdefault(endpoints(result), {})[key] = result
+    blocks = []
+    for index, (ends, found) in enumerate(groups.items()):
+        names = [_way(line) for line in found.values()]
+        own = [key.rpartition("/")[2] for key in found]
+        labels = [n if names.count(n) == 1 else f"{n} {k}" for n, k in zip(names, own, strict=True)]
+        curves: dict[str, Lines] = {"each": dict(zip(labels, found.values(), strict=True))}
+        blocks.append(_block(f"between-{index}", " → ".join(ends), curves, list(found), None, {}))
+    return blocks
 
 
-@dataclass(frozen=True)
-class SharpnessTable:
-    """Measures down, checkpoints across."""
-
-    heading: str
-    labels: list[str]
-    rows: list[tuple[Measure, list[tuple[str, float]]]]  # the measure, and per checkpoint its text and share of the row
-    note: str
+def _way(line: Line) -> str:
+    return "curve" if (line.attributes.get("directions") or {}).get("kind") == "bezier" else "straight line"
 
 
-def sharpness_tables(results: Mapping[str, Result]) -> list[SharpnessTable]:
-    """Return a table for each name of sharpness results."""
-    groups = by_name(results, Sharpness)
-    tables = []
-    for name, found in groups.items():
-        rows = []
-        for row in measures(found).values():
-            most = max((abs(m.value) for m in row.values() if np.isfinite(m.value)), default=0.0)
-            cells = [_cell(row.get(label), most) for label in found]
-            rows.append((next(iter(row.values())), cells))
-        tables.append(SharpnessTable(name if len(groups) > 1 else "", list(found), rows, differences(found)))
-    return tables
+def _by_recipe(by_label: Mapping[str, Sequence[Line]]) -> Lines:
+    """Return the lines of runs that differ in nothing but their seed together; {} where there are none such."""
+    together = seeds({label: lines[0] for label, lines in by_label.items()})
+    if all(len(labels) == 1 for labels in together.values()):
+        return {}
+    lines = {recipe: [line for label in labels for line in by_label[label]] for recipe, labels in together.items()}
+    alike = all(len({line.alpha.tobytes() for line in found}) == 1 for found in lines.values())
+    return dict(lines) if alike else {}
 
 
-def _cell(measure: Measure | None, most: float) -> tuple[str, float]:
-    if measure is None:
-        return "", 0.0
-    share = abs(measure.value) / most if most > 0 and np.isfinite(measure.value) else 0.0
-    return numbers.uncertain(measure.value, measure.stderr), round(share, 4)
+def _block(
+    identity: str,
+    heading: str,
+    curves: Mapping[str, Lines],
+    shown: list[str],
+    colours: Mapping[str, int] | None,
+    by_label: Mapping[str, Sequence[Line]],
+) -> Block:
+    """Return a block of lines, switchable between linear and log, and between checkpoints and recipes."""
+    everything = [line for found in curves["each"].values() for line in ([found] if isinstance(found, Line) else found)]
+    metrics = list(dict.fromkeys(metric for line in everything for metric in line.metrics))
+    splits = list(dict.fromkeys(split for line in everything for split in line.splits))
+    height = Control(f"{identity}-height", "Loss scale", {"linear": "Linear", "log": "Log"}, "linear")
+    by = Control(f"{identity}-by", "Curves", {"recipe": "By recipe", "each": "Each"}, "recipe")
+    grouped = [by] if len(curves) > 1 else []
+    plots, controls = [], grouped.copy()
+    cautions = [differences({str(index): line for index, line in enumerate(everything)}, but=_varied(everything))]
+    for metric in metrics:
+        scale = scale_of(curves["each"], metric)
+        both = metric == "loss" and scale_of(curves["each"], metric, log=True).log
+        if both:
+            controls = [Control(height.id, height.legend, height.options, "log" if scale.log else "linear"), *grouped]
+        variants: dict[str, Any] = {}
+        for log, way in itertools.product((False, True) if both else (scale.log,), curves):
+            palette = _palette(curves[way], colours, by_label)
+            figure = line_figure(curves[way], metrics=[metric], log=log, colours=palette)
+            values = [*(["log" if log else "linear"] if both else []), *([way] if grouped else [])]
+            variants["|".join(values)] = bare(figure, t=28 if colours is None else 12)
+        cautions.append(scale.note([line.grid(metric) for line in everything if metric in line.metrics]))
+        alt = f"{metric} along a line through weight space, {', '.join(splits)}: {', '.join(curves['each'])}"
+        chosen_by = [*([height.id] if both else []), *(control.id for control in grouped)]
+        plots.append(Plot(f"{identity}-{metric}", alt, variants, chosen_by, metric[:1].upper() + metric[1:]))
+    legend = _legend(curves, colours, by_label, by.id if grouped else "")
+    return Block(
+        f"{identity}-block",
+        heading,
+        plots,
+        shown,
+        caution=" ".join(filter(None, cautions)),
+        note=_bands(curves),
+        controls=controls,
+        legend=legend,
+        dashes=dashes(splits),
+        tables=_widths(by_label),
+    )
+
+
+def _varied(lines: Sequence[Line]) -> tuple[str, ...]:
+    """Return the settings that lines of one family differ in by design: the seeds of their directions."""
+    return ("directions.seed",) if any(line.attributes.get("family") for line in lines) else ()
+
+
+def _palette(
+    curves: Lines, colours: Mapping[str, int] | None, by_label: Mapping[str, Sequence[Line]]
+) -> dict[str, int] | None:
+    """Return the colour of each curve: its checkpoint's, of a recipe that of its first checkpoint."""
+    if colours is None:
+        return None
+    found = dict(colours)
+    for recipe, labels in seeds({label: lines[0] for label, lines in by_label.items()}).items():
+        found.setdefault(recipe, colours.get(labels[0], 0))
+    return {label: found.get(label, index) for index, label in enumerate(curves)}
+
+
+def _legend(
+    curves: Mapping[str, Lines],
+    colours: Mapping[str, int] | None,
+    by_label: Mapping[str, Sequence[Line]],
+    control: str,
+) -> list[Entry]:
+    if colours is None:  # between two checkpoints: nothing to tell apart but the ways
+        ways = list(curves["each"])
+        return [Entry(way, index, switch=False) for index, way in enumerate(ways)] if len(ways) > 1 else []
+    found = []
+    for way, lines in curves.items():
+        palette = _palette(lines, colours, by_label) or {}
+        when = (control, way) if control else ("", "")
+        found += entries(list(lines), palette, switch=way == "each", when=when)
+    return found
+
+
+def _bands(curves: Mapping[str, Lines]) -> str:
+    """Return what the bands are: standard errors of single lines, or the spread of several."""
+    counts = {len(found) for found in curves["each"].values() if not isinstance(found, Line)}
+    single = any(isinstance(found, Line) for found in curves["each"].values())
+    words = []
+    if counts:
+        several = " or ".join(str(count) for count in sorted(counts))
+        spread = "bands reach from quartile to quartile, and fainter from least to most"
+        words.append(f"Curves are medians over {several} directions; {spread}.")
+    if single:
+        which = "Bands of single lines" if counts or "recipe" in curves else "Bands"
+        words.append(f"{which}: ± 1 standard error over the examples.")
+    if "recipe" in curves:
+        words.append("By recipe: the median over its seeds, with the same bands of spread.")
+    return " ".join(words)
+
+
+def _widths(by_label: Mapping[str, Sequence[Line]]) -> list[Table]:
+    """Return a table of basin widths, where they were measured."""
+    cells = {label: dict(width_words(list(lines))) for label, lines in by_label.items()}
+    rises = sorted({rise for found in cells.values() for rise in found})
+    if not rises:
+        return []
+    head = [Head("Basin width", small="radius at which the loss has risen"), *(Head(n, checkpoint=n) for n in cells)]
+    rows = [[Cell(f"by {rise:g}"), *(Cell(cells[label].get(rise, "")) for label in cells)] for rise in rises]
+    return [Table("Basin widths", head, rows, note="Median and quartiles over the directions and both their sides.")]
 
 
 def history_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
     """Return a block for each name of training curves, switchable between what runs along x."""
-    groups = by_name(results, History)
+    groups = of_kind(results, History)
     blocks = []
     for index, (name, found) in enumerate(groups.items()):
         histories = {label: history for label, history in found.items() if recorded({label: history})}
-        axes = [x for x in AXES if x == "epoch" or any(x in history.columns for history in histories.values())]
-        identity = f"history-{index}"
-        control = Control(
-            f"{identity}-x", "Along x", {x: AXES[x].partition(" (")[0].capitalize() for x in axes}, "epoch"
-        )
-        plots = []
-        for metric in recorded(histories):
-            variants = {x: _bare(history_figure(histories, metrics=[metric], x=x, colours=colours)) for x in axes}
-            alt = f"{metric} during training: {', '.join(histories)}"
-            plots.append(Plot(f"{identity}-{metric}", alt, variants, control.id, metric.capitalize()))
-        names = {column for history in histories.values() for column in history.columns}
-        splits = [split for split in ("train", "test") if {f"{split}_loss", f"{split}_accuracy"} & names]
-        if plots:
-            controls = [control] if len(axes) > 1 else []
+        if histories:
             heading = name if len(groups) > 1 else ""
-            blocks.append(Block(heading, plots, "", controls, list(histories), splits))
+            blocks.append(_history_block(f"history-{index}", heading, name, histories, colours))
     return blocks
 
 
-def _bare(figure: go.Figure) -> dict[str, Any]:
-    """Return a figure for the page, whose legend is HTML beside it."""
-    figure.update_layout(showlegend=False, margin={"l": 52, "r": 12, "t": 28, "b": 44})
-    return figure_json(figure)
-
-
-def legend_dashes(splits: Sequence[str]) -> list[tuple[str, str]]:
-    """Return (split, stroke-dasharray) for the legend of line styles."""
-    patterns = ("", "7 5", "2 4", "7 4 2 4")
-    return [(split, patterns[index % len(patterns)]) for index, split in enumerate(splits)]
+def _history_block(
+    identity: str, heading: str, name: str, histories: dict[str, History], colours: Mapping[str, int]
+) -> Block:
+    axes = [x for x in AXES if x == "epoch" or any(x in history.columns for history in histories.values())]
+    along = Control(f"{identity}-x", "Along x", {x: AXES[x].partition(" (")[0].capitalize() for x in axes}, "epoch")
+    by = Control(f"{identity}-by", "Curves", {"recipe": "By recipe", "checkpoint": "Each"}, "recipe")
+    recipes = seeds(histories)
+    controls = [along] if len(axes) > 1 else []
+    ways = ["checkpoint"]
+    if any(len(labels) > 1 for labels in recipes.values()):
+        controls, ways = [*controls, by], ["checkpoint", "recipe"]
+    palette = {recipe: colours.get(labels[0], 0) for recipe, labels in recipes.items()}
+    plots = []
+    for metric in recorded(histories):
+        variants = {}
+        for x, way in itertools.product(axes, ways):
+            chosen: Any = colours if way == "checkpoint" else palette
+            figure = history_figure(histories, metrics=[metric], x=x, by=way, colours=chosen)  # type: ignore[arg-type]
+            values = {along.id: x, by.id: way}
+            variants["|".join(values[control.id] for control in controls)] = bare(figure)
+        alt = f"{metric} during training: {', '.join(histories)}"
+        plots.append(Plot(f"{identity}-{metric}", alt, variants, [c.id for c in controls], metric.capitalize()))
+    names = {column for history in histories.values() for column in history.columns}
+    splits = [split for split in SPLITS if {f"{split}_loss", f"{split}_accuracy"} & names]
+    legend = entries(list(histories), colours, when=(by.id, "checkpoint") if len(ways) > 1 else ("", ""))
+    if len(ways) > 1:
+        legend += entries(list(recipes), palette, switch=False, when=(by.id, "recipe"))
+    note = "By recipe: the median over its seeds; bands from quartile to quartile, and fainter from least to most."
+    return Block(
+        f"{identity}-block",
+        heading,
+        plots,
+        keys(name, list(histories)),
+        note=note if len(ways) > 1 else "",
+        controls=controls,
+        legend=legend,
+        dashes=dashes({split: _DASHES[split] for split in splits}),
+    )

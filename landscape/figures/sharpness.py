@@ -34,6 +34,7 @@ def sharpness_figure(
         raise LandscapeError("expected at least one sharpness measure to draw, got none")
     gap = min(0.5 / len(rows), 0.12)
     names = [theme.text(name) for name in rows]
+    numbers: list[tuple[int, str, str]] = []
     figure = make_subplots(rows=len(rows), subplot_titles=names, vertical_spacing=gap if len(rows) > 1 else 0)
     for row, found in enumerate(rows.values(), start=1):
         for index, label in enumerate(results):
@@ -46,19 +47,28 @@ def sharpness_figure(
                 y=[theme.text(label)],
                 x=[measure.value],
                 orientation="h",
-                error_x={"type": "data", "array": [error]} if error is not None else None,
+                error_x={"type": "data", "array": [error], "color": theme.LIGHT.ink, "thickness": 1.5, "width": 4}
+                if error is not None
+                else None,
                 marker={"color": colour},
                 text=uncertain(measure.value, measure.stderr),
-                textposition="auto",
-                insidetextanchor="start",
+                textposition="none",
                 showlegend=False,
                 hovertemplate="%{text}<extra></extra>",
             )
             figure.add_trace(bar, row=row, col=1)
+            numbers.append((row, bar.y[0], bar.text))
     figure.update_yaxes(autorange="reversed", ticks="")
     figure.update_xaxes(rangemode="tozero", nticks=6, exponentformat="power")
     figure.for_each_annotation(lambda note: note.update(x=0, xanchor="left", font={"size": 13}))
-    figure.update_layout(height=120 + 70 * len(rows) + 26 * len(rows) * len(results), margin={"t": 48})
+    for row, label, words in numbers:  # beside the panel, where no bar and no error bar is in the way
+        axis = "" if row == 1 else str(row)
+        figure.add_annotation(
+            x=1, xref=f"x{axis} domain", y=label, yref=f"y{axis}", text=words, xanchor="left", xshift=6, showarrow=False
+        )
+    room = 16 + 7 * max(len(words) for _, _, words in numbers)
+    height = 120 + 70 * len(rows) + 26 * len(rows) * len(results)
+    figure.update_layout(height=height, margin={"t": 48, "r": room})
     return theme.dress(figure, title=title, dark=dark)
 
 

@@ -1,24 +1,23 @@
-"""The report's first words: key numbers of the checkpoints side by side, and what they do and do not say."""
+"""The report's first table: the key numbers of the checkpoints side by side, with the difference of a pair."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from landscape.figures import numbers
-from landscape.figures.line import is_between
-from landscape.results import History, Line, Result, Sharpness, Spectrum, Surface
+from landscape.figures.alike import at
+from landscape.figures.curves import swept
+from landscape.figures.families import is_between
+from landscape.figures.tables import Cell, Head, Table, ratio
+from landscape.results import History, Line, Measure, Result, Sharpness, Spectrum, Study, Trajectory
 
 Named = Mapping[str, Mapping[str, Result]]  # by checkpoint label, then by name
 
-ONE_PAIR = (
-    "One run of each is one observation: it says which of these checkpoints is flatter as measured here, not which "
-    "optimizer finds flatter minima. That takes several seeds and a paired comparison."
-)
 _FINAL = {
     "train_loss": "Train loss",
     "test_loss": "Test loss",
@@ -39,6 +38,12 @@ class Number:
         errors = [0.0 if math.isnan(number.error) else number.error for number in (self, other)]
         return other.value - self.value > (sum(errors) if bounds else 2 * math.hypot(*errors))
 
+    def minus(self, other: Number, *, bounds: bool) -> Number:
+        """Return the difference; its error combines both as independent, bounds by adding them."""
+        errors = [number.error for number in (self, other) if not math.isnan(number.error)]
+        error = (sum(errors) if bounds else math.hypot(*errors)) if errors else math.nan
+        return Number(self.value - other.value, error)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -54,131 +59,141 @@ class Row:
     def cell(self, checkpoint: str) -> str:
         """Return the number as text; empty where it was not measured."""
         found = self.numbers.get(checkpoint)
-        if found is None:
-            return ""
-        return numbers.percent(found.value) if self.percent else numbers.uncertain(found.value, found.error)
+        return "" if found is None else self.words(found)
+
+    def words(self, number: Number) -> str:
+        """Return one of this quantity's numbers as text."""
+        return numbers.percent(number.value) if self.percent else numbers.uncertain(number.value, number.error)
+
+    def difference(self, number: Number) -> str:
+        """Return a difference of this quantity as text, with its sign."""
+        if self.percent:
+            return numbers.points(number.value, number.error)
+        return numbers.signed(numbers.uncertain(number.value, number.error))
 
 
 def checkpoints(results: Mapping[str, Result]) -> dict[str, dict[str, Result]]:
-    """Return the results by checkpoint label, then by name; lines between checkpoints belong to none."""
+    """Return the results by checkpoint label, then by name; what lies between checkpoints belongs to none."""
     found: dict[str, dict[str, Result]] = {}
     for key, result in results.items():
         label, _, name = key.rpartition("/")
-        if not (isinstance(result, Line) and is_between(result)):
+        shared = isinstance(result, Study) or (isinstance(result, Line) and is_between(result))
+        curve = isinstance(result, Trajectory) and result.attributes.get("position") == "t"
+        several = len(result.attributes.get("checkpoints") or ()) > 1
+        if not (shared or curve or several):
             found.setdefault(label, {})[name] = result
     return found
 
 
 def key_numbers(named: Named) -> list[Row]:
-    """Return the table at the top: final losses and accuracies, λ_max, and each sharpness measure."""
-    rows = [
-        *(Row(label, percent="accuracy" in key) for key, label in _FINAL.items()),
-        Row("Generalization gap", meaning="test loss − train loss"),
-        Row("λ_max", meaning="largest Hessian eigenvalue ± its error bound", flatness=True, bounds=True),
-    ]
-    measures: dict[str, Row] = {}
+    """Return the table at the top: final losses and accuracies, λ_max and the trace, and each sharpness measure.
+
+    Of a measure that was taken at many radii, the curve of which the page draws, one stands for all.
+    """
+    final = {key: Row(label, percent="accuracy" in key) for key, label in _FINAL.items()}
+    gap = Row("Generalization gap", meaning="test loss − train loss")
+    top = Row("λ_max", meaning="largest Hessian eigenvalue ± its error bound", flatness=True, bounds=True)
+    trace = Row("Trace of the Hessian", meaning="± standard error of the estimate", flatness=True)
     for label, results in named.items():
-        final = _final(results.values())
-        for row, key in zip(rows, _FINAL, strict=False):
-            if key in final:
-                row.numbers[label] = Number(final[key])
-        if {"test_loss", "train_loss"} <= final.keys():
-            rows[4].numbers[label] = Number(final["test_loss"] - final["train_loss"])
-        spectrum = next((s for s in results.values() if isinstance(s, Spectrum) and _has_lambda_max(s)), None)
-        if spectrum is not None:
-            rows[5].numbers[label] = Number(float(spectrum.eigenvalues[0]), float(spectrum.bounds[0]))
-        for measure in (m for result in results.values() if isinstance(result, Sharpness) for m in result.measures):
-            if measure.name == "lambda_max" and label in rows[5].numbers:
-                continue  # the spectrum's says how well it is known
-            row = measures.setdefault(measure.label, Row(measure.label, meaning=measure.meaning, flatness=True))
-            row.numbers.setdefault(label, Number(measure.value, measure.stderr))
-    return [row for row in [*rows, *measures.values()] if row.numbers]
+        known = _final(results.values())
+        for key, number in known.items():
+            final[key].numbers[label] = number
+        if {"test_loss", "train_loss"} <= known.keys():
+            gap.numbers[label] = Number(known["test_loss"].value - known["train_loss"].value)
+        spectra = [r for r in results.values() if isinstance(r, Spectrum) and _is_hessian(r)]
+        with_top = next((spectrum for spectrum in spectra if np.any(spectrum.ends == 1)), None)
+        if with_top is not None:
+            top.numbers[label] = Number(float(with_top.eigenvalues[0]), float(with_top.bounds[0]))
+        traced = next((found for s in spectra if isinstance(found := s.attributes.get("trace"), Mapping)), None)
+        if traced is not None and isinstance(traced.get("value"), int | float):
+            trace.numbers[label] = Number(float(traced["value"]), float(traced.get("stderr") or math.nan))
+    measures = _measures(named, top)
+    return [row for row in [*final.values(), gap, top, trace, *measures] if row.numbers]
 
 
-def verdict(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
-    """Return sentences on which checkpoint is flatter by which measure, whether the measures agree, and a caution."""
-    flattest: dict[str, list[str]] = {}
-    close = []
+def summary_table(rows: list[Row], labels: list[str], *, folded: str = "") -> Table:
+    """Return the key numbers, checkpoints across; of two, their difference as the last column."""
+    head = [Head("Quantity"), *(Head(label, checkpoint=label) for label in labels)]
+    pair = labels[:2] if len(labels) == 2 else []
+    if pair:
+        head.append(Head("Difference", small=f"{pair[1]} − {pair[0]}"))
+    cells = []
     for row in rows:
-        ranked = sorted(
-            (label for label in labels if label in row.numbers and not math.isnan(row.numbers[label].value)),
-            key=lambda label, row=row: row.numbers[label].value,  # type: ignore[misc]
-        )
-        if not row.flatness or len(ranked) < 2:
-            continue
-        first, second = (row.numbers[label] for label in ranked[:2])
-        if not first.clearly_below(second, bounds=row.bounds):
-            close.append(row.label)
-            continue
-        than = "lower" if len(ranked) == 2 else "below the next"
-        ratio = f" ({numbers.number(second.value / first.value, 2)}× {than})" if first.value > 0 else ""
-        flattest.setdefault(ranked[0], []).append(row.label + ratio)
-    if not flattest and not close:
-        return []
-    word = "flatter" if len(labels) == 2 else "flattest"
-    sentences = [f"{label} is {word} by {_listed(by)}." for label, by in flattest.items()]
-    if len(flattest) > 1:
-        sentences.append("The measures disagree about which is flatter: none of them alone settles it.")
-    elif flattest and not close and len(next(iter(flattest.values()))) > 1:
-        sentences.append("All measures that were taken agree.")
-    if close:
-        sentences.append(f"Too close to call, given the uncertainty: {_listed(close)}.")
-    return [*sentences, ONE_PAIR]
+        cells.append([Cell(row.label, small=row.meaning)])
+        cells[-1] += [Cell(row.cell(label), value=_value(row, label), checkpoint=label) for label in labels]
+        if pair:
+            cells[-1].append(_pair_cell(row, *pair))
+    return Table("Key numbers", head, cells, folded=folded)
 
 
-_COMPARED = {
-    "subset": "the number of examples (subset)",
-    "subset_seed": "the choice of examples (subset seed)",
-    "loss": "the loss",
-    "batchnorm": "the BatchNorm mode",
-    "params": "the parameters moved",
-    "precision": "the precision",
-    "directions.seed": "the random directions (seed)",
-    "directions.normalization": "the normalization of directions",
-    "data.fingerprints": "the data",
-    "parameters": "the model (number of parameters)",
-}
+def differences_table(rows: list[Row], labels: list[str]) -> Table:
+    """Return how far each other checkpoint is from the first, for three checkpoints or more."""
+    first, others = labels[0], labels[1:]
+    head = [Head("Quantity"), *(Head(label, small=f"− {first}", checkpoint=label) for label in others)]
+    cells = [[Cell(row.label), *(_pair_cell(row, first, label) for label in others)] for row in rows]
+    return Table("Differences", head, cells, folded=f"Differences from {first}")
 
 
-def differences(results: Mapping[str, Result]) -> str:
-    """Return a sentence naming the settings in which results shown together differ; empty where they are comparable."""
-    found = []
-    for path, words in _COMPARED.items():
-        seen = {str(value) for result in results.values() if (value := _at(result.attributes, path)) is not None}
-        if len(seen) > 1:
-            short = f": {' / '.join(sorted(seen))}" if sum(map(len, seen)) < 40 else ""
-            found.append(words + short)
-    spans = {(r.alpha[0], r.alpha[-1]) for r in results.values() if isinstance(r, Surface | Line)}
-    if len(spans) > 1:
-        found.append("the span")
-    return f"Not measured alike; these differ in {_listed(found)}." if found else ""
+def _pair_cell(row: Row, first: str, second: str) -> Cell:
+    if not {first, second} <= row.numbers.keys():
+        return Cell()
+    one, other = row.numbers[first], row.numbers[second]
+    small = ratio(one.value, other.value) if row.flatness else ""
+    return Cell(row.difference(other.minus(one, bounds=row.bounds)), small=small, value=other.value - one.value)
 
 
-def _final(results: Any) -> dict[str, float]:
-    """Return the final losses and accuracies: those the checkpoint recorded, else the last row of its history."""
+def _value(row: Row, label: str) -> float:
+    return row.numbers[label].value if label in row.numbers else math.nan
+
+
+def _measures(named: Named, top: Row) -> list[Row]:
+    """Return a row for each sharpness measure, one of each curve; λ_max only where no spectrum has it better."""
+    found: dict[str, Row] = {}
+    by_label = {label: [r for r in results.values() if isinstance(r, Sharpness)] for label, results in named.items()}
+    left_out = _along_curves([result for results in by_label.values() for result in results])
+    for label, results in by_label.items():
+        for measure in (measure for result in results for measure in result.measures):
+            if measure.label in left_out or (measure.name == "lambda_max" and label in top.numbers):
+                continue
+            row = found.setdefault(measure.label, Row(measure.label, meaning=measure.meaning, flatness=True))
+            row.numbers.setdefault(label, Number(measure.value, measure.stderr))
+    return list(found.values())
+
+
+def _along_curves(results: list[Sharpness]) -> set[str]:
+    """Return the labels of measures that stand on a curve of three radii or more, but for the middle one of each."""
+    labels: set[str] = set()
+    for result in results:
+        for over in ("rho", "m"):
+            for curves in swept({"": result}, over).values():
+                curve: list[Measure] = curves[""]
+                if len(curve) >= 3:
+                    labels |= {measure.label for measure in curve} - {curve[len(curve) // 2].label}
+    return labels
+
+
+def _final(results: Any) -> dict[str, Number]:
+    """Return the final losses and accuracies: those the checkpoint recorded, else the last row of its history.
+
+    The accuracy on n test examples has the standard error √(p (1 − p) / n) of a proportion.
+    """
+    results = list(results)
     for result in results:
         recorded = result.attributes.get("final") or {}
         found = {key: float(recorded[key]) for key in _FINAL if isinstance(recorded.get(key), int | float)}
         if found:
-            return found
+            count = at(result.attributes, "data.examples.test")
+            return {key: Number(value, _sampling_error(key, value, count)) for key, value in found.items()}
     history = next((result for result in results if isinstance(result, History)), None)
     columns = history.columns if history else {}
-    return {key: float(columns[key][-1]) for key in _FINAL if key in columns and len(columns[key])}
+    return {key: Number(float(columns[key][-1])) for key in _FINAL if key in columns and len(columns[key])}
 
 
-def _at(attributes: Mapping[str, Any], path: str) -> Any:
-    found: Any = attributes
-    for key in path.split("."):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
+def _sampling_error(key: str, value: float, count: object) -> float:
+    if key != "test_accuracy" or not isinstance(count, int) or count < 1 or not 0 <= value <= 1:
+        return math.nan
+    return math.sqrt(value * (1 - value) / count)
 
 
-def _listed(words: Sequence[str]) -> str:
-    """Return "a", "a and b" or "a, b and c"; semicolons where the items hold commas."""
-    comma = "; " if any("," in word for word in words) else ", "
-    return comma.join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1] if words else ""
-
-
-def _has_lambda_max(spectrum: Spectrum) -> bool:
-    """Whether a spectrum is the Hessian's (not the GGN's) and holds its top end."""
-    return spectrum.attributes.get("operator", "hessian") == "hessian" and bool(np.any(spectrum.ends == 1))
+def _is_hessian(spectrum: Spectrum) -> bool:
+    return bool(spectrum.attributes.get("operator", "hessian") == "hessian")

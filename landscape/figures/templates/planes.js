@@ -1,101 +1,99 @@
-// Surfaces: measured grids drawn on the scales that Python chose, in 3-D and as contours, with linked cameras.
-const MOST_SCENES = 8; // browsers keep about 16 WebGL contexts, phones 8: scenes out of sight are put away
-const live = new Set(); // panels whose 3-D scene exists, least recently drawn first
-
-const webgl = (() => {
-  const context = document.createElement("canvas").getContext("webgl");
-  context?.getExtension("WEBGL_lose_context")?.loseContext();
-  return Boolean(context);
-})();
-document.documentElement.classList.toggle("no-webgl", !webgl);
-if (!webgl && page.planes.length) document.getElementById("no-webgl").hidden = false;
-
-// Unpack base64 of float32 into rows.
-function unpack({ bdata, shape }) {
-  const bytes = Uint8Array.from(atob(bdata), (character) => character.charCodeAt(0));
-  const values = new Float32Array(bytes.buffer);
-  const [rows, columns] = shape.split(",").map(Number);
-  return Array.from({ length: rows }, (_, y) => values.subarray(y * columns, (y + 1) * columns));
-}
-
-// As Scale.heights in scale.py: what is off the scale stays off it, but near.
-function heights(rows, { log, bottom, top }) {
-  const reach = 20 * (top - bottom);
-  const floor = log ? bottom : bottom - reach;
-  const height = (value) => {
-    if (Number.isNaN(value)) return null;
-    const raw = log ? (value > 0 ? Math.log10(value) : bottom) : value;
-    return Math.min(Math.max(raw, floor), top + reach);
-  };
-  return rows.map((row) => Array.from(row, height));
-}
-
-function best(rows, which) {
-  let found = null;
-  const sign = which === "highest" ? -1 : 1;
-  rows.forEach((row, y) =>
-    row.forEach((value, x) => {
-      if (which && Number.isFinite(value) && (found === null || sign * value < sign * rows[found[0]][found[1]])) found = [y, x];
-    }),
-  );
-  return found;
-}
-
+// Planes: measured grids drawn on the scales that Python chose, in 3-D and as contours.
 class Plane {
   constructor(data) {
     Object.assign(this, data);
     this.root = document.getElementById(data.id);
-    this.home = data.camera;
+    this.cameras = new Cameras(this.fit(data.camera));
+    this.paths = data.paths.map((path) => new Path(path));
+    this.moment = Infinity;
     for (const panel of this.panels) {
-      panel.plane = this;
       panel.rows = Object.fromEntries(Object.entries(panel.grids).map(([view, grid]) => [view, unpack(grid)]));
       const told = panel.details.map((view) => panel.rows[view]);
       panel.customdata = told[0].map((row, y) => Array.from(row, (_, x) => told.map((rows) => rows[y][x])));
-      panel.relief.element = document.getElementById(`${panel.id}-relief`);
-      panel.contour.element = document.getElementById(`${panel.id}-contour`);
+      panel.flat = document.getElementById(`${panel.id}-contour`);
+      panel.scene = new Scene(document.getElementById(`${panel.id}-relief`), this.cameras, () => this.relief(panel));
     }
+    this.overlay = this.control("overlay") ? new Overlay(this) : null;
+    this.player = this.paths.length ? new Player(this) : null;
+    this.draw = latest(() => this.redraw());
+    this.asked = this.quantity;
     this.listen();
     this.choose();
+  }
+
+  // The camera far enough away that panels narrower than they were meant to be show their scenes whole.
+  fit(camera) {
+    const { clientWidth, clientHeight } = document.getElementById(`${this.panels[0].id}-relief`);
+    const away = Math.min(Math.max((1.5 * clientHeight) / (clientWidth || 1), 1), 1.4);
+    const eye = Object.fromEntries(Object.entries(camera.eye).map(([axis, value]) => [axis, value * away]));
+    return { ...camera, eye };
   }
 
   control(name) {
     return document.getElementById(`${this.id}-${name}`);
   }
 
-  // Read metric and split; keep the height mode where the view has it, else take the view's own; set the limit's range.
-  choose(mode) {
-    const first = Object.keys(this.views)[0].split("/");
-    const metric = chosen(`${this.id}-metric`) ?? first[0];
-    const split = chosen(`${this.id}-split`) ?? first[1];
-    this.key = `${metric}/${split}`;
-    this.view = this.views[this.key] ?? Object.values(this.views)[0];
-    this.mode = this.view.modes[mode] ? mode : this.view.mode;
-    for (const input of document.getElementsByName(`${this.id}-mode`)) {
-      input.disabled = !this.view.modes[input.value];
-      input.checked = input.value === this.mode;
+  chosen(name) {
+    return chosen(`${this.id}-${name}`);
+  }
+
+  // Read quantity and split. A quantity that this split lacks (a log of a gap) makes way for the plain one, and comes
+  // back with the next split that has it.
+  choose() {
+    const split = this.chosen("split") ?? Object.keys(this.views)[0].split("/").at(-1);
+    const found = [this.asked, this.plain(this.asked), ...Object.keys(this.views).map((key) => key.replace(/\/[^/]*$/, ""))];
+    this.quantity = found.find((quantity) => this.views[`${quantity}/${split}`]);
+    this.view = this.views[`${this.quantity}/${split}`];
+    for (const input of document.getElementsByName(`${this.id}-quantity`)) {
+      input.disabled = !this.views[`${input.value}/${split}`];
+      input.checked = input.value === this.quantity;
     }
-    const { scales, automatic } = this.view.modes[this.mode];
     const limit = this.control("limit");
-    limit.max = scales.length - 1;
-    limit.value = automatic;
-    limit.closest(".limit").hidden = scales.length < 2;
+    limit.max = this.view.scales.length - 1;
+    limit.value = this.view.automatic;
+    limit.closest(".limit").hidden = this.view.scales.length < 2;
+    for (const input of document.getElementsByName(`${this.id}-steps`)) input.disabled = !this.view.steps;
+  }
+
+  // The quantity without its logarithm.
+  plain(quantity) {
+    const key = Object.keys(this.views).find((one) => one.startsWith(`${quantity}/`));
+    return this.views[key].grid.replace(/\/[^/]*$/, "");
+  }
+
+  get automatic() {
+    return Number(this.control("limit").value) === this.view.automatic;
   }
 
   get scale() {
-    return this.view.modes[this.mode].scales[Number(this.control("limit").value)];
+    return this.view.scales[Number(this.control("limit").value)];
+  }
+
+  // What contours show: levels in log steps or even ones, clipped as near to the surfaces' clip as they can be.
+  get flat() {
+    const view = this.views[this.view.steps && this.chosen("steps") === "log" ? this.view.steps : this.view.even];
+    if (view === this.view || this.automatic) return { view, scale: view === this.view ? this.scale : view.scales[view.automatic] };
+    const apart = (scale) => Math.abs(scale.limit - this.scale.limit);
+    return { view, scale: view.scales.reduce((one, other) => (apart(other) < apart(one) ? other : one)) };
   }
 
   describe() {
-    const { automatic } = this.view.modes[this.mode];
     const { scale, view } = this;
-    const words = scale.limit + (Number(this.control("limit").value) === automatic ? " (automatic)" : "");
+    const words = scale.words + (this.automatic ? " (automatic)" : "");
     this.root.querySelector(".limit output").textContent = words;
     this.control("limit").setAttribute("aria-valuetext", words);
     this.root.querySelector(".cut").textContent = scale.note;
+    this.bar("relief", view, scale);
+    this.bar("contour", this.flat.view, this.flat.scale);
+    this.player?.describe();
+  }
+
+  // Fill the colour bar above 3-D scenes or contours.
+  bar(kind, view, scale) {
+    const bar = this.root.querySelector(`.${kind}-scale`);
     const stops = view.colours.map(([share, colour]) => `${colour} ${100 * share}%`);
     const title = `${view.words}${scale.log ? ", log scale" : ""}`;
-    const bar = this.root.querySelector(".scale");
-    bar.setAttribute("aria-label", `Colour and height scale: ${title}, from ${scale.labels[0]} to ${scale.labels.at(-1)}`);
+    bar.setAttribute("aria-label", `Colour scale: ${title}, from ${scale.labels[0]} to ${scale.labels.at(-1)}`);
     bar.querySelector(".scale-title").textContent = title;
     bar.querySelector(".scale-bar").style.background = `linear-gradient(to right, ${stops.join(", ")})`;
     bar.querySelector(".scale-ticks").replaceChildren(
@@ -108,190 +106,149 @@ class Plane {
     );
   }
 
-  // Fill a panel's figure with the chosen grid on the chosen scale.
-  fill(panel, kind) {
-    const { scale, view } = this;
-    const figure = look.dress({ data: panel[kind].data, layout: panel[kind].layout });
-    const rows = panel.rows[this.key];
-    const [main, ...marks] = figure.data;
-    const z = heights(rows, scale);
-    const levels = { start: scale.start, end: scale.top, size: scale.step };
-    const lines = this.control("levels").checked;
-    Object.assign(main, { z, customdata: panel.customdata, colorscale: view.colours });
-    const extreme = best(rows, view.best);
-    const places = [panel.centre, String(extreme) === String(panel.centre) ? null : extreme];
-    marks.forEach((mark, index) => {
-      const [y, x] = places[index] ?? [];
-      const shown = y !== undefined && z[y][x] !== null;
-      const ends = kind === "relief" ? 2 : 1; // a pin has two
-      mark.x = shown ? Array(ends).fill(panel.axes[0][x]) : [];
-      mark.y = shown ? Array(ends).fill(panel.axes[1][y]) : [];
-      if (kind === "relief") mark.z = shown ? [z[y][x] + this.lift * (scale.top - scale.bottom), scale.frame[1]] : [];
-    });
-    if (kind === "contour") {
-      Object.assign(main, { zmin: scale.bottom, zmax: scale.top });
-      Object.assign(main.contours, levels, { showlines: lines });
-    } else {
-      Object.assign(main, { cmin: scale.bottom, cmax: scale.top });
-      Object.assign(main.contours.z, levels, { show: lines });
-      Object.assign(figure.layout.scene.zaxis, {
-        title: { text: view.title },
-        range: scale.frame,
-        tickvals: scale.ticks,
-        ticktext: scale.labels,
-      });
-      figure.layout.scene.camera = this.camera;
+  // Where a mark stands: the best point of the grid shown, or where Python put it; null where it is not to be seen.
+  place(panel, mark, view, z) {
+    let [x, y] = mark.meta.at;
+    if (mark.meta.role === "best") {
+      const found = best(panel.rows[view.grid], view.best);
+      if (!found || String(found) === String(panel.centre)) return null;
+      [x, y] = [panel.axes[0][found[1]], panel.axes[1][found[0]]];
     }
-    Object.assign(figure.layout, { template: look.template, autosize: true });
-    return figure;
+    const height = heightAt(panel.axes, z, x, y);
+    return height === null ? null : [x, y, height];
   }
 
-  async drawPanel(panel, kind) {
-    const { element } = panel[kind];
-    const absent = !panel.rows[this.key];
+  // The 3-D figure of a panel, as the controls have it.
+  relief(panel) {
+    const { scale, view } = this;
+    if (!panel.rows[view.grid]) return null;
+    const { data, layout } = look.dress({ data: panel.relief.data, layout: panel.relief.layout });
+    const z = heights(panel.rows[view.grid], scale);
+    const [main, ...marks] = data;
+    this.surface(main, panel, z, view.colours);
+    const lift = this.lift * (scale.top - scale.bottom);
+    for (const mark of marks) {
+      const place = this.place(panel, mark, view, z);
+      mark.x = place ? [place[0], place[0]] : [];
+      mark.y = place ? [place[1], place[1]] : [];
+      mark.z = place ? [place[2] + lift, scale.frame[1]] : []; // a pin up to the ceiling
+    }
+    const paths = this.pathsOn(panel).flatMap((path) => path.solid(this.moment, panel.axes, z, scale, this.lift));
+    return { data: [main, ...this.floor(panel, z, view.colours), ...marks, ...paths], layout: this.room(layout) };
+  }
+
+  // The layout of a scene, with the axis of heights as the scale has it.
+  room(layout) {
+    const { frame, ticks, labels } = this.scale;
+    const axis = { title: { text: this.view.title }, range: frame, tickvals: ticks, ticktext: labels };
+    Object.assign(layout.scene.zaxis, axis);
+    return Object.assign(layout, { template: look.template, autosize: true });
+  }
+
+  // Fill a surface's trace: heights, colours, contour lines or wires.
+  surface(main, panel, z, colours) {
+    const { scale } = this;
+    const wires = this.chosen("style") === "wireframe";
+    Object.assign(main, { z, customdata: panel.customdata, colorscale: colours, cmin: scale.bottom, cmax: scale.top });
+    main.hidesurface = wires;
+    main.contours = {
+      x: wires ? panel.wires.x : { highlight: false },
+      y: wires ? panel.wires.y : { highlight: false },
+      z: { ...main.contours.z, start: scale.start, end: scale.top, size: scale.step, show: this.control("levels").checked },
+    };
+    if (wires) main.contours.z.color = look.template.layout.font.color;
+  }
+
+  // The contour lines on the floor, in the surface's colours.
+  floor(panel, z, colours) {
+    if (!this.control("floor").checked) return [];
+    const { scale } = this;
+    const lines = isolines(panel.axes, z, levelsOf(scale));
+    const { frame, bottom, top } = scale;
+    const line = { color: lines.level, colorscale: colours, cmin: bottom, cmax: top, width: 2.5, showscale: false };
+    const z0 = frame[0] + 0.004 * (frame[1] - frame[0]); // a hair above the floor, which would cut into them
+    const still = { hoverinfo: "skip", showlegend: false, meta: { role: "floor" } };
+    return [{ type: "scatter3d", mode: "lines", x: lines.x, y: lines.y, z: lines.x.map(() => z0), line, ...still }];
+  }
+
+  pathsOn(panel) {
+    return this.paths.filter((path) => path.panels.includes(this.panels.indexOf(panel)));
+  }
+
+  // The contours of a panel, as the controls have them.
+  contours(panel) {
+    const { view, scale } = this.flat;
+    const { data, layout } = look.dress({ data: panel.contour.data, layout: panel.contour.layout });
+    const z = heights(panel.rows[view.grid], scale);
+    const [main, ...marks] = data;
+    Object.assign(main, { z, customdata: panel.customdata, colorscale: view.colours, zmin: scale.bottom, zmax: scale.top });
+    Object.assign(main.contours, { start: scale.start, end: scale.top, size: scale.step, showlines: this.control("lines").checked });
+    for (const mark of marks) {
+      const place = this.place(panel, mark, view, z);
+      mark.x = place ? [place[0]] : [];
+      mark.y = place ? [place[1]] : [];
+    }
+    const measured = this.control("measured")?.checked && panel.measured ? [this.spots(panel.measured)] : [];
+    const paths = this.pathsOn(panel).flatMap((path) => path.flat(this.moment));
+    Object.assign(layout, { template: look.template, autosize: true });
+    if (coarse) layout.dragmode = false;
+    return { data: [main, ...measured, ...paths, ...marks], layout };
+  }
+
+  // The points of an estimated surface that were measured on all examples.
+  spots([x, y]) {
+    const marker = { size: 3, color: "#ffffff", line: { color: "#1a1d21", width: 0.5 } };
+    return { type: "scatter", mode: "markers", x, y, marker, hoverinfo: "skip", showlegend: false, meta: { role: "measured" } };
+  }
+
+  async drawFlat(panel) {
+    if (this.absent(panel, panel.flat, this.flat.view)) return;
+    const { data, layout } = this.contours(panel);
+    await Plotly.react(panel.flat, data, layout, config(["zoom2d", "resetScale2d", "toImage"], panel.flat.id));
+  }
+
+  // Say in a panel's place that it lacks what the others show.
+  absent(panel, element, view) {
+    const absent = !panel.rows[view.grid];
     element.classList.toggle("absent", absent);
-    element.dataset.absent = `${this.view.words}: not measured`;
-    if (absent) return;
-    const figure = this.fill(panel, kind);
-    const buttons = kind === "relief" ? ["resetCameraDefault3d", "toImage"] : ["zoom2d", "resetScale2d", "toImage"];
-    if (kind === "contour" && coarse) figure.layout.dragmode = false;
-    await Plotly.react(element, figure.data, figure.layout, config(buttons, `${panel.id}-${kind}`));
-    if (kind === "relief" && !element.linked) this.link(panel);
+    element.dataset.absent = `${view.words}: not measured`;
+    return absent;
   }
 
   // Draw again what is on the page: all contours, and the scenes that exist.
-  async draw() {
+  async redraw() {
     this.describe();
-    await Promise.all(this.panels.map((panel) => this.drawPanel(panel, "contour")));
-    await Promise.all(this.scenes.map((panel) => this.drawPanel(panel, "relief")));
+    for (const panel of this.panels) this.absent(panel, panel.scene.element, this.view);
+    await Promise.all([this.drawScenes(), ...this.panels.map((panel) => this.drawFlat(panel))]);
   }
 
-  get scenes() {
-    return this.panels.filter((panel) => live.has(panel));
-  }
-
-  async show(panel) {
-    live.add(panel);
-    await this.drawPanel(panel, "relief");
-    for (const other of [...live].filter((other) => !other.visible).slice(0, Math.max(live.size - MOST_SCENES, 0))) {
-      this.putAway(other);
-    }
-  }
-
-  putAway(panel) {
-    live.delete(panel);
-    Plotly.purge(panel.relief.element);
-    panel.relief.element.linked = false;
-  }
-
-  // One camera for all: what the reader does to one scene, the others take over. Scenes also report what they were told
-  // to do; such echoes are known by their count and go no further.
-  link(panel) {
-    const { element } = panel.relief;
-    element.linked = true;
-    panel.echoes = 0;
-    const follow = (source) => (change) => {
-      if (change["scene.camera"] && !panel.echoes) this.look(change["scene.camera"], source);
-    };
-    element.on("plotly_relayouting", follow(panel)); // while it is dragged: the others
-    element.on("plotly_relayout", follow(null)); // at the end: all, for the dragged one would glide on a little
-    element.on("plotly_webglcontextlost", () => {
-      this.putAway(panel);
-      if (panel.visible) this.show(panel);
-    });
-  }
-
-  // Show all scenes from this camera, but leave the one that is being dragged alone.
-  look(camera, dragged) {
-    this.camera = structuredClone(camera);
-    this.dragged = dragged;
-    this.frame ??= requestAnimationFrame(() => {
-      this.frame = null;
-      for (const panel of this.scenes.filter((other) => other !== this.dragged && other.relief.element.linked)) {
-        panel.echoes += 1;
-        const done = () => (panel.echoes -= 1);
-        Plotly.relayout(panel.relief.element, { "scene.camera": structuredClone(this.camera) }).then(done, done);
-      }
-    });
-  }
-
-  // Turn by angles around the vertical and up, and scale the distance.
-  turn(around, up, zoom = 1) {
-    const { x, y, z } = this.camera.eye;
-    const distance = Math.hypot(x, y, z) * zoom;
-    const azimuth = Math.atan2(y, x) + around;
-    const height = Math.min(Math.max(Math.asin(z / Math.hypot(x, y, z)) + up, -1.5), 1.5);
-    const flat = distance * Math.cos(height);
-    const eye = { x: flat * Math.cos(azimuth), y: flat * Math.sin(azimuth), z: distance * Math.sin(height) };
-    this.look({ ...this.camera, eye }, null);
+  drawScenes() {
+    return Promise.all([...this.cameras.scenes].map((scene) => scene.draw()));
   }
 
   listen() {
-    for (const name of ["metric", "split"]) this.control(name)?.addEventListener("change", () => this.change(this.mode));
-    this.control("mode").addEventListener("change", () => this.change(chosen(`${this.id}-mode`)));
+    const change = (name, then) => this.control(name)?.addEventListener("change", then);
+    change("quantity", () => {
+      this.asked = this.chosen("quantity");
+      this.choose();
+      this.draw();
+    });
+    change("split", () => {
+      this.choose();
+      this.draw();
+    });
     this.control("limit").addEventListener("input", () => this.draw());
-    this.control("levels").addEventListener("change", () => this.draw());
+    for (const name of ["style", "levels", "floor"]) change(name, () => this.drawScenes());
+    for (const name of ["steps", "lines", "measured"]) change(name, () => this.draw());
+    change("layout", () => this.overlay.toggle(this.chosen("layout") === "overlay"));
+    const { cameras } = this;
     const views = {
-      reset: () => this.home,
-      above: () => ({ ...this.home, eye: { x: 0, y: -0.02, z: 2.2 } }),
-      side: () => ({ ...this.home, eye: { x: 0, y: -2.2, z: 0.05 } }),
+      reset: () => cameras.home,
+      above: () => ({ ...cameras.home, eye: { x: 0, y: -0.02, z: 2.2 } }),
+      side: () => ({ ...cameras.home, eye: { x: 0, y: -2.2, z: 0.05 } }),
     };
     for (const button of this.root.querySelectorAll("[data-view]")) {
-      button.addEventListener("click", () => this.look(views[button.dataset.view](), null));
+      button.addEventListener("click", () => cameras.look(views[button.dataset.view]()));
     }
-    const keys = {
-      ArrowLeft: [-0.12, 0], ArrowRight: [0.12, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1], "+": [0, 0, 0.9], "-": [0, 0, 1.1],
-    };
-    for (const { relief } of this.panels) {
-      relief.element.addEventListener("keydown", (event) => {
-        if (!keys[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
-        event.preventDefault();
-        this.turn(...keys[event.key]);
-      });
-      // The wheel scrolls the page, as everywhere; with Ctrl or Cmd it zooms the scene.
-      const wheel = (event) => {
-        event.stopPropagation(); // Plotly would swallow it even with its own zoom switched off
-        if (!event.ctrlKey && !event.metaKey) return;
-        event.preventDefault();
-        this.turn(0, 0, Math.exp(Math.min(Math.max(event.deltaY, -100), 100) / 400));
-      };
-      relief.element.addEventListener("wheel", wheel, { capture: true, passive: false });
-    }
-  }
-
-  change(mode) {
-    this.choose(mode);
-    return this.draw();
   }
 }
-
-const planes = page.planes.map((data) => new Plane(data));
-redraws.push(() => Promise.all(planes.map((plane) => plane.draw())));
-
-// First the contours and scenes in sight, then the curves, then what is left: few scenes all, so that they can be
-// printed; many only when they come near.
-(async () => {
-  const panels = planes.flatMap((plane) => plane.panels);
-  const few = panels.length <= MOST_SCENES;
-  const come = ({ target, isIntersecting }) => {
-    const panel = panels.find(({ relief }) => relief.element === target);
-    panel.visible = isIntersecting;
-    if (isIntersecting && !live.has(panel)) panel.plane.show(panel);
-  };
-  const watch = new IntersectionObserver((entries) => entries.forEach(come), { rootMargin: few ? "800px" : "100px" });
-  for (const plane of planes) plane.describe();
-  for (const panel of panels) {
-    if (webgl) watch.observe(panel.relief.element);
-    await pause();
-    await panel.plane.drawPanel(panel, "contour");
-  }
-  for (const element of curves) {
-    await pause();
-    await drawPlot(element);
-  }
-  for (const panel of webgl && few ? panels : []) {
-    await pause();
-    if (!live.has(panel)) await panel.plane.show(panel);
-  }
-  document.documentElement.dataset.ready = "true";
-})();

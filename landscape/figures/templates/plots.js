@@ -1,13 +1,13 @@
-// Curves: figures finished in Python, of which a control chooses a variant and the legend hides series.
+// Curves: figures finished in Python, of which controls choose a variant and the legend hides series.
 const hidden = new Set(); // series that the reader switched off
 
 function drawPlot(element) {
   const plot = page.plots[element.dataset.plot];
-  const variant = plot.variants[chosen(plot.control)] ?? Object.values(plot.variants)[0];
-  const figure = look.dress(variant);
+  const key = plot.controls.map(chosen).join("|");
+  const figure = look.dress(plot.variants[key] ?? Object.values(plot.variants)[0]);
   for (const trace of figure.data) trace.visible = !hidden.has(trace.meta?.series);
-  const layout = { ...figure.layout, template: look.template, uirevision: chosen(plot.control) ?? "", autosize: true };
-  if (coarse) layout.dragmode = false; // a finger scrolls the page
+  const layout = { ...figure.layout, template: look.template, uirevision: key, autosize: true };
+  if (coarse) layout.dragmode = false;
   return Plotly.react(element, figure.data, layout, config(["zoom2d", "resetScale2d", "toImage"], plot.id));
 }
 
@@ -15,9 +15,21 @@ const curves = [...document.querySelectorAll("[data-plot]")];
 const drawPlots = () => Promise.all(curves.map(drawPlot));
 redraws.push(drawPlots);
 
+// Some entries of a legend belong to one choice of a control.
+function showLegend() {
+  for (const entry of document.querySelectorAll("[data-control]")) {
+    entry.hidden = chosen(entry.dataset.control) !== entry.dataset.value;
+  }
+}
+
+showLegend();
 for (const element of curves) {
-  const control = document.getElementById(page.plots[element.dataset.plot].control);
-  control?.addEventListener("change", () => drawPlot(element));
+  for (const control of page.plots[element.dataset.plot].controls) {
+    document.getElementById(control)?.addEventListener("change", () => {
+      showLegend();
+      drawPlot(element);
+    });
+  }
 }
 for (const button of document.querySelectorAll(".series")) {
   button.addEventListener("click", () => {

@@ -1,4 +1,4 @@
-"""Keskar et al.'s ε-sharpness: the largest loss in a small box around the weights (arXiv:1609.04836, Metric 2.1)."""
+"""The largest value of a function in a box, by L-BFGS-B from several starts: what Keskar's ε-sharpness asks for."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class BoxMaximum:
     base: float  # the value at the centre
     evaluations: int  # of value and gradient together
     starts: tuple[float, ...]  # the best value from each starting point
+    point: Floats  # (p,) where the largest value was found
 
     @property
     def sharpness(self) -> float:
@@ -30,7 +31,7 @@ class BoxMaximum:
 
 
 def box_half_widths(x: NDArray[np.floating], epsilon: float) -> Floats:
-    """Return the half-widths of C_ε in the full space, ε (|x_i| + 1)."""
+    """Return the half-widths of C_ε, ε (|x_i| + 1); x are the weights, or A⁺ times them on a manifold."""
     widths: Floats = epsilon * (np.abs(x).astype(np.float64) + 1)
     return widths
 
@@ -60,15 +61,18 @@ def maximize_in_box(
         on_evaluation: called after each evaluation.
     """
     best, evaluations, scale = -np.inf, 0, 0.0
+    highest, point = -np.inf, np.zeros_like(half_widths)
 
     def evaluate(u: Floats) -> tuple[float, Floats]:
-        nonlocal best, evaluations
+        nonlocal best, evaluations, highest, point
         value, gradient = function(u * half_widths)
         evaluations += 1
         if on_evaluation is not None:
             on_evaluation()
         if value > best or np.isnan(value):  # a diverging loss is a maximum, and is reported as it is
             best = value
+        if value > highest or (np.isnan(value) and not np.isnan(highest)):
+            highest, point = value, u * half_widths
         return value, gradient * half_widths
 
     base, gradient = evaluate(np.zeros_like(half_widths))
@@ -95,8 +99,7 @@ def maximize_in_box(
             options={"maxiter": iterations, "ftol": 0.0, "gtol": 0.0},
         )
         starts.append(float(best))
-    highest = float(np.max([base, *starts]))  # NaN if any is NaN
-    return BoxMaximum(highest, float(base), evaluations, tuple(starts))
+    return BoxMaximum(float(highest), float(base), evaluations, tuple(starts), point)
 
 
 def _interior(seed: int, start: int, size: int) -> Floats:

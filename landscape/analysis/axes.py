@@ -1,0 +1,74 @@
+"""Coordinates of grids, such that those of a coarser grid are among a finer one's, to the bit."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from landscape.errors import LandscapeError
+from landscape.results import Floats
+
+Spacing: TypeAlias = Literal["linear", "log"]
+
+DECADES = 3  # that a logarithmic axis spans on each side of its centre
+
+
+def axis(points: int, span: float, *, spacing: Spacing = "linear") -> Floats:
+    """Return `points` coordinates from −span to span with an exact 0 in the middle.
+
+    A logarithmic axis is 0 and, on both sides of it, equal ratios from span/1000 to span. Each coordinate is a function
+    of its fraction of the span, which is rounded once: 3/5 and 15/25 are the same number, so that nested axes coincide.
+
+    Raises:
+        LandscapeError: for a count that is not odd and at least 3, or a span that is not positive.
+    """
+    if points < 3 or points % 2 == 0:
+        raise LandscapeError(
+            f"got {points} points; expected an odd number of at least 3, so that the centre is a point"
+        )
+    if not (np.isfinite(span) and span > 0):
+        raise LandscapeError(f"got a span of {span}; expected a positive number")
+    half = points // 2
+    if spacing == "log":
+        side = [span * 10.0 ** (DECADES * (i / (half - 1) - 1)) for i in range(half)] if half > 1 else [span]
+    else:
+        side = [span * (i / half) for i in range(1, half + 1)]
+    return np.array([*(-x for x in reversed(side)), 0.0, *side])
+
+
+def between_axis(points: int, beyond: float = 0.0) -> Floats:
+    """Return coordinates from −beyond to 1 + beyond that contain 0 and 1 exactly, evenly spaced within [0, 1]."""
+    if points < 3:
+        raise LandscapeError(f"got {points} points between two checkpoints; expected at least 3")
+    inner = np.arange(points) / (points - 1)
+    steps = int(np.floor(beyond * (points - 1) + 1e-9))
+    outer = np.arange(1, steps + 1) / (points - 1)
+    return np.concatenate([-outer[::-1], inner, 1 + outer])
+
+
+def region_axis(points: int, low: float, high: float, known: Floats) -> Floats:
+    """Return `points` even coordinates from `low` to `high`; those that `known` holds up to rounding are taken from it.
+
+    Raises:
+        LandscapeError: for fewer than 2 points, or ends that are not finite and ascending.
+    """
+    if points < 2:
+        raise LandscapeError(f"got {points} points for a region; expected at least 2")
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise LandscapeError(f"got a region from {low} to {high}; expected finite ends, the smaller one first")
+    even = np.array([low + (high - low) * (i / (points - 1)) for i in range(points - 1)] + [high])
+    nearest = known[np.abs(known[None, :] - even[:, None]).argmin(axis=1)]
+    return np.where(np.abs(nearest - even) < 1e-9 * (high - low), nearest, even)
+
+
+def ascending(coordinates: Floats) -> Floats:
+    """Return coordinates as an array.
+
+    Raises:
+        LandscapeError: unless they are finite and ascending.
+    """
+    values = np.asarray(coordinates, dtype=np.float64)
+    if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all() or (np.diff(values) <= 0).any():
+        raise LandscapeError("the coordinates of an axis are not an ascending list of finite numbers; sort them first")
+    return values + 0.0  # no −0

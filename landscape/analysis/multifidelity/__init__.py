@@ -1,0 +1,1 @@
+"""Surfaces estimated from several levels of nested subsets, at a stated error."""

@@ -1,0 +1,31 @@
+"""Planes, lines and curves in weight space: where they come from, and their points."""
+
+from landscape.analysis.planes.along import Direction, plane_along
+from landscape.analysis.planes.between import Triangle, line_between, plane_through, triangle
+from landscape.analysis.planes.eigenvectors import eigenvector_directions
+from landscape.analysis.planes.gradient import gradient_direction, sam_direction
+from landscape.analysis.planes.pca import pca_plane, principal_components
+from landscape.analysis.planes.plane import Extent, Plane, covering_axis
+from landscape.analysis.planes.random import random_direction, random_plane
+from landscape.analysis.planes.user import read_directions, user_direction
+
+__all__ = [
+    "Direction",
+    "Extent",
+    "Plane",
+    "Triangle",
+    "covering_axis",
+    "eigenvector_directions",
+    "gradient_direction",
+    "line_between",
+    "pca_plane",
+    "plane_along",
+    "plane_through",
+    "principal_components",
+    "random_direction",
+    "random_plane",
+    "read_directions",
+    "sam_direction",
+    "triangle",
+    "user_direction",
+]

@@ -1,0 +1,102 @@
+"""Average-case sharpness S_avg: the mean rise of the loss under Gaussian perturbations, in antithetic pairs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from landscape.analysis.directions import raw_direction
+from landscape.analysis.estimates import estimate_of
+from landscape.analysis.objective import Objective
+from landscape.analysis.sharpness.finding import Cost, Finding, OnStep, label_of, units_of
+from landscape.analysis.sharpness.logits import Logits, with_logits
+from landscape.analysis.sharpness.rounding import Rounding
+from landscape.analysis.weights import Weights, moved
+from landscape.results import Floats
+
+
+@dataclass(frozen=True)
+class AverageSharpness:
+    """S_avg = E_δ [L(w + δ) − L(w)], δ ~ N(0, ρ² diag(c²)), c = |w| or 1 (arXiv:2302.07011, eq. 1).
+
+    Over antithetic pairs ±δ, in which odd terms cancel, and on all the examples: the mean over their subsets is the
+    same number.
+    """
+
+    name: ClassVar[str] = "average"
+    rho: float = 0.1
+    adaptive: bool = True
+    pairs: int = 10
+    logits: Logits = "raw"
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return label_of(
+            "average-case sharpness",
+            "adaptive" if self.adaptive else "",
+            "normalized logits" if self.logits == "normalized" else "",
+            f"ρ = {self.rho:g}",
+        )
+
+    def parameters(self, seed: int) -> dict[str, Any]:
+        """Return what repeats it, JSON-able."""
+        return {**dataclasses.asdict(self), "seed": seed}
+
+    def cost(self, examples: int, radii: int = 1) -> Cost:
+        """Return what a curve of some radii takes."""
+        return Cost(forwards=(1 + 2 * self.pairs * radii) * examples)
+
+    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> Finding:
+        """Return S_avg with its standard error over the pairs."""
+        return next(self.curve(objective, [self.rho], seed=seed, on_step=on_step))
+
+    def curve(
+        self, objective: Objective, radii: Sequence[float], *, seed: int = 0, on_step: OnStep | None = None
+    ) -> Iterator[Finding]:
+        """Yield the same at several radii ρ, which share the draws."""
+        step = on_step or (lambda _: None)
+        wanted = with_logits(objective, self.logits)
+        base = wanted.loss()
+        step(self.name)
+        rises: Floats = np.empty((len(radii), self.pairs))
+        first: Weights = {}
+        for pair in range(self.pairs):
+            noise = self._noise(wanted, seed, pair)
+            first = first or noise
+            for r, rho in enumerate(radii):
+                with np.errstate(invalid="ignore"):  # of inf and NaN
+                    both = [wanted.loss(moved(wanted.origin, [(sign * rho, noise)])) - base for sign in (1.0, -1.0)]
+                rises[r, pair] = (both[0] + both[1]) / 2
+                step(self.name)
+                step(self.name)
+        rounding = Rounding(wanted)
+        for r, rho in enumerate(radii):
+            mean = estimate_of(rises[r], single=True)
+            at = dataclasses.replace(self, rho=rho)
+            yield Finding(
+                name=self.name,
+                label=at.label,
+                value=mean.value,
+                stderr=mean.stderr,
+                meaning=f"mean rise over {self.pairs} antithetic pairs of Gaussian perturbations; standard error over "
+                "the pairs",
+                evaluations=2 * self.pairs + (r == 0),
+                parameters=at.parameters(seed),
+                evidence={
+                    "rounding": rounding.error({name: rho * d for name, d in first.items()}),
+                    **units_of(rises[r], "pairs"),
+                },
+            )
+
+    def _noise(self, objective: Objective, seed: int, pair: int) -> Weights:
+        """Return c ⊙ N(0, 1) draws."""
+        shapes = {name: w.shape for name, w in objective.origin.items()}
+        drawn = {name: d.to(objective.origin[name]) for name, d in raw_direction(shapes, seed, pair).items()}
+        if not self.adaptive:
+            return drawn
+        return {name: d * objective.origin[name].abs() for name, d in drawn.items()}

@@ -1,0 +1,102 @@
+"""What a sharpness measure comes back as: the number, and the evidence for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from landscape.results import Attributes, Floats, Measure
+
+OnStep: TypeAlias = Callable[[str], None]  # called with the measure's name after each evaluation, of a subset too
+
+UNITS = 128  # the most values kept per measure, for paired differences between checkpoints
+
+
+class Cost(NamedTuple):
+    """What a measure takes, in examples: passes forward, gradients, and products with the Hessian."""
+
+    forwards: float = 0.0
+    gradients: float = 0.0
+    products: float = 0.0
+
+
+@dataclass(frozen=True)
+class Finding(Measure):
+    """A measure with its evidence: what was found on the way, and the values that its mean is over.
+
+    `evidence` has some of: "units", values whose mean is the measure's (each a mean over `unit`s: "examples", "subsets"
+    or "pairs", of `count` in all), so that the difference of two checkpoints gets the standard error of a paired one;
+    "rounding", the difference of losses in float32 against float64; "gradient_norm", "starts", "bound", "seconds".
+    """
+
+    evidence: Attributes = field(default_factory=dict)
+
+    def timed(self, seconds: float) -> Finding:
+        """Return the same with the seconds it took."""
+        return dataclasses.replace(self, evidence={**self.evidence, "seconds": seconds})
+
+    @property
+    def measure(self) -> Measure:
+        """The number alone, as it is stored."""
+        return Measure(**{entry.name: getattr(self, entry.name) for entry in dataclasses.fields(Measure)})
+
+
+def units_of(values: Floats, unit: str) -> dict[str, Any]:
+    """Return the evidence of a mean over `values`, (N,): themselves, or the means of at most `UNITS` random groups."""
+    return {"unit": unit, "count": len(values), "units": [float(f"{value:.9g}") for value in group_means(values)]}
+
+
+def group_means(values: Floats) -> Floats:
+    """Return the means of groups of the values, each of `group_sizes`; which value is in which depends on N alone."""
+    sizes = group_sizes(len(values))
+    if len(sizes) == len(values):
+        return values
+    order = seeded_generator("groups", len(values)).permutation(len(values))
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+    means: Floats = np.add.reduceat(values[order], starts) / sizes
+    return means
+
+
+def group_sizes(count: int) -> Floats:
+    """Return how many of `count` values each group holds: one, or about count / `UNITS`."""
+    groups = min(count, UNITS)
+    sizes: Floats = count // groups + (np.arange(groups) < count % groups).astype(np.float64)
+    return sizes
+
+
+def seeded_generator(*key: object) -> np.random.Generator:
+    """Return a Philox generator keyed by some words and numbers: the same draws on every machine."""
+    text = "/".join(map(str, key))
+    return np.random.Generator(
+        np.random.Philox(key=int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little"))
+    )
+
+
+def jsonable_norm(p: float) -> float | str:
+    """Return the order of a norm as JSON has it: infinity is no JSON number."""
+    return "inf" if np.isinf(p) else int(p) if p == int(p) else p
+
+
+def label_of(what: str, *details: str) -> str:
+    """Return a label for people: what it is, then the details that are not empty."""
+    return ", ".join([what, *(detail for detail in details if detail)])
+
+
+def over_subsets(count: int, size: int) -> str:
+    """Return words for a mean over subsets."""
+    return f"mean over {count} random subsets of {size} examples" if count > 1 else f"on one subset of {size} examples"
+
+
+def norm_detail(p: float) -> str:
+    """Return how a label names the norm; nothing for p = 2."""
+    return "" if p == 2 else "p = ∞" if np.isinf(p) else f"p = {p:g}"
+
+
+def evidence_of(findings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that are not None."""
+    return {name: value for name, value in findings.items() if value is not None}

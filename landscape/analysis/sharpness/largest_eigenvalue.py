@@ -1,0 +1,59 @@
+"""The largest eigenvalue of the Hessian as a measure of sharpness."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from landscape.analysis.curvature import hessian
+from landscape.analysis.objective import Objective
+from landscape.analysis.sharpness.finding import Cost, Finding, OnStep
+from landscape.results import Spectrum
+
+_USUAL_PRODUCTS = 20.0  # for an estimate of the time
+
+
+@dataclass(frozen=True)
+class LargestEigenvalue:
+    """λ_max of the Hessian of the mean loss, within a stated bound of an exact eigenvalue."""
+
+    name: ClassVar[str] = "lambda_max"
+    tolerance: float = 1e-3  # of the bound, relative
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return "λ_max of the Hessian"
+
+    def parameters(self, seed: int) -> dict[str, Any]:
+        """Return what repeats it, JSON-able."""
+        return {"operator": "hessian", "tolerance": self.tolerance, "seed": seed}
+
+    def cost(self, examples: int, radii: int = 1) -> Cost:
+        """Return what it takes, as far as that is known before."""
+        return Cost(products=_USUAL_PRODUCTS * examples)
+
+    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> Finding:
+        """Return λ_max with its bound."""
+
+        def on_product(*_: object) -> None:
+            if on_step is not None:
+                on_step(self.name)
+
+        spectrum = hessian(objective, top=1, tolerance=self.tolerance, seed=seed, on_product=on_product)
+        return self.of_spectrum(spectrum, seed)
+
+    def of_spectrum(self, spectrum: Spectrum, seed: int) -> Finding:
+        """Return the measure that a spectrum with the Hessian's top end holds."""
+        bound, converged = float(spectrum.bounds[0]), bool(spectrum.converged[0])
+        return Finding(
+            name=self.name,
+            label=self.label,
+            value=float(spectrum.eigenvalues[0]),
+            stderr=math.nan,
+            meaning=f"an eigenvalue lies within ± {bound:.2g} of it{'' if converged else '; NOT CONVERGED'}",
+            evaluations=spectrum.products,
+            parameters=self.parameters(seed),
+            evidence={"bound": bound, "residual": float(spectrum.residuals[0]), "converged": converged},
+        )

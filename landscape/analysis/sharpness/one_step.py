@@ -1,0 +1,182 @@
+"""SAM and ASAM sharpness: the rise of the loss after one ascent step, on all examples or as m-sharpness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from landscape.analysis.estimates import estimate_of
+from landscape.analysis.objective import Objective
+from landscape.analysis.sharpness.ascent import ETA, Scope, asam_perturbation, check_norm, sam_perturbation
+from landscape.analysis.sharpness.finding import (
+    Cost,
+    Finding,
+    OnStep,
+    evidence_of,
+    jsonable_norm,
+    label_of,
+    norm_detail,
+    over_subsets,
+    units_of,
+)
+from landscape.analysis.sharpness.rounding import Rounding
+from landscape.analysis.sharpness.subsets import count_subsets, subsets
+from landscape.analysis.weights import Weights, moved, norm
+from landscape.errors import LandscapeError
+from landscape.results import Floats
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """The rise of the loss after an ascent step that a subclass defines."""
+
+    name: ClassVar[str]
+    rho: float
+    p: float = 2.0
+    m: int | None = None  # size of the subsets that the step and the rise are of; None: all the examples together
+
+    def __post_init__(self) -> None:
+        check_norm(self.p)
+        if self.m is not None and self.m < 1:
+            raise LandscapeError(f"got subsets of m = {self.m} examples; expected at least 1")
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        size = "" if self.m is None else f"m = {self.m}"
+        return label_of(
+            f"{self.name.upper()} sharpness", norm_detail(self.p), *self._details(), size, f"ρ = {self.rho:g}"
+        )
+
+    def parameters(self, seed: int) -> dict[str, Any]:
+        """Return what repeats it, JSON-able."""
+        drawn = {} if self.m is None else {"seed": seed}
+        return {"rho": self.rho, "p": jsonable_norm(self.p), "m": self.m, **self._more(), **drawn}
+
+    def cost(self, examples: int, radii: int = 1) -> Cost:
+        """Return what a curve of some radii takes."""
+        return Cost(forwards=(1 + radii) * examples, gradients=examples)
+
+    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> Finding:
+        """Return L(w + ε̂) − L(w) with its standard error over the examples (ε̂ held), or over the subsets."""
+        return next(self.curve(objective, [self.rho], seed=seed, on_step=on_step))
+
+    def curve(
+        self, objective: Objective, radii: Sequence[float], *, seed: int = 0, on_step: OnStep | None = None
+    ) -> Iterator[Finding]:
+        """Yield the same at several radii ρ, which share their gradients."""
+        step = on_step or (lambda _: None)
+        curve = self._on_all if self.m is None else self._on_subsets
+        yield from curve(objective, radii, seed, lambda: step(self.name))
+
+    def _on_all(
+        self, objective: Objective, radii: Sequence[float], seed: int, step: Callable[[], None]
+    ) -> Iterator[Finding]:
+        _, gradient = objective.gradient()
+        step()
+        base = objective.per_example()
+        step()
+        rounding, single = Rounding(objective), objective.has_per_example_loss
+        for index, rho in enumerate(radii):
+            perturbation = self.perturbation(gradient, objective.origin, rho)
+            with np.errstate(invalid="ignore"):  # of inf and NaN
+                rises = objective.per_example(moved(objective.origin, [(1.0, perturbation)])) - base
+            step()
+            rise = estimate_of(rises, single=single)
+            yield self._finding(
+                rho,
+                seed,
+                value=rise.value,
+                stderr=rise.stderr,
+                meaning="rise of the loss after one ascent step; standard error over the examples",
+                evaluations=1 if index else 3,
+                evidence={
+                    "gradient_norm": norm(gradient),
+                    "rounding": rounding.error(perturbation),
+                    **(units_of(rises, "examples") if single else {}),
+                },
+            )
+
+    def _on_subsets(
+        self, objective: Objective, radii: Sequence[float], seed: int, step: Callable[[], None]
+    ) -> Iterator[Finding]:
+        assert self.m is not None
+        available = objective.data[objective.splits[0]].examples
+        count, used = count_subsets(available, self.m), min(self.m, available)
+        rises: Floats = np.empty((len(radii), count))
+        rounding = [0.0] * len(radii)
+        for s, subset in enumerate(subsets(objective, self.m, seed=seed)):
+            _, gradient = subset.gradient()
+            base = subset.per_example()
+            step()
+            checked = Rounding(subset)
+            for r, rho in enumerate(radii):
+                perturbation = self.perturbation(gradient, subset.origin, rho)
+                with np.errstate(invalid="ignore"):
+                    rises[r, s] = (subset.per_example(moved(subset.origin, [(1.0, perturbation)])) - base).mean()
+                if s == 0:
+                    rounding[r] = checked.error(perturbation)
+        for index, rho in enumerate(radii):
+            rise = estimate_of(rises[index], single=True)
+            yield self._finding(
+                rho,
+                seed,
+                value=rise.value,
+                stderr=rise.stderr,
+                meaning=f"rise of the loss after one ascent step, {over_subsets(count, used)}; standard error over the "
+                "subsets",
+                evaluations=1 if index else 3,
+                evidence={"rounding": rounding[index], **units_of(rises[index], "subsets")},
+            )
+
+    def _finding(self, rho: float, seed: int, *, evidence: dict[str, Any], **found: Any) -> Finding:
+        at = type(self)(**{**self.__dict__, "rho": rho})
+        return Finding(
+            name=self.name, label=at.label, parameters=at.parameters(seed), evidence=evidence_of(evidence), **found
+        )
+
+    def perturbation(self, gradient: Weights, weights: Weights, rho: float) -> Weights:
+        """Return ε̂."""
+        raise NotImplementedError
+
+    def _details(self) -> tuple[str, ...]:
+        return ()
+
+    def _more(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass(frozen=True)
+class SamSharpness(OneStep):
+    """L(w + ε̂) − L(w) for SAM's ε̂ (Foret et al. 2021, arXiv:2010.01412, eq. 2)."""
+
+    name: ClassVar[str] = "sam"
+    rho: float = 0.05
+
+    def perturbation(self, gradient: Weights, weights: Weights, rho: float) -> Weights:
+        """Return SAM's ε̂."""
+        return sam_perturbation(gradient, rho, self.p)
+
+
+@dataclass(frozen=True)
+class AsamSharpness(OneStep):
+    """L(w + ε̂) − L(w) for ASAM's ε̂, relative to the weights (Kwon et al. 2021, arXiv:2102.11600)."""
+
+    name: ClassVar[str] = "asam"
+    rho: float = 0.5
+    eta: float = ETA
+    scope: Scope = "all"
+
+    def perturbation(self, gradient: Weights, weights: Weights, rho: float) -> Weights:
+        """Return ASAM's ε̂."""
+        return asam_perturbation(gradient, weights, rho, self.p, eta=self.eta, scope=self.scope)
+
+    def _details(self) -> tuple[str, ...]:
+        eta = "" if self.eta == ETA else f"η = {self.eta:g}"
+        return eta, "" if self.scope == "all" else "weights only"
+
+    def _more(self) -> dict[str, Any]:
+        return {"eta": self.eta, "scope": self.scope}

@@ -1,0 +1,48 @@
+"""Differences of losses in float32 checked against float64."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from landscape.analysis.objective import Objective, Precision
+from landscape.analysis.weights import Weights, moved
+
+
+class Rounding:
+    """Measures by how much rounding changes L(w + δ) − L(w) on an objective's first batch.
+
+    The weights are added up in the precision of the pass. 0 for an objective that is in float64 itself, NaN on devices
+    without float64 (MPS).
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._base: dict[Precision, float] = {}
+
+    def error(self, step: Mapping[str, Tensor]) -> float:
+        """Return |difference in float32 − difference in float64| for a step δ."""
+        objective = self._objective
+        if objective.precision == "float64":
+            return 0.0
+        if objective.device.type == "mps":
+            return math.nan
+        single, double = (self._difference(step, precision) for precision in ("float32", "float64"))
+        return abs(single - double)
+
+    def _difference(self, step: Mapping[str, Tensor], precision: Precision) -> float:
+        objective = self._objective
+        origin: Weights = objective.origin
+        if precision == "float64" and objective.batchnorm == "fixed":  # else float32 weights recalibrate the statistics
+            origin = {name: w.double() for name, w in origin.items()}
+            step = {name: d.double() for name, d in step.items()}
+        if precision not in self._base:
+            self._base[precision] = self._loss(None, precision)
+        return self._loss(moved(origin, [(1.0, step)]), precision) - self._base[precision]
+
+    def _loss(self, weights: Weights | None, precision: Precision) -> float:
+        objective = self._objective
+        sums = objective.sums(weights, splits=objective.splits[:1], precision=precision, limit=1)[0, 0]
+        return float(sums[0] / sums[2])

@@ -1,0 +1,155 @@
+"""Worst-case sharpness S_max: the largest rise of the loss in a ball, mean over random subsets of the examples."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from landscape.analysis.directions import raw_direction
+from landscape.analysis.estimates import estimate_of
+from landscape.analysis.objective import Objective
+from landscape.analysis.sharpness.auto_pgd import STEPS, BallMaximum, auto_pgd
+from landscape.analysis.sharpness.finding import Cost, Finding, OnStep, jsonable_norm, label_of, over_subsets, units_of
+from landscape.analysis.sharpness.logits import Logits, with_logits
+from landscape.analysis.sharpness.rounding import Rounding
+from landscape.analysis.sharpness.subsets import count_subsets, subsets
+from landscape.analysis.weights import flatten, moved, unflatten
+from landscape.errors import LandscapeError
+
+_RESTART_DRAWS = 1_000_000  # numbers of random starts begin here, away from those of random directions
+
+
+@dataclass(frozen=True)
+class WorstCaseSharpness:
+    """S_max = E_{|S|=m} max_{‖δ ⊘ c‖_p ≤ ρ} [L_S(w+δ) − L_S(w)], c = |w| or 1 (arXiv:2302.07011, eq. 1).
+
+    Solved in u = δ ⊘ c by Auto-PGD from u = 0 and from `restarts` random points. Weights that are 0 do not move where
+    it is adaptive.
+    """
+
+    name: ClassVar[str] = "max"
+    rho: float = 0.002
+    p: float = math.inf
+    adaptive: bool = True
+    m: int = 128
+    examples: int = 1024
+    restarts: int = 0
+    logits: Logits = "raw"
+
+    def __post_init__(self) -> None:
+        if self.p not in (2, math.inf):
+            raise LandscapeError(f"got p = {self.p:g} for a worst case; expected 2 or inf")
+        if self.m < 1 or self.examples < self.m:
+            raise LandscapeError(f"got subsets of {self.m} out of {self.examples} examples; expected 1 ≤ m ≤ examples")
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return label_of(
+            "worst-case sharpness",
+            "adaptive" if self.adaptive else "",
+            "p = ∞" if math.isinf(self.p) else f"p = {self.p:g}",
+            "normalized logits" if self.logits == "normalized" else "",
+            "" if self.m == 128 else f"m = {self.m}",
+            f"ρ = {self.rho:g}",
+        )
+
+    def parameters(self, seed: int) -> dict[str, Any]:
+        """Return what repeats it, JSON-able."""
+        return {**dataclasses.asdict(self), "p": jsonable_norm(self.p), "steps": STEPS, "seed": seed}
+
+    def cost(self, examples: int, radii: int = 1) -> Cost:
+        """Return what a curve of some radii takes."""
+        used = radii * count_subsets(examples, self.m, self.examples) * min(self.m, examples)
+        return Cost(forwards=2.0 * used, gradients=(STEPS + 1.0) * (self.restarts + 1) * used)
+
+    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> Finding:
+        """Return S_max, of lower bounds of the maxima, with its standard error over the subsets."""
+        return next(self.curve(objective, [self.rho], seed=seed, on_step=on_step))
+
+    def curve(
+        self, objective: Objective, radii: Sequence[float], *, seed: int = 0, on_step: OnStep | None = None
+    ) -> Iterator[Finding]:
+        """Yield the same at several radii ρ."""
+        wanted = with_logits(objective, self.logits)
+        for rho in radii:
+            yield dataclasses.replace(self, rho=rho)._measured(wanted, seed, on_step or (lambda _: None))
+
+    def _measured(self, objective: Objective, seed: int, step: OnStep) -> Finding:
+        rises, evaluations, rounding = [], [], 0.0
+        for number, subset in enumerate(subsets(objective, self.m, examples=self.examples, seed=seed)):
+            c = _scale(subset, adaptive=self.adaptive)
+            found = self.maximum(subset, c, seed=seed, number=number, on_evaluation=lambda: step(self.name))
+            delta = unflatten(found.point * c, subset.origin)
+            with np.errstate(invalid="ignore"):  # of inf and NaN
+                paired = subset.per_example(moved(subset.origin, [(1.0, delta)])) - subset.per_example()
+            step(self.name)
+            rises.append(float(paired.mean()))
+            evaluations.append(found.evaluations + 2)
+            if number == 0:
+                rounding = Rounding(subset).error(delta)
+        mean = estimate_of(np.asarray(rises), single=True)
+        used = subset.data[subset.splits[0]].examples
+        return Finding(
+            name=self.name,
+            label=self.label,
+            value=mean.value,
+            stderr=mean.stderr,
+            meaning=f"largest rise of the loss found, a lower bound of the maximum, {over_subsets(len(rises), used)}; "
+            "standard error over the subsets",
+            evaluations=math.ceil(np.mean(evaluations)),
+            parameters=self.parameters(seed),
+            evidence={"rounding": rounding, **units_of(np.asarray(rises), "subsets")},
+        )
+
+    def maximum(
+        self,
+        subset: Objective,
+        c: Tensor,
+        *,
+        seed: int = 0,
+        number: int = 0,
+        on_evaluation: Callable[[], None] | None = None,
+    ) -> BallMaximum:
+        """Return the highest point u that is found on one subset, (n,), from all starts together."""
+        w = flatten(subset.origin)
+
+        def function(u: Tensor) -> tuple[float, Tensor]:
+            value, gradient = subset.gradient(unflatten(w + c * u, subset.origin))
+            return value, c * flatten(gradient)
+
+        best: BallMaximum | None = None
+        evaluations = 0
+        for start in range(self.restarts + 1):
+            u = torch.zeros_like(w) if start == 0 else self.random_start(subset, c, seed, number, start)
+            found = auto_pgd(function, u, self.rho, p=self.p, on_evaluation=on_evaluation)
+            evaluations += found.evaluations
+            if best is None or found.value > best.value or math.isnan(found.value):
+                best = found
+            if not math.isfinite(best.value):
+                break
+        assert best is not None
+        return dataclasses.replace(best, evaluations=evaluations)
+
+    def random_start(self, subset: Objective, c: Tensor, seed: int, number: int, start: int) -> Tensor:
+        """Return a random point that depends on no other start: uniform in the box for p = ∞, on the sphere for 2."""
+        shapes = {name: w.shape for name, w in subset.origin.items()}
+        drawn = raw_direction(shapes, seed, start * _RESTART_DRAWS + number)
+        normal = torch.where(c != 0, flatten(drawn).to(c), 0.0)
+        if math.isinf(self.p):
+            return self.rho * torch.erf(normal / math.sqrt(2))  # Φ makes normal numbers uniform
+        length = float(torch.linalg.vector_norm(normal))
+        return normal * (self.rho / length) if length > 0 else normal
+
+
+def _scale(objective: Objective, *, adaptive: bool) -> Tensor:
+    """Return c, (n,)."""
+    w = flatten(objective.origin)
+    return w.abs() if adaptive else torch.ones_like(w)

@@ -1,0 +1,1 @@
+"""Results and their figures for other programs: images, tables, arrays, ParaView, printers and slides."""

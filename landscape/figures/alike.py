@@ -1,0 +1,57 @@
+"""Whether results that are shown together were measured alike; where not, the page says in what they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from landscape.results import Line, Result, Surface
+
+_COMPARED = {
+    "subset": "the number of examples (subset)",
+    "subset_seed": "the choice of examples (subset seed)",
+    "loss": "the loss",
+    "batchnorm": "the BatchNorm mode",
+    "params": "the parameters moved",
+    "precision": "the precision",
+    "operator": "the operator",
+    "directions.seed": "the random directions (seed)",
+    "directions.normalization": "the normalization of directions",
+    "data.fingerprints": "the data",
+    "parameters": "the model (number of parameters)",
+}
+
+
+def differences(results: Mapping[str, Result], *, but: Sequence[str] = ()) -> str:
+    """Return a sentence naming the settings in which results shown together differ; empty where they are comparable.
+
+    Args:
+        results: The results by label.
+        but: Attributes that are meant to differ, such as "batchnorm".
+    """
+    found = []
+    for path, words in _COMPARED.items():
+        if path in but:
+            continue
+        seen = {str(value) for result in results.values() if (value := at(result.attributes, path)) is not None}
+        if len(seen) > 1:
+            short = f": {' / '.join(sorted(seen))}" if sum(map(len, seen)) < 40 else ""
+            found.append(words + short)
+    spans = {(r.alpha[0], r.alpha[-1]) for r in results.values() if isinstance(r, Surface | Line)}
+    if len(spans) > 1 and "span" not in but:
+        found.append("the span")
+    return f"Not measured alike; these differ in {listed(found)}." if found else ""
+
+
+def at(attributes: Mapping[str, Any], path: str) -> Any:
+    """Return what stands at a dotted path of nested attributes; None where nothing does."""
+    found: Any = attributes
+    for key in path.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return "a", "a and b" or "a, b and c"; semicolons where the items hold commas."""
+    comma = "; " if any("," in word for word in words) else ", "
+    return comma.join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1] if words else ""

@@ -1,0 +1,73 @@
+"""Which results belong together: lines over several directions, and runs that differ in nothing but their seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from landscape.results import Line, Result
+
+
+def is_between(line: Line) -> bool:
+    """Return whether the line runs from one checkpoint to another, straight or along a curve."""
+    return (line.attributes.get("directions") or {}).get("kind") in ("between", "bezier")
+
+
+def families(results: Mapping[str, Result]) -> dict[str, dict[str, list[Line]]]:
+    """Return the lines around checkpoints by family, then by checkpoint label; a line without one is its own.
+
+    Args:
+        results: Results by "<checkpoint label>/<name>", as in a file: line-d0, line-d1, ... are the family "line".
+    """
+    found: dict[str, dict[str, list[Line]]] = {}
+    for key, result in results.items():
+        if isinstance(result, Line) and not is_between(result):
+            label, _, name = key.rpartition("/")
+            family = str(result.attributes.get("family") or name)
+            found.setdefault(family, {}).setdefault(label, []).append(result)
+    return found
+
+
+def grouped(lines: Mapping[str, Line | Sequence[Line]]) -> dict[str, list[Line]]:
+    """Return lines by label; those of one checkpoint and one family that share their axes come under one label."""
+    groups: dict[Any, tuple[str, list[Line]]] = {}
+    for label, given in lines.items():
+        if not isinstance(given, Line):
+            groups[label] = (label, list(given))
+            continue
+        family = given.attributes.get("family")
+        checkpoint = str(given.attributes.get("checkpoint") or label)
+        key = (checkpoint, str(family), given.alpha.tobytes(), given.splits) if family else label
+        name, members = groups.setdefault(key, (checkpoint if family else label, []))
+        members.append(given)
+        if len(members) == 1 and family:
+            groups[key] = (label, members)  # a line alone keeps the label it came with
+        elif family:
+            groups[key] = (checkpoint, members)
+    found: dict[str, list[Line]] = {}
+    for name, members in groups.values():
+        place, number = name, 2
+        while place in found:
+            place, number = f"{name} ({number})", number + 1
+        found[place] = members
+    return found
+
+
+def seeds(results: Mapping[str, Result]) -> dict[str, list[str]]:
+    """Return the labels of runs that share recipe, model and data, by the recipe's name (with the model's if needed).
+
+    Args:
+        results: One result of each run by checkpoint label; a run whose recipe is not known is a group of its own.
+    """
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for label, result in results.items():
+        a = result.attributes
+        recipe = str(a.get("recipe") or (a.get("training") or {}).get("recipe") or "")
+        data = a.get("data") or {}
+        key = (recipe, str(a.get("model") or ""), str(data.get("name") or data.get("kind") or ""))
+        groups.setdefault(key if recipe else (label, "", ""), []).append(label)
+    recipes = [recipe for recipe, _, _ in groups]
+    return {
+        recipe if recipes.count(recipe) == 1 else ", ".join(filter(None, (recipe, model, data))): labels
+        for (recipe, model, data), labels in groups.items()
+    }

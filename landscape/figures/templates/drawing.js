@@ -1,0 +1,29 @@
+"use strict";
+// What all figures share: nothing that talks to a server, pictures fit for print, one drawing at a time.
+const coarse = matchMedia("(pointer: coarse)").matches; // a finger scrolls the page
+const config = (buttons, name) => ({
+  responsive: true,
+  displaylogo: false,
+  scrollZoom: false,
+  displayModeBar: coarse ? false : "hover",
+  modeBarButtons: [buttons],
+  showTips: false,
+  toImageButtonOptions: { format: "png", scale: 3, filename: name },
+});
+
+// A function that draws now or, while it is drawing, once more when it is done: sliders move faster than pictures.
+function latest(draw) {
+  let running = null;
+  let again = false;
+  const run = async () => {
+    do {
+      again = false;
+      await draw();
+    } while (again);
+  };
+  return () => {
+    again = true;
+    running ??= run().finally(() => (running = null));
+    return running;
+  };
+}

@@ -1,0 +1,56 @@
+// 3-D scenes: drawn when they come near, put away when there are too many, all turned by one camera.
+const MOST_SCENES = 8; // browsers keep about 16 WebGL contexts, phones 8
+const live = new Set(); // scenes that exist, least recently drawn first
+
+const webgl = (() => {
+  const context = document.createElement("canvas").getContext("webgl");
+  context?.getExtension("WEBGL_lose_context")?.loseContext();
+  return Boolean(context);
+})();
+document.documentElement.classList.toggle("no-webgl", !webgl);
+if (!webgl && page.planes.length) document.getElementById("no-webgl").hidden = false;
+
+class Scene {
+  // `figure` returns data and layout of what is to be seen now, or null where there is nothing.
+  constructor(element, cameras, figure) {
+    Object.assign(this, { element, cameras, figure, visible: false, linked: false });
+    this.draw = latest(() => (this.drawing = this.render()));
+    cameras.listen(element);
+  }
+
+  async render() {
+    const figure = live.has(this) ? this.figure() : null;
+    if (!figure) return;
+    figure.layout.scene.camera = structuredClone(this.cameras.camera);
+    const buttons = ["resetCameraDefault3d", "toImage"];
+    await Plotly.react(this.element, figure.data, figure.layout, config(buttons, this.element.id));
+    this.cameras.scenes.add(this);
+    if (!this.linked) this.link();
+  }
+
+  link() {
+    this.linked = true;
+    this.cameras.link(this);
+    this.element.on("plotly_webglcontextlost", async () => {
+      await this.putAway();
+      if (this.visible) this.show();
+    });
+  }
+
+  async show() {
+    live.add(this);
+    await this.draw();
+    const away = [...live].filter((other) => !other.visible).slice(0, Math.max(live.size - MOST_SCENES, 0));
+    for (const other of away) other.putAway();
+  }
+
+  // Give the WebGL context back, when no drawing needs it any more.
+  async putAway() {
+    live.delete(this);
+    await this.drawing;
+    if (live.has(this)) return; // shown again in the meantime
+    this.cameras.scenes.delete(this);
+    this.linked = false;
+    Plotly.purge(this.element);
+  }
+}

@@ -1,0 +1,94 @@
+"""What a group of an HDF5 file is made of: arrays with dimension scales and names, and JSON-able attributes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+Group: TypeAlias = Any  # h5py.Group; h5py has no types
+
+_TEXT = h5py.string_dtype("utf-8")
+_JSON = "json_attributes"  # names the attributes that hold JSON
+_OWN = ("kind", "metrics", "products", "sigma", _JSON)  # attributes of a group that are not the result's `attributes`
+_MOVED = "attribute_"  # before those of the result's attributes that are called like one of these
+
+
+def scale(group: Group, name: str, values: Any, description: str = "") -> None:
+    """Write the coordinates of a dimension; a list is text."""
+    dataset(group, name, values, [], description).make_scale(name)
+
+
+def dataset(group: Group, name: str, values: Any, dimensions: Sequence[str], description: str = "") -> Any:
+    """Write an array over dimensions whose scales are there, and return its dataset; a list is text."""
+    if isinstance(values, list):
+        made = group.create_dataset(name, data=[_storable(v) for v in values], dtype=_TEXT, shape=(len(values),))
+    elif values.dtype == bool:
+        made = group.create_dataset(name, data=values.astype(np.int8))
+        made.attrs["dtype"] = "bool"  # as xarray writes and reads booleans
+    else:
+        made = group.create_dataset(name, data=values)
+    for axis, dimension in enumerate(dimensions):
+        made.dims[axis].attach_scale(group[dimension])
+    if description:
+        made.attrs["long_name"] = description
+    return made
+
+
+def array(stored: Any) -> NDArray[Any]:
+    """Return the array of a dataset of numbers or booleans."""
+    values: NDArray[Any] = stored[()]
+    return values.astype(bool) if stored.attrs.get("dtype") == "bool" else values
+
+
+def write_attributes(group: Group, attributes: Mapping[str, Any]) -> None:
+    """Write a result's attributes: numbers and text as they are, all else as JSON."""
+    encoded = []
+    for given, value in attributes.items():
+        name = f"{_MOVED}{given}" if given in _OWN else given
+        if isinstance(value, str | bool | int | float | np.number):
+            group.attrs[name] = _storable(value) if isinstance(value, str) else value
+        else:
+            group.attrs[name] = to_json(value)
+            encoded.append(name)
+    group.attrs[_JSON] = ",".join(encoded)
+
+
+def read_attributes(group: Group) -> dict[str, Any]:
+    """Return the attributes that `write_attributes` wrote."""
+    encoded = set(group.attrs[_JSON].split(","))
+    attributes: dict[str, Any] = {}
+    for name, value in group.attrs.items():
+        if name not in _OWN:
+            own = name.removeprefix(_MOVED)
+            attributes[own if own in _OWN else name] = json.loads(value) if name in encoded else _plain(value)
+    return attributes
+
+
+def to_json(value: Any) -> str:
+    """Return JSON of plain values, NumPy's numbers and arrays, and any mappings; NaN and inf as Python reads them."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return dict(value)
+        if isinstance(value, np.ndarray | np.generic):
+            return value.tolist()
+        raise TypeError(f"attributes of results are JSON-able, not {type(value).__name__}")
+
+    return json.dumps(value, default=plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return an attribute as Python's own type."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _storable(text: str) -> str:
+    """Return text that HDF5 can hold: valid UTF-8 without NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -1,0 +1,251 @@
+"""Tolerance mode on losses made of formulas: is the error it states the error it makes, and is a resumed run the same?"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import nn
+
+from landscape.analysis.measuring import Request, Settings
+from landscape.analysis.multifidelity.scheme import Scheme, scheme
+from landscape.analysis.multifidelity.tolerance import Outcome, estimate_within
+from landscape.analysis.objective import Objective
+from landscape.analysis.planes import random_plane
+from landscape.analysis.surface import surface
+from landscape.data import stratified_subset
+from landscape.errors import LandscapeError
+from landscape.results import points_table
+
+N = 2000
+LABELS = torch.arange(N) % 4
+
+
+class World:
+    """A plane of 15 by 15 points with the loss of every example at each, and a way to measure means over subsets."""
+
+    def __init__(self, seed: int, *, change: Callable[[NDArray[Any]], NDArray[Any]] | None = None) -> None:
+        random = np.random.default_rng(seed)
+        axis = np.linspace(-1, 1, 15)
+        self.points = [(float(a), float(b)) for b in axis for a in axis]
+        xy = np.array(self.points)
+        slopes = random.normal(size=(N, 2)) + 2 * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])[LABELS.numpy()]
+        height = xy @ slopes.T + 1.5 * np.square(xy).sum(1)[:, None] + random.normal(-1, 0.7, N)
+        self.loss = np.logaddexp(0, 3 * height)
+        if change is not None:
+            self.loss = change(self.loss)
+        self.values = np.stack([self.loss, (height < 0).astype(float)], axis=2)  # (P, N, M)
+        self.exact = self.loss.mean(1)
+        self.scheme = scheme({"train": N})
+        self.passes: list[Request] = []
+        self.subsets = [stratified_subset(LABELS, size, seed).numpy() for size in self.scheme.sizes["train"]]
+
+    def measure(self, requests: Iterable[Request]) -> Iterator[NDArray[Any]]:
+        for request in requests:
+            self.passes.append(request)
+            at_base = request.level == self.scheme.base + 1
+            rows = []
+            for level in (request.level, request.level + 1)[: 1 + at_base]:
+                chosen = self.subsets[level - 1]
+                values = self.values[self.points.index((request.alpha, request.beta)), chosen]
+                classes = LABELS.numpy()[chosen]
+                within = sum(values[classes == c].var(0) * (classes == c).sum() for c in range(4))
+                errors = np.sqrt(within / (len(chosen) - 4) / len(chosen))
+                for metric, (value, error) in enumerate(zip(values.mean(0), errors, strict=True)):
+                    rows.append((request.alpha, request.beta, 0, metric, value, error, len(chosen), level))
+            yield points_table(rows)
+
+    def run(self, tolerance: float, *, done: NDArray[Any] | None = None, keep: Any = None, seed: int = 0) -> Outcome:
+        return estimate_within(
+            tolerance,
+            self.points,
+            (np.array(self.points) + 1) / 2,
+            self.scheme,
+            ("loss", "accuracy"),
+            measure=self.measure,
+            done=points_table([]) if done is None else done,
+            keep=keep or (lambda _: None),
+            seed=seed,
+        )
+
+
+def column(outcome: Outcome, metric: int, name: str = "value") -> NDArray[Any]:
+    rows = outcome.rows[outcome.rows["metric"] == metric]
+    found: NDArray[Any] = rows[name]
+    return found
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World(0)
+
+
+def test_the_error_it_states_is_the_error_it_makes() -> None:
+    stated, true, worst, standard = [], [], [], []
+    for seed in range(4):
+        made = World(seed)
+        outcome = made.run(0.02, seed=seed)
+        report = outcome.report
+        error = np.abs(column(outcome, 0) / made.exact - 1)
+        stated.append(report["measured_95"])
+        true.append(np.quantile(error, 0.95))
+        worst.append((error.max(), report["measured_worst"]))
+        estimated = error > 0
+        standard.append((error * made.exact / column(outcome, 0, "stderr"))[estimated])
+        assert report["measured_95"] <= 0.02
+        assert report["held_out"] == 39
+        assert (~estimated).sum() == report["levels"][0]["points"]  # what was measured on all is reported as it is
+        assert report["saving"] == pytest.approx(225 * N / sum(made.scheme.costs[r.level - 1] for r in made.passes))
+        assert report["saving"] > 1.4  # 39 of 225 points are held out
+        assert np.abs(column(outcome, 1) - made.values[..., 1].mean(1)).max() < 0.05
+    assert max(true) <= 0.02
+    assert 0.4 < np.mean(true) / np.mean(stated) <= 1.1  # the statement is of points that were left out: a little more
+    assert all(found < 4 * told for found, told in worst)
+    assert np.sqrt(np.mean(np.square(np.concatenate(standard)))) < 1  # standard errors hold the sampling error, too
+
+
+def test_each_point_is_measured_once_per_level_and_rows_tell_of_all_examples(world: World) -> None:
+    world.passes.clear()
+    outcome = world.run(0.03)
+    assert len(set(world.passes)) == len(world.passes)
+    assert len(outcome.rows) == 225 * 2
+    assert (outcome.rows["level"] == 0).all()
+    assert (outcome.rows["n"] == N).all()
+    levels = outcome.report["levels"]
+    assert [level["examples"] for level in levels] == [2000, 707, 250, 125]
+    assert [level["points"] for level in levels][2:] == [225, 225]
+    counts = [sum(request.level == level for request in world.passes) for level in (1, 2, 3, 4)]
+    assert counts == [levels[0]["points"], levels[1]["points"], 225, 0]
+
+
+def test_a_tighter_tolerance_takes_more(world: World) -> None:
+    savings = [world.run(tolerance).report["saving"] for tolerance in (0.1, 0.03, 0.015)]
+    assert savings == sorted(savings, reverse=True)
+
+
+def test_where_nothing_can_be_saved_all_is_exact(world: World) -> None:
+    outcome = world.run(1e-9)
+    assert outcome.report["measured_95"] == outcome.report["measured_worst"] == outcome.report["held_out"] == 0
+    assert outcome.report["saving"] < 1  # what was tried before is counted
+    np.testing.assert_array_equal(column(outcome, 0), world.exact)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_run_stopped_anywhere_ends_to_the_bit_as_if_it_had_not(world: World, data: Any) -> None:
+    kept: list[NDArray[Any]] = []
+    world.passes.clear()
+    whole = world.run(0.03, keep=kept.append)
+    first = list(world.passes)
+    stopped = data.draw(st.integers(0, len(kept)))
+    world.passes.clear()
+    more: list[NDArray[Any]] = []
+    done = np.concatenate([points_table([]), *kept[:stopped]])
+    resumed = world.run(0.03, done=done, keep=more.append)
+    assert world.passes == first[stopped:]  # the same ones, none twice
+    assert resumed.rows.tobytes() == whole.rows.tobytes()
+    assert resumed.report == whole.report
+
+
+def test_results_do_not_depend_on_the_order_that_rows_come_in(world: World) -> None:
+    whole = world.run(0.03)
+    forward = world.measure
+    world.measure = lambda requests: forward(reversed(list(requests)))  # type: ignore[method-assign]
+    try:
+        backward = world.run(0.03)
+    finally:
+        del world.measure
+    assert backward.rows.tobytes() == whole.rows.tobytes()
+
+
+def diverging(loss: NDArray[Any]) -> NDArray[Any]:
+    """Half of the examples are infinite in one corner, all are NaN in the next, and one example alone at a point."""
+    changed = loss.copy()
+    changed[:5, ::2] = np.inf
+    changed[10:14] = np.nan
+    changed[100, 1999] = np.inf
+    return changed
+
+
+def test_divergence_is_reported_where_it_is() -> None:
+    made = World(1, change=diverging)
+    with np.errstate(invalid="ignore"):
+        outcome = made.run(0.05)
+    found = column(outcome, 0)
+    assert (found[:5] == np.inf).all()
+    assert np.isnan(found[10:14]).all()
+    rest = np.isfinite(made.exact)
+    assert np.quantile(np.abs(found[rest] / made.exact[rest] - 1), 0.95) < 0.05
+
+
+@pytest.mark.parametrize("shift", [-5.0, 0.0])
+def test_losses_that_are_not_positive_are_compared_by_differences(shift: float) -> None:
+    made = World(2, change=lambda loss: np.where(loss < 0.05, 0.0, loss) + shift)
+    outcome = made.run(0.03)
+    error = np.abs(column(outcome, 0) - made.exact) / np.abs(made.exact)
+    assert outcome.report["measured_95"] <= 0.03
+    assert np.quantile(error, 0.95) <= 0.03
+
+
+# ---- of a network
+
+
+def network() -> Objective:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(900, 6, generator=generator)
+    y = (x[:, 0] + x[:, 1].square() > 0.7).long()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 2))
+    data = {"train": (x, y), "test": (x[:400] + 0.1, y[:400])}
+    return Objective(model, "cross_entropy", data, device="cpu")
+
+
+def test_a_network_s_surface_within_a_tolerance() -> None:
+    found, chosen = network(), Settings("float32", None, 200)
+    plane = random_plane(found)
+    exact = surface(found, plane, points=(15, 11), settings=chosen)
+    seen: list[NDArray[Any]] = []
+    estimated = surface(found, plane, points=(15, 11), tolerance=0.04, settings=chosen, on_point=seen.append)
+    assert estimated.complete
+    assert estimated.shape == (11, 15)
+    report = estimated.attributes["tolerance"]
+    assert report["asked"] == 0.04
+    assert set(report["splits"]) == {"train", "test"}
+    for s in range(2):
+        error = np.abs(estimated.grid("loss")[s] / exact.grid("loss")[s] - 1)
+        assert np.quantile(error, 0.95) <= 0.04
+    # Level 1 is what an exact surface measures, to the bit, and is reported as it is.
+    everything = estimated.grid("loss", level=1)
+    known = ~np.isnan(everything)
+    assert known[0].sum() == report["levels"][0]["points"] < known[0].size
+    np.testing.assert_array_equal(everything[known], exact.grid("loss")[known])
+    np.testing.assert_array_equal(estimated.grid("loss")[known], exact.grid("loss")[known])
+    assert (estimated.grid("loss", column="n") == np.array([900, 400])[:, None, None]).all()
+    # What was handed over as it came is the evidence in the table, and enough to end the same way.
+    evidence = np.concatenate(seen)
+    assert (evidence["level"] > 0).all()
+    again = surface(found, plane, points=(15, 11), tolerance=0.04, settings=chosen, done=evidence[:400])
+    assert again.points.tobytes() == estimated.points.tobytes()
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, 1.0, float("nan")])
+def test_a_tolerance_that_cannot_be_is_refused(tolerance: float) -> None:
+    with pytest.raises(LandscapeError, match="expected a relative error"):
+        surface(network(), points=3, tolerance=tolerance)
+
+
+def test_a_grid_too_small_to_save_anything_is_measured_exactly() -> None:
+    found, chosen = network(), Settings("float32", None, 200)
+    small = surface(found, points=5, tolerance=0.01, settings=chosen)
+    np.testing.assert_array_equal(small.grid("loss"), surface(found, points=5, settings=chosen).grid("loss"))
+    assert small.attributes["tolerance"]["saving"] == 1
+
+
+def test_a_scheme_of_one_level_is_exact() -> None:
+    assert scheme({"train": 3}).base >= 0
+    assert Scheme({"train": (3, 2, 1)}, 0).base == 1
