@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from landscape.analysis.barrier import barriers
-from landscape.analysis.directions import line_between
 from landscape.analysis.objective import Objective
+from landscape.analysis.planes import line_between
 from landscape.analysis.surface import Settings, between_axis, surface
 from landscape.errors import LandscapeError
 

@@ -77,7 +77,14 @@ def reached(start: str, *, lazily: bool = False) -> set[str]:
 TORCH = ("torch", "torchvision", "safetensors")
 FORBIDDEN = {  # modules → what none of their imports, lazy or not, may name
     ("landscape.results",): (*TORCH, "scipy", "h5py", "plotly", "sklearn"),
-    ("landscape.store", "landscape.hdf5", "landscape.journal", "landscape.figures"): (
+    (
+        "landscape.store",
+        "landscape.hdf5",
+        "landscape.hdf5_groups",
+        "landscape.journal",
+        "landscape.figures",
+        "landscape.export",
+    ): (
         *TORCH,
         "landscape.analysis",
         "landscape.training",

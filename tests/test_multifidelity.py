@@ -142,7 +142,7 @@ def test_levels_are_nested_from_all_the_examples_down(train: int, test: int, ove
 
 
 def test_the_levels_of_cifar10() -> None:
-    assert scheme({"train": 50_000}).sizes["train"] == (50_000, 8550, 1462, 250, 125)
+    assert scheme({"train": 50_000}).sizes["train"] == (50_000, 10_000, 2000, 400, 200)
 
 
 # ---- levels of an objective

@@ -31,6 +31,7 @@ from landscape.analysis.sharpness.finding import UNITS, group_means, group_sizes
 from landscape.analysis.sharpness.rounding import Rounding
 from landscape.analysis.sharpness.timing import cost_of, measured_rates
 from landscape.analysis.sharpness.verb import curves, with_evidence
+from landscape.errors import LandscapeError
 from landscape.results import Measure, Sharpness
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("quadratics.py"))))
@@ -94,6 +95,11 @@ def test_measures_of_ones_choice_come_one_by_one_and_are_json() -> None:
     assert [len(curve) for curve in curves(chosen)] == [2, 1, 1, 1]
     assert with_evidence(found) == kept
     assert set(found.attributes["evidence"]) == {m.label for m in found.measures}
+
+
+def test_two_measures_of_one_name_are_refused() -> None:
+    with pytest.raises(LandscapeError, match="2 measures are called 'Keskar"):
+        sharpness(make.quadratic(), [KeskarSharpness(restarts=0), KeskarSharpness(restarts=3)])
 
 
 def test_lambda_max_with_its_evidence() -> None:

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from landscape.analysis.directions import Plane, line_between, random_plane
 from landscape.analysis.objective import Objective
+from landscape.analysis.planes import Plane, line_between, random_plane
 from landscape.analysis.surface import (
     Settings,
     axis,

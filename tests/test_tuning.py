@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from landscape.analysis import tuning
-from landscape.analysis.directions import random_plane
 from landscape.analysis.objective import Objective
+from landscape.analysis.planes import random_plane
 from landscape.analysis.surface import settle, surface
 from landscape.analysis.tuning import choose_batch_size, choose_precision
 

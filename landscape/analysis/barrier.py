@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from landscape.analysis.directions import Plane
 from landscape.analysis.estimates import estimate_of
 from landscape.analysis.objective import Objective
+from landscape.analysis.planes import Plane
 from landscape.errors import LandscapeError
 from landscape.results import Line, Surface
 

@@ -44,11 +44,6 @@ class Basis:
         """Whether nothing is left outside, so that Rayleigh–Ritz is exact."""
         return self.count == self.size
 
-    @property
-    def device(self) -> torch.device:
-        """Where the vectors are."""
-        return self._v.device
-
     def append(self, vectors: Tensor) -> int:
         """Add the parts of the rows of (k, n) that are outside the basis; return how many there were."""
         before = self.count
@@ -94,6 +89,10 @@ class Basis:
             v = self.projected_out(v)
         return v if v.norm() > 1e-10 * vector.norm() else torch.zeros_like(v)
 
+    def like(self, vector: Tensor) -> Tensor:
+        """Return a vector on the basis's device, in its precision."""
+        return vector.to(self._v)
+
     def projected_out(self, vector: Tensor) -> Tensor:
         """Return a vector without its projection on the basis."""
         known = self._v[: self.count]
@@ -113,6 +112,11 @@ class Basis:
         """Return Ritz vectors as columns, (n, K)."""
         s = torch.from_numpy(self._s[:, indices].T.copy()).to(self._v)
         return (s @ self._v[: self.count]).T
+
+    def without(self, count: int) -> tuple[Floats, Floats]:
+        """Return T and G of the Ritz vectors that are left without the first few."""
+        s = self._s[:, count:]
+        return np.diag(self.values[count:]), s.T @ self.G @ s
 
     def images(self, indices: list[int]) -> Tensor:
         """Return the products with Ritz vectors as columns, (n, K)."""

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from landscape.analysis.basis import Basis
 from landscape.analysis.enclosures import probable_range
+from landscape.analysis.krylov import krylov
 
 
 @dataclass(frozen=True)
@@ -43,36 +43,15 @@ def probe_complement(
         most: products, at most.
         on_product: called after each.
     """
-    known: list[Tensor] = []
-    alphas: list[float] = []
-    betas: list[float] = []
     low, high = -np.inf, np.inf
-    v = basis.outside(start.to(basis.device))
-    while len(alphas) < most:
-        v = v / v.norm()
-        known.append(v)
-        w = _outside(product(v).to(v), basis, known[:-1])
+    for steps, found in enumerate(krylov(product, basis.like(start), basis.projected_out), start=1):
         if on_product is not None:
             on_product()
-        alphas.append(float(v @ w))
-        rest = _outside(w, basis, known)
-        length = float(rest.norm())
-        betas.append(length if length > 1e-10 * float(w.norm()) else 0.0)
-        values, s = np.linalg.eigh(np.diag(alphas) + np.diag(betas[:-1], 1) + np.diag(betas[:-1], -1))
+        values, s = found.eigh()
         for place, beyond in ((-1, values[-1] > limits[1]), (0, values[0] < limits[0])):
             if beyond:
-                return Probe(low, high, torch.stack(known, dim=1) @ torch.from_numpy(s[:, place].copy()).to(v))
-        low, high = probable_range(np.array(alphas), np.array(betas), basis.size - basis.count)
-        if good(low, high) or betas[-1] == 0.0:
+                return Probe(low, high, found.ritz_vector(s[:, place]))
+        low, high = probable_range(found.alphas, found.betas, basis.size - basis.count)
+        if good(low, high) or steps == most:
             break
-        v = rest
     return Probe(low, high, None)
-
-
-def _outside(vector: Tensor, basis: Basis, known: list[Tensor]) -> Tensor:
-    """Return the part of a vector that is orthogonal to the basis and to the vectors known."""
-    for _ in range(2):
-        vector = basis.projected_out(vector)
-        for v in known:
-            vector = vector - v * (v @ vector)
-    return vector

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from typing import Literal
 
 import numpy as np
 import torch
 
 from landscape.analysis.lanczos import Eigenpairs, OnProduct, extreme_eigenpairs
-from landscape.analysis.neighbour import cheap_product, search_by_neighbour
+from landscape.analysis.neighbour import cheap_product, leading_vectors, search_from
 from landscape.analysis.objective import Objective
-from landscape.analysis.provenance import describe
+from landscape.analysis.second_order import Account
 from landscape.analysis.verification import product_error
 from landscape.analysis.weights import Weights, unflatten
 from landscape.results import Spectrum
@@ -75,7 +74,7 @@ def eigenvectors(
     on_product: OnProduct | None = None,
 ) -> tuple[Spectrum, tuple[Weights, ...]]:
     """Return what `hessian` does, and one unit vector of weights per eigenvalue, its largest entry positive."""
-    started = time.perf_counter()
+    account = Account(objective, operator, split, seed)
     pairs, method, used = _eigenpairs(
         objective,
         top=top,
@@ -90,20 +89,14 @@ def eigenvectors(
     values = pairs.values.numpy()
     rounding = product_error(objective, pairs.vectors[:, int(np.argmax(np.abs(values)))], operator, split)
     bounds = pairs.bounds.numpy() + np.nan_to_num(rounding)
-    way = objective.derivative_ways[operator]
     attributes = {
-        **describe(objective, (split or objective.splits[0],)),
-        "operator": operator,
+        **account.attributes(),
         "tolerance": tolerance,
         "bound": "the lesser of residual and Lehmann's bound, + product error",
         "product_error": rounding,
         "outside": list(pairs.outside),
         "method": method,
         "products_by_operator": used,
-        "seed": seed,
-        "derivative_mode": way.mode,
-        "derivative_reason": way.reason,
-        "seconds": time.perf_counter() - started,
     }
     if top >= 5:
         attributes["ratio_5"] = float(values[0] / values[4])
@@ -140,8 +133,7 @@ def _eigenpairs(
         rounded = (
             cheap if cheap.operator == operator else objective.product(operator, split=split, precision="bfloat16")
         )
-        search, _ = search_by_neighbour(
-            product,
+        leading = leading_vectors(
             cheap,
             rounded,
             top=top,
@@ -151,9 +143,11 @@ def _eigenpairs(
             device=objective.device,
             on_product=on_product,
         )
+        cheap.release()  # the exact graphs need the memory
         spent = {f"bfloat16 {one.operator}": one.count for one in {cheap, rounded}}
-        if search is not None:
-            search.run(max_products - sum(spent.values()))
+        if leading is not None:
+            search = search_from(leading, product, top=top, tolerance=tolerance, device=objective.device)
+            search.run(max_products - leading.products)
             method = f"Lanczos on the bfloat16 {cheap.operator}, then Rayleigh–Ritz on the {name}"
             return search.result(), method, {**spent, name: product.count}
     pairs = extreme_eigenpairs(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from landscape.analysis import derivatives, losses
-from landscape.analysis.batches import Nested, map_tensors
+from landscape.analysis.batches import Nested, count_examples, map_tensors, working_copy
 from landscape.analysis.batchnorm import batch_norms
 from landscape.analysis.bezier import Curve, curve_through
 from landscape.analysis.network import call
@@ -44,6 +44,8 @@ class CurveTraining:
         learning_rate: at the start.
         seed: of the order of examples and of t.
         split: the first by default.
+        batch_at: (inputs, targets) of a step's mini-batch by the step's number, instead of the split's examples as they
+            are: where training augmented, augmented ones, as BatchNorm's statistics are those of the mini-batch.
 
     Attributes:
         done: number of steps taken.
@@ -64,6 +66,7 @@ class CurveTraining:
         learning_rate: float = LEARNING_RATE,
         seed: int = 0,
         split: str | None = None,
+        batch_at: Callable[[int], tuple[Nested, Nested]] | None = None,
     ) -> None:
         if steps < 1 or batch_size < 1 or not 0 < learning_rate < math.inf:
             raise LandscapeError(
@@ -79,6 +82,7 @@ class CurveTraining:
         self._line = difference(objective.origin, other)
         self._control = moved(objective.origin, [(0.5, self._line)])
         self._optimizer = torch.optim.Adam(list(self._control.values()))
+        self._batch_at = batch_at
         self._batches: Iterator[Batch] | None = None
 
     @property
@@ -151,8 +155,12 @@ class CurveTraining:
         return float(value), gradient
 
     def _examples(self, start: int) -> Iterator[Batch]:
-        """Yield the mini-batches from this step on: shuffled anew in every epoch, or ready ones in their order."""
+        """Yield the mini-batches from this step on: shuffled anew in every epoch; others as they come."""
         data, dtype = self.objective.data[self._split], self.objective.dtype
+        if self._batch_at is not None:
+            for step in itertools.count(start):
+                given = map_tensors(lambda tensor: tensor.to(self.objective.device), self._batch_at(step))
+                yield map_tensors(lambda t: working_copy(t, dtype), given[0]), given[1], count_examples(given[1])
         if not data.sizes_are_free:
             skip = start % sum(1 for _ in self.objective.batches(self._split))
             for inputs, targets, count in itertools.islice(self._cycle(), skip, None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -12,11 +12,6 @@ from torch import Tensor, nn
 
 from landscape.analysis.weights import Weights
 from landscape.errors import LandscapeError
-
-if TYPE_CHECKING:  # their home is landscape.analysis.planes
-    from landscape.analysis.planes import Plane as Plane
-    from landscape.analysis.planes import line_between as line_between
-    from landscape.analysis.planes import random_plane as random_plane
 
 Normalization: TypeAlias = Literal["filter", "layer", "weight", "none"]
 OneDimensional: TypeAlias = Literal["zero", "scaled", "li-code"]
@@ -105,12 +100,3 @@ def _filter_norms(w: Tensor, groups: int | None) -> Tensor:
 
 def _rescaled(d: Tensor, target: Tensor, length: Tensor) -> Tensor:
     return (d.double() * (target / (length + _TINY))).to(d.dtype)
-
-
-def __getattr__(name: str) -> Any:
-    """Forward what moved to landscape.analysis.planes."""
-    if name not in ("Plane", "line_between", "random_plane"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from landscape.analysis import planes
-
-    return getattr(planes, name)

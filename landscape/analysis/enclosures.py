@@ -96,7 +96,7 @@ def probable_range(alphas: Floats, betas: Floats, size: int, failure: float = FA
         size: dimension of the space that the vector was drawn in.
         failure: probability that an eigenvalue lies outside; half of it for each end.
     """
-    nodes: Floats = scipy.linalg.eigvalsh_tridiagonal(alphas, betas[:-1])
+    nodes = np.asarray(scipy.linalg.eigvalsh_tridiagonal(alphas, betas[:-1]), np.float64)
     if betas[-1] == 0:
         return float(nodes[0]), float(nodes[-1])  # an invariant space: every eigenvalue is among them, with certainty
     component = min(0.5 * failure * np.sqrt(np.pi / (2 * size)), 1.0)

@@ -2,12 +2,12 @@
 
 The Gauss–Newton matrix in bfloat16 has nearly the Hessian's leading eigenvectors, at well under half the price of a
 product. So they are found there first; Rayleigh–Ritz on the float32 Hessian in their span then has an error quadratic
-in theirs, and bounds that do not trust the cheap operator more than its measured difference on that span.
+in theirs, and bounds that do not trust the cheap operator beyond its measured difference on that span.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from landscape.analysis.complement import Probe, probe_complement
 from landscape.analysis.enclosures import enclosure
-from landscape.analysis.lanczos import OnProduct, Search
 from landscape.analysis.products import Product
+from landscape.analysis.search import OnProduct, Search
 
 if TYPE_CHECKING:
     from landscape.analysis.objective import Objective
@@ -25,9 +25,20 @@ if TYPE_CHECKING:
 LEAST_TOLERANCE = 1e-4  # below it the cheap vectors are too rough a start to be worth it
 LEAST_SECONDS = 2.0  # of a solve; a shorter one is not worth the choice
 ADVANTAGE = 0.6  # a cheap product takes at most this part of an exact one
-GAP = 0.25  # between the last wanted eigenvalue and those left out of Rayleigh–Ritz, relative; more vectors join for it
+GAP = 0.2  # between the last wanted eigenvalue and those left out of Rayleigh–Ritz, relative; more vectors join for it
 MOST_GUARDS = 3
 USUAL_PRODUCTS = 15
+
+
+@dataclass(frozen=True)
+class Leading:
+    """The cheap operator's leading eigenvectors, and what was seen of the spectrum beside them."""
+
+    vectors: Tensor  # (n, K) orthonormal, at least as many as are wanted
+    images: Tensor  # (n, K) the cheap operator's products with them
+    low: float
+    high: float  # the spectrum outside the vectors, as far as the cheap operators tell
+    products: int  # with either cheap operator
 
 
 def cheap_product(objective: Objective, exact: Product, tolerance: float) -> Product | None:
@@ -48,8 +59,7 @@ def cheap_product(objective: Objective, exact: Product, tolerance: float) -> Pro
     return cheap if fast < ADVANTAGE * slow else None
 
 
-def search_by_neighbour(
-    exact: Product,
+def leading_vectors(
     cheap: Product,
     rounded: Product,
     *,
@@ -59,70 +69,58 @@ def search_by_neighbour(
     seed: int,
     device: torch.device,
     on_product: OnProduct | None = None,
-) -> tuple[Search | None, int]:
-    """Return a search on the exact operator that began with the cheap one's vectors, and the cheap products used.
+) -> Leading | None:
+    """Return the leading eigenvectors of the cheap operator, some more than `top` for a gap to those left out.
 
-    None where the exact operator has, outside the cheap one's space, an eigenvalue as large as those wanted.
+    None where they are not found in `max_products`, or the operator itself has something as large beside their space.
 
     Args:
-        exact: the operator asked for.
-        cheap: its neighbour.
-        rounded: the operator asked for in the neighbour's precision, which searches for what the neighbour lacks.
-        top: how many of the largest eigenvalues.
+        cheap: the neighbour of the operator.
+        rounded: the operator itself in the neighbour's precision, which looks for what the neighbour lacks.
+        top: how many of the largest eigenvalues are wanted.
         tolerance: of their bounds, relative.
-        max_products: with either operator.
+        max_products: with either.
         seed: of the random vectors.
         device: where the basis is held.
         on_product: called after each product with their number and the current bounds relative to the tolerance.
     """
-    near = Search(
-        cheap, exact.size, top=top, tolerance=0.6 * tolerance, seed=seed, device=device, on_product=on_product
+    search = Search(
+        cheap, cheap.size, top=top, tolerance=0.6 * tolerance, seed=seed, device=device, on_product=on_product
     )
-    near.begin(None)
-    near.run(max_products, check=False)
-    basis = near.basis
+    search.begin(None)
+    search.run(max_products, check=False)
+    basis = search.basis
+    if not search.settled or basis.count <= top:
+        return None
     last = float(basis.values[top - 1])
-
-    def count() -> None:
-        near.check_products += 1
-        if on_product is not None:
-            on_product(near.products, torch.zeros(top))
-
-    probe: Probe = probe_complement(
+    probe = probe_complement(
         rounded,
         basis,
-        near.random(),
+        search.random(),
         good=lambda low, high: high <= (1 - GAP) * last,
         limits=(-np.inf, last),
-        most=max(1, min(USUAL_PRODUCTS, max_products - near.products)),
-        on_product=count,
+        most=max(1, min(USUAL_PRODUCTS, max_products - search.products)),
+        on_product=search.count_check,
     )
-    if probe.missed is not None or not probe.high < last or not near.settled:
-        return None, near.products
-    tops = [enclosure(basis.T, basis.G, place, probe.low, probe.high)[1] for place in range(min(basis.count, top + 4))]
-    guards = [k for k in range(MOST_GUARDS + 1) if top + k < len(tops) and last - tops[top + k] >= GAP * last]
-    kept = list(range(top + (guards[0] if guards else 1)))
-    start, image = basis.vectors(kept), basis.images(kept)
-    highest = tops[len(kept)] if len(kept) < len(tops) else probe.high
-    lowest = min(probe.low, float(basis.values[-1]))
-    used = near.products
-    cheap.release()
-    rounded.release()
-    del near, basis  # before the exact graphs need the memory
-    search = Search(
-        exact,
-        exact.size,
-        top=top,
-        tolerance=tolerance,
-        seed=seed,
-        device=device,
-        on_product=None if on_product is None else _shifted(on_product, used),
-    )
-    search.begin(start.T)
-    difference = search.basis.difference(start, image)
-    search.outside = lowest - difference, highest + difference
-    return search, used
+    if probe.missed is not None or not probe.high < last:
+        return None
+    highs = _highs(search, probe, min(basis.count - 1, top + MOST_GUARDS))
+    wide = [k for k in range(top, len(highs)) if highs[k] <= (1 - GAP) * last]
+    kept = list(range(wide[0] if wide else top))
+    low = min(probe.low, float(basis.values[-1]))
+    return Leading(basis.vectors(kept), basis.images(kept), low, highs[len(kept)], search.products)
 
 
-def _shifted(on_product: OnProduct, used: int) -> Callable[[int, Tensor], None]:
-    return lambda count, relative: on_product(used + count, relative)
+def search_from(leading: Leading, exact: Product, *, top: int, tolerance: float, device: torch.device) -> Search:
+    """Return a search on the exact operator that has begun with the cheap one's vectors, and what is outside them."""
+    search = Search(exact, exact.size, top=top, tolerance=tolerance, device=device)
+    search.begin(leading.vectors.T)
+    difference = search.basis.difference(leading.vectors, leading.images)
+    search.outside = leading.low - difference, leading.high + difference
+    return search
+
+
+def _highs(search: Search, probe: Probe, most: int) -> list[float]:
+    """Return for each number of leading vectors, 0 to `most`, an upper bound of the spectrum outside them."""
+    rest = [search.basis.without(count) for count in range(most + 1)]
+    return [enclosure(T, G, 0, probe.low, probe.high)[1] for T, G in rest]

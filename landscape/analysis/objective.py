@@ -282,6 +282,7 @@ class Objective:
             other.data, other.splits = dict(data), tuple(data)
         if loss is not None:
             other.loss_name, other.loss_function = losses.resolve_loss(loss)
+            other.derivative_ways = {}
             other._metrics = {**self._metrics, "loss": loss}
         return other
 
@@ -291,6 +292,7 @@ class Objective:
         *,
         split: str | None = None,
         weights: Mapping[str, Tensor] | None = None,
+        buffers: Mapping[str, Tensor] | None = None,
         names: Sequence[str] | None = None,
         precision: Precision | None = None,
     ) -> Product:
@@ -300,6 +302,7 @@ class Objective:
             operator: "hessian", "ggn" or "fisher".
             split: of the data; the first by default.
             weights: where; the origin by default.
+            buffers: held fixed there, where they are not the model's own.
             names: parameters that vectors are made of; all by default.
             precision: of the network's passes; the objective's by default.
 
@@ -307,7 +310,7 @@ class Objective:
             LandscapeError: for another operator, or a split that is not there.
         """
         self._split(split or self.splits[0])
-        return Product(self, operator, split=split, weights=weights, names=names, precision=precision)
+        return Product(self, operator, split=split, weights=weights, buffers=buffers, names=names, precision=precision)
 
     def linear_operator(
         self, operator: str = "hessian", *, split: str | None = None

@@ -57,6 +57,7 @@ class Product:
         operator: which curvature.
         split: of the data; the first by default.
         weights: where; the objective's origin by default.
+        buffers: held fixed there, where they are not the model's own.
         names: the parameters that vectors are made of; all the moving ones by default (else a diagonal block of A).
         precision: of the network's passes; the objective's by default. Vectors and sums stay in the objective's.
         keep: whether to keep graphs at all.
@@ -76,6 +77,7 @@ class Product:
         *,
         split: str | None = None,
         weights: Mapping[str, Tensor] | None = None,
+        buffers: Mapping[str, Tensor] | None = None,
         names: Sequence[str] | None = None,
         precision: Precision | None = None,
         keep: bool = True,
@@ -87,7 +89,8 @@ class Product:
             raise LandscapeError("the Fisher matrix needs a loss with one value per example, not a batch's mean")
         self._objective, self.split, self._keep = objective, split or objective.splits[0], keep
         self._dtype = objective.dtype if precision is None else DTYPES[precision]
-        point, self._buffers = objective.network.point(weights)
+        point, own = objective.network.point(weights)
+        self._buffers = {**own, **(buffers or {})}
         self._point = point if names is None else {name: point[name] for name in names}
         self._still = {name: w for name, w in point.items() if name not in self._point}
         self.examples = objective.data[self.split].examples

@@ -1,4 +1,4 @@
-"""The training examples that BatchNorm's statistics are re-estimated from, augmented as in training."""
+"""Training examples augmented as in training: for BatchNorm's statistics, and for training a curve."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from landscape.analysis.batchnorm import calibration_order
 from landscape.data import Dataset, Split
-from landscape.training.augment import Augmentation, choose, draw
+from landscape.training.augment import Augmentation, Draws, choose, draw
+from landscape.training.order import epoch_order
 from landscape.training.resident import Resident
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from landscape.checkpoint import Checkpoint
 
 EXAMPLES = 1000
+
+_CPU = torch.device("cpu")
 
 
 def calibration_inputs(dataset: Dataset, checkpoint: Checkpoint | None) -> Tensor:
@@ -27,24 +29,46 @@ def calibration_inputs(dataset: Dataset, checkpoint: Checkpoint | None) -> Tenso
     and its weights were fitted to them: for a network trained on cropped images (with black borders), the statistics of
     whole ones raise the loss.
     """
-    split = dataset.splits["train"]
-    order = torch.from_numpy(calibration_order(len(split), EXAMPLES))
-    part = dataclasses.replace(dataset, splits={"train": Split(split.inputs[order], split.labels[order])})
-    augmentation, device = _augmentation(dataset, checkpoint), torch.device("cpu")
-    resident = Resident(part, "train", device, augmentation=augmentation)
+    order = torch.from_numpy(calibration_order(len(dataset.splits["train"]), EXAMPLES))
+    augmentation = augmentation_of(dataset, checkpoint)
+    resident = Resident(_part(dataset, order), "train", _CPU, augmentation=augmentation)
     if augmentation is None:
         return resident.batch(slice(None))[0]
-    draws = draw(augmentation, len(order), resident.image_size, seed=0, epoch=1, device=device)
+    draws = draw(augmentation, len(order), resident.image_size, seed=0, epoch=1, device=_CPU)
     return resident.augmented_batch(torch.arange(len(order)), draws)[0]
 
 
 def calibration_words(dataset: Dataset, checkpoint: Checkpoint | None) -> str:
     """Return what `calibration_inputs` gives, for people."""
-    augmented = ", augmented as in training" if _augmentation(dataset, checkpoint) else ""
+    augmented = ", augmented as in training" if augmentation_of(dataset, checkpoint) else ""
     return f"{min(EXAMPLES, len(dataset.splits['train']))} random training examples{augmented}"
 
 
-def _augmentation(dataset: Dataset, checkpoint: Checkpoint | None) -> Augmentation | None:
+class AugmentedBatches:
+    """Mini-batches of augmented training images by the number of the step; an epoch's order and draws are its own."""
+
+    def __init__(self, dataset: Dataset, places: slice | Tensor, augmentation: Augmentation, *, size: int, seed: int):
+        self._augmentation, self._seed = augmentation, seed
+        self._resident = Resident(_part(dataset, places), "train", _CPU, augmentation=augmentation)
+        self._size = min(size, len(self._resident))
+        self._of_epoch: tuple[int, Tensor, Draws] | None = None
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return a step's inputs and labels, on the CPU."""
+        examples = len(self._resident)
+        epoch, place = divmod(step, examples // self._size)
+        if self._of_epoch is None or self._of_epoch[0] != epoch:
+            order = epoch_order(examples, seed=self._seed, epoch=epoch + 1, device=_CPU)
+            size = self._resident.image_size
+            draws = draw(self._augmentation, examples, size, seed=self._seed, epoch=epoch + 1, device=_CPU)
+            self._of_epoch = epoch, order, draws
+        _, order, draws = self._of_epoch
+        cut = slice(place * self._size, (place + 1) * self._size)
+        return self._resident.augmented_batch(order[cut], draws.at(cut))
+
+
+def augmentation_of(dataset: Dataset, checkpoint: Checkpoint | None) -> Augmentation | None:
+    """Return what a checkpoint's training did to its images; None for nothing."""
     if checkpoint is None or not checkpoint.data.get("augmented") or not dataset.is_images:
         return None
     training = checkpoint.training
@@ -56,3 +80,9 @@ def _augmentation(dataset: Dataset, checkpoint: Checkpoint | None) -> Augmentati
         brightness=float(training.get("brightness") or 0.0),
         cutout=int(training.get("cutout") or 0),
     )
+
+
+def _part(dataset: Dataset, places: slice | Tensor) -> Dataset:
+    """Return the data with some of the training examples alone."""
+    examples = dataset.splits["train"]
+    return dataclasses.replace(dataset, splits={"train": Split(examples.inputs[places], examples.labels[places])})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,14 @@ from landscape.analysis.objective import Objective
 from landscape.analysis.planes import Plane, Triangle, plane_through, triangle
 from landscape.analysis.weights import moving_parameters
 from landscape.cli import console
+from landscape.cli.calibration import AugmentedBatches, augmentation_of
 from landscape.cli.filing import settings_of
 from landscape.cli.options import AnalysisOptions, expect, expect_number, grid_size, subset_size
 from landscape.cli.places import Place, in_modes, places
 from landscape.cli.subjects import Subject
 from landscape.cli.surface import Surface, sample
 from landscape.cli.vectors import Keep, keep_beside
+from landscape.data import stratified_subset
 from landscape.errors import LandscapeError
 from landscape.results import Result
 from landscape.store import AnalysisFile, with_attributes
@@ -103,6 +105,7 @@ def trained(results: Path, first: Subject, second: Subject, options: Curve) -> t
         "seed": options.seed,
         "split": options.splits[0],
         "examples": used,
+        "augmented": options.splits[0] == "train" and augmentation_of(subject.dataset, subject.checkpoint) is not None,
         "file": keep.path.name,
     }
 
@@ -117,6 +120,7 @@ def _train(
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
         seed=options.seed,
+        batch_at=_augmented(subject, options),
     )
     if state is not None:
         training.restore(state)
@@ -134,6 +138,23 @@ def _train(
             if training.done and training.whole:
                 keep.write(training.state())
     return training.state()
+
+
+def _augmented(subject: Subject, options: Curve) -> Callable[[int], tuple[Tensor, Tensor]] | None:
+    """Return mini-batches augmented as in training, where that was augmented and its split is trained on."""
+    augmentation = augmentation_of(subject.dataset, subject.checkpoint)
+    if augmentation is None or options.splits[0] != "train":
+        return None
+    size = subset_size(options.train_subset)
+    labels = subject.dataset.splits["train"].labels
+    places = slice(None) if size is None else stratified_subset(labels, size, options.seed)
+    at = AugmentedBatches(subject.dataset, places, augmentation, size=options.batch_size, seed=options.seed)
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        inputs, found = at(step)
+        return inputs, subject.targets(found)
+
+    return batch
 
 
 def _curve_place(

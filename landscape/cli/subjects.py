@@ -83,7 +83,7 @@ class Subject:
             if batchnorm == "batch":  # data in the order of their classes would make batches unlike those of training
                 places = torch.arange(len(examples))[chosen]
                 chosen = places[torch.from_numpy(calibration_order(len(places)))]
-            data[split] = (examples.inputs[chosen], self._targets(examples.labels[chosen]))
+            data[split] = (examples.inputs[chosen], self.targets(examples.labels[chosen]))
         return Objective(
             self.model,
             load_loss(options.loss),
@@ -96,7 +96,7 @@ class Subject:
             preprocess=self.dataset.preprocess,
         )
 
-    def _targets(self, labels: Tensor) -> Tensor:
+    def targets(self, labels: Tensor) -> Tensor:
         """Return what the loss compares the outputs with: the labels, or for mse numbers of the outputs' shape."""
         if self.options.loss != "mse":
             return labels

@@ -121,11 +121,11 @@ def pin(mark: grids.Mark, foot: float, scale: Scale) -> go.Scatter3d:
         name=words,
         showlegend=False,
         line={"color": theme.LIGHT.muted, "width": 2},
-        marker={"symbol": mark.symbol, "size": [6, 4], "color": "#ffffff", "opacity": 1},
+        marker={"symbol": mark.symbol, "size": [6, 4], "color": theme.MARK, "opacity": 1},
         hovertemplate=f"{words}<br>α %{{x:.3f}}, β %{{y:.3f}}<extra></extra>",
         meta={"role": mark.role, "at": [mark.alpha, mark.beta]},
     )
-    trace.marker.line = {"color": theme.LIGHT.ink, "width": 2}
+    trace.marker.line = {"color": theme.OUTLINE, "width": 2}
     if mark.role == "mark":
         font = {"size": 11, "color": theme.LIGHT.ink}
         trace.update(mode="lines+markers+text", text=["", words], textposition="top center", textfont=font)

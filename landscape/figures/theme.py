@@ -50,6 +50,10 @@ DARK = Theme(
     series=("#4ba3db", "#f0803c", "#35c79c", "#de9bc1", "#f2bc4b", "#a4d8f5"),
 )
 
+# Marks on contours are white with a dark outline in light and dark alike, for the contours are the same; written so
+# that they are none of the colours that `swaps` turns.
+MARK, OUTLINE = "rgb(255,255,255)", "rgb(26,29,33)"
+
 DASHES = ("solid", "dash", "dot", "dashdot")  # one per split, in their order
 
 # Matplotlib's viridis at sixteen points, and a diverging blue-white-orange for signed gaps.

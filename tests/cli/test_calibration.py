@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from landscape.checkpoint import Checkpoint, load_checkpoint
-from landscape.cli.calibration import calibration_inputs, calibration_words
+from landscape.cli.calibration import AugmentedBatches, augmentation_of, calibration_inputs, calibration_words
 from landscape.data import Dataset, Split
 from landscape.store import load
 
@@ -44,6 +44,20 @@ def test_with_crops_borders_are_black_as_often_as_in_training() -> None:
     assert shares[2] == pytest.approx(1 / 3, abs=0.12)
     assert inputs.shape == (250, 1, 8, 8)
     assert "augmented as in training" in calibration_words(dataset(), checkpoint)
+
+
+def test_mini_batches_of_a_step_are_the_same_again_and_cover_an_epoch() -> None:
+    augmentation = augmentation_of(dataset(), trained(augment="crop"))
+    assert augmentation is not None
+    first, second = (AugmentedBatches(dataset(), slice(None), augmentation, size=8, seed=3) for _ in range(2))
+    steps = {step: first(step) for step in (0, 1, 2, 3, 4, 5)}
+    middles = torch.cat([steps[step][0][:, 0, 4, 4] for step in range(5)]).round().int()  # no shift reaches them
+    assert sorted(middles.tolist()) == list(range(1, 41))
+    assert not torch.equal(steps[0][0], steps[5][0])
+    for step in (5, 2):
+        assert all(torch.equal(a, b) for a, b in zip(second(step), steps[step], strict=True))
+    few = AugmentedBatches(dataset(), torch.tensor([3, 5]), augmentation, size=8, seed=3)
+    assert sorted(few(7)[0][:, 0, 4, 4].round().tolist()) == [4, 6]
 
 
 def test_only_so_many_are_drawn() -> None:

@@ -133,6 +133,20 @@ def test_along_the_gradient_and_a_direction_of_ones_own(run, pair) -> None:
     assert load("results/sam.h5")["sam/plane-sam-gradient"].attributes["directions"]["parts"][0]["rho"] == 0.05
 
 
+def test_along_an_eigenvector_the_curvature_is_its_eigenvalue(run, pair) -> None:
+    words = ("--along", "top1", "--points", "3", "--span", "0.05", "--precision", "float32", "--subset", "16")
+    assert run("surface", pair.sam, *pair.data, *words).code == 0
+    line = load("results/sam.h5")["sam/line-top1"]
+    recipe = line.attributes["directions"]
+    assert (recipe["kind"], recipe["which"], recipe["converged"]) == ("eigenvectors", "top1", True)
+    left, centre, right = line.grid("loss")[0]
+    assert (left + right - 2 * centre) / 0.05**2 == pytest.approx(recipe["eigenvalue"], rel=0.1)
+    kept = next(Path("results/sam-vectors").iterdir())
+    again = f"{kept}:top1"  # the file is one that a user may name as well
+    assert run("surface", pair.sam, *pair.data, *words[2:], "--along", again, "--name", "mine").code == 0
+    np.testing.assert_array_equal(load("results/sam.h5")["sam/mine"].grid("loss"), line.grid("loss"))
+
+
 def test_a_gradient_that_was_kept_is_gone_on_with(run, interrupt, pair) -> None:
     words = ("surface", pair.sam, *pair.data, "--along", "gradient", "--points", "5", "--precision", "float32")
     whole = run(*words, "--out", "whole.h5")

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from landscape.results import Floats
 
-SAMPLE = 300  # points that correlation lengths are found on: the cost grows with their cube
+SAMPLE = 200  # points that correlation lengths are found on: the cost grows with their cube
 PRIOR_WEIGHT = 4.0  # how many observations the expected amplitude counts as
 
 

@@ -12,7 +12,7 @@ from landscape.analysis.multifidelity.evidence import Evidence
 from landscape.analysis.multifidelity.field import Field, Shape
 from landscape.results import Floats
 
-LEAST_AMPLITUDE = 0.05  # of the median: where no example differs from its class, others still may
+LEAST_AMPLITUDE = 0.3  # of the median, in squares: where no example differs from its class, others still may
 
 
 class Quantity:
@@ -112,4 +112,4 @@ class Quantity:
 def _floored(amplitude: Floats) -> Floats:
     usual = np.median(amplitude[np.isfinite(amplitude)]) if np.isfinite(amplitude).any() else 0.0
     usual = float(usual) or 1.0
-    return np.maximum(np.where(np.isfinite(amplitude), amplitude, usual), LEAST_AMPLITUDE * usual)
+    return np.hypot(np.where(np.isfinite(amplitude), amplitude, usual), LEAST_AMPLITUDE * usual)

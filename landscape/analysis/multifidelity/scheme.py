@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-CHEAPEST = 250  # examples per split at the level every point is measured at
+CHEAPEST = 400  # examples per split at the level every point is measured at
 STEP = 6.0  # how much larger each level is than the next cheaper one, at most
 
 

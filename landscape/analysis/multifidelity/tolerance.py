@@ -26,6 +26,7 @@ from landscape.results import Floats, points_table
 SHARE = 0.95  # of the points that are to be within the tolerance
 HELD_OUT = 39  # ⌈0.95 · 40⌉ = 38: the largest error but one bounds 95 % of the points, see `conformal`
 MARGIN = 0.8  # of the tolerance, that the predicted error is to be within before the held-out points are looked at
+LEAST_WIDER = 1.1  # how much more than before errors are expected to be after held-out points were off by too much
 FIRST = 16  # passes over all the examples before the amplitudes are looked at again; then half of those there are
 RATIOS = ("loss", "gradient_norm")  # whose levels are compared by their ratios where positive; others by differences
 HOPELESS = 0.7  # of the cost of an exact surface: beyond it the rest is measured exactly
@@ -115,13 +116,13 @@ class _Run:
                 self._carry_out(batch, losses)
                 continue
             self._ask(0, self.held)
-            errors = [self._held_out_errors(q, split) for split, q in enumerate(losses)]
-            found = np.array([conformal(e, SHARE) for e in errors])
+            looks = [self._look(quantity, split) for split, quantity in enumerate(losses)]
+            found = np.array([conformal(errors, SHARE) for errors, _ in looks])
             if (found <= self.tolerance).all():
-                return self._estimated(losses, errors, found)
+                return self._estimated(losses, [errors for errors, _ in looks], found)
             if not np.isfinite(found).all():
                 return self._exact()
-            wider *= np.maximum(found / np.maximum(predicted, 1e-300), 1.1)
+            wider = np.maximum([size for _, size in looks], LEAST_WIDER * wider)
 
     def _quantity(self, split: int, metric: int) -> Quantity:
         sizes = self.scheme.sizes[self.splits[split]]
@@ -177,9 +178,15 @@ class _Run:
             self.evidence.add(rows)
             self.keep(rows)
 
-    def _held_out_errors(self, quantity: Quantity, split: int) -> Floats:
-        estimate, _ = quantity.estimate(self.held)
-        return relative_errors(estimate[self.held], self.evidence.value[0, self.held, split, 0])
+    def _look(self, quantity: Quantity, split: int) -> tuple[Floats, float]:
+        """Return the relative errors on the held-out points, and their size (root mean square) in units of expected."""
+        estimate, deviation = quantity.estimate(self.held)
+        exact = self.evidence.value[0, self.held, split, 0]
+        errors = relative_errors(estimate[self.held], exact)
+        with np.errstate(all="ignore"):
+            expected = deviation[self.held] / np.abs(estimate[self.held])
+            sizes = (errors / expected)[expected > 0]
+        return errors, float(np.sqrt(np.square(sizes).mean())) if np.isfinite(sizes).any() else 1.0
 
     def _exact(self) -> Outcome:
         """Measure every point on all the examples: no saving, no error."""

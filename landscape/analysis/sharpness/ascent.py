@@ -68,6 +68,11 @@ def asam_perturbation(
     return {name: scale[name] * e for name, e in step.items()}
 
 
+def gradient_norm(gradient: Mapping[str, Tensor]) -> float:
+    """Return ‖g‖₂, accumulated in float64."""
+    return math.sqrt(sum(float(_exact(g).square().sum()) for g in gradient.values()))
+
+
 def check_norm(p: float) -> None:
     """Check that an ascent step in this norm is defined.
 

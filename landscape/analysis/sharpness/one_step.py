@@ -10,7 +10,14 @@ import numpy as np
 
 from landscape.analysis.estimates import estimate_of
 from landscape.analysis.objective import Objective
-from landscape.analysis.sharpness.ascent import ETA, Scope, asam_perturbation, check_norm, sam_perturbation
+from landscape.analysis.sharpness.ascent import (
+    ETA,
+    Scope,
+    asam_perturbation,
+    check_norm,
+    gradient_norm,
+    sam_perturbation,
+)
 from landscape.analysis.sharpness.finding import (
     Cost,
     Finding,
@@ -24,7 +31,7 @@ from landscape.analysis.sharpness.finding import (
 )
 from landscape.analysis.sharpness.rounding import Rounding
 from landscape.analysis.sharpness.subsets import count_subsets, subsets
-from landscape.analysis.weights import Weights, moved, norm
+from landscape.analysis.weights import Weights, moved
 from landscape.errors import LandscapeError
 from landscape.results import Floats
 
@@ -94,7 +101,7 @@ class OneStep:
                 meaning="rise of the loss after one ascent step; standard error over the examples",
                 evaluations=1 if index else 3,
                 evidence={
-                    "gradient_norm": norm(gradient),
+                    "gradient_norm": gradient_norm(gradient),
                     "rounding": rounding.error(perturbation),
                     **(units_of(rises, "examples") if single else {}),
                 },

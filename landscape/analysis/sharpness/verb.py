@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -15,6 +16,7 @@ from landscape.analysis.sharpness.keskar import KeskarSharpness
 from landscape.analysis.sharpness.largest_eigenvalue import LargestEigenvalue
 from landscape.analysis.sharpness.one_step import AsamSharpness, SamSharpness
 from landscape.analysis.sharpness.worst_case import WorstCaseSharpness
+from landscape.errors import LandscapeError
 from landscape.results import Measure, Sharpness
 
 Curved: TypeAlias = SamSharpness | AsamSharpness | WorstCaseSharpness | AverageSharpness  # over a radius ρ
@@ -57,10 +59,14 @@ def sharpness(
         seed: of all random draws.
         on_step: called with the name of the measure after each evaluation, be it of all the examples or of a subset.
         on_measure: called with each measure and its evidence as soon as it is there.
+
+    Raises:
+        LandscapeError: for two measures of one label, or where the loss has no derivatives.
     """
     started = time.perf_counter()
-    wanted = measures
-    if wanted is None:
+    if measures is not None:
+        wanted = _distinct(list(measures))
+    else:
         wanted = usual_measures(
             epsilons=epsilons,
             restarts=restarts,
@@ -142,6 +148,13 @@ def with_evidence(result: Sharpness) -> list[Finding]:
         Finding(**{name: getattr(measure, name) for name in fields}, evidence=evidence.get(measure.label, {}))
         for measure in result.measures
     ]
+
+
+def _distinct(measures: list[Spec]) -> list[Spec]:
+    for label, count in Counter(spec.label for spec in measures).items():
+        if count > 1:
+            raise LandscapeError(f"{count} measures are called {label!r}; measure them in separate calls")
+    return measures
 
 
 def _several(value: float | Sequence[float]) -> Sequence[float]:

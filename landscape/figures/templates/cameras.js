@@ -10,7 +10,8 @@ class Cameras {
   link(scene) {
     scene.echoes = 0;
     const follow = (source) => (change) => {
-      if (change["scene.camera"] && !scene.echoes) this.look(change["scene.camera"], source);
+      const turned = Object.keys(change).some((key) => key.startsWith("scene.camera"));
+      if (turned && !scene.echoes) this.look(change["scene.camera"] ?? scene.element.layout.scene.camera, source);
     };
     scene.element.on("plotly_relayouting", follow(scene)); // while it is dragged: the others
     scene.element.on("plotly_relayout", follow(null)); // at the end: all, for the dragged one would glide on a little
@@ -29,6 +30,10 @@ class Cameras {
         Plotly.relayout(scene.element, { "scene.camera": structuredClone(this.camera) }).then(done, done);
       }
     });
+  }
+
+  reset() {
+    this.look(this.home);
   }
 
   // Turn by angles around the vertical and up, and scale the distance.

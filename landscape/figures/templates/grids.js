@@ -26,7 +26,8 @@ function best(rows, which) {
   const sign = which === "highest" ? -1 : 1;
   rows.forEach((row, y) =>
     row.forEach((value, x) => {
-      if (which && Number.isFinite(value) && (found === null || sign * value < sign * rows[found[0]][found[1]])) found = [y, x];
+      if (!which || !Number.isFinite(value)) return;
+      if (found === null || sign * value < sign * rows[found[0]][found[1]]) found = [y, x];
     }),
   );
   return found;

@@ -72,7 +72,8 @@ class Plane {
   // What contours show: levels in log steps or even ones, clipped as near to the surfaces' clip as they can be.
   get flat() {
     const view = this.views[this.view.steps && this.chosen("steps") === "log" ? this.view.steps : this.view.even];
-    if (view === this.view || this.automatic) return { view, scale: view === this.view ? this.scale : view.scales[view.automatic] };
+    if (view === this.view) return { view, scale: this.scale };
+    if (this.automatic) return { view, scale: view.scales[view.automatic] };
     const apart = (scale) => Math.abs(scale.limit - this.scale.limit);
     return { view, scale: view.scales.reduce((one, other) => (apart(other) < apart(one) ? other : one)) };
   }
@@ -182,7 +183,8 @@ class Plane {
     const z = heights(panel.rows[view.grid], scale);
     const [main, ...marks] = data;
     Object.assign(main, { z, customdata: panel.customdata, colorscale: view.colours, zmin: scale.bottom, zmax: scale.top });
-    Object.assign(main.contours, { start: scale.start, end: scale.top, size: scale.step, showlines: this.control("lines").checked });
+    const showlines = this.control("lines").checked;
+    Object.assign(main.contours, { start: scale.start, end: scale.top, size: scale.step, showlines });
     for (const mark of marks) {
       const place = this.place(panel, mark, view, z);
       mark.x = place ? [place[0]] : [];
@@ -197,8 +199,9 @@ class Plane {
 
   // The points of an estimated surface that were measured on all examples.
   spots([x, y]) {
-    const marker = { size: 3, color: "#ffffff", line: { color: "#1a1d21", width: 0.5 } };
-    return { type: "scatter", mode: "markers", x, y, marker, hoverinfo: "skip", showlegend: false, meta: { role: "measured" } };
+    const marker = { size: 3, color: "rgb(255,255,255)", line: { color: "rgb(26,29,33)", width: 0.5 } };
+    const still = { hoverinfo: "skip", showlegend: false, meta: { role: "measured" } };
+    return { type: "scatter", mode: "markers", x, y, marker, ...still };
   }
 
   async drawFlat(panel) {

@@ -22,8 +22,8 @@ class Scene {
     const figure = live.has(this) ? this.figure() : null;
     if (!figure) return;
     figure.layout.scene.camera = structuredClone(this.cameras.camera);
-    const buttons = ["resetCameraDefault3d", "toImage"];
-    await Plotly.react(this.element, figure.data, figure.layout, config(buttons, this.element.id));
+    const home = { name: "reset", title: "Reset the view", icon: Plotly.Icons.home, click: () => this.cameras.reset() };
+    await Plotly.react(this.element, figure.data, figure.layout, config([home, "toImage"], this.element.id));
     this.cameras.scenes.add(this);
     if (!this.linked) this.link();
   }
