@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.analysis.curvature import eigenpairs, hessian
+from landscape.analysis.curvature import eigenvectors, hessian
 from landscape.analysis.objective import Objective
 from landscape.analysis.verification import product_error
 from landscape.errors import LandscapeError
@@ -81,7 +81,8 @@ def test_a_quadratic_s_spectrum() -> None:
     np.testing.assert_allclose(found.eigenvalues, [9, 4, -0.5, -3], atol=1e-7)
     assert found.ends.tolist() == [1, 1, -1, -1]
     assert found.converged.all()
-    np.testing.assert_array_equal(found.bounds, found.residuals)
+    assert (np.abs(found.eigenvalues - [9, 4, -0.5, -3]) <= found.bounds + 1e-14).all()
+    assert (found.bounds <= found.residuals).all()
 
 
 @pytest.mark.parametrize("operator", ["hessian", "ggn"])
@@ -95,8 +96,10 @@ def test_both_ends_of_a_network_s_spectrum(operator: Any) -> None:
     if operator == "hessian":
         assert found.eigenvalues[-1] < -1e-3  # a saddle, as at any network that is not trained
     assert found.attributes["operator"] == operator
-    assert found.attributes["derivative_mode"] == "forward over reverse"
-    assert (found.attributes["tolerance"], found.attributes["bound"]) == (1e-6, "residual + product error")
+    assert found.attributes["derivative_mode"] in ("forward over reverse", "reverse over reverse")
+    assert found.attributes["tolerance"] == 1e-6
+    for value, bound in zip(found.eigenvalues, found.bounds, strict=True):
+        assert np.abs(exact - value).min() <= bound + 1e-12 * exact[-1]
 
 
 def test_float32_eigenvalues_are_certified_by_their_residuals_against_float64() -> None:
@@ -112,7 +115,8 @@ def test_the_bound_holds_the_rounding_error_of_float32_products() -> None:
     found = hessian(classifier(precision="float32"), top=3, tolerance=1e-3)
     rounding = found.attributes["product_error"]
     assert 0 < rounding < 1e-4 * found.eigenvalues[0]
-    np.testing.assert_allclose(found.bounds, found.residuals + rounding)
+    assert (rounding <= found.bounds).all()
+    assert (found.bounds <= found.residuals + rounding).all()
     o = classifier(precision="float32")
     v = torch.from_numpy(np.random.default_rng(0).standard_normal(o.size))
     v /= v.norm()
@@ -144,10 +148,11 @@ def test_another_split() -> None:
 
 
 def test_vectors_are_eigenvectors_in_the_order_of_the_parameters() -> None:
-    pairs = eigenpairs(classifier(), top=2, tolerance=1e-8)
+    spectrum, vectors = eigenvectors(classifier(), top=2, tolerance=1e-8)
     H = dense(INPUTS, LABELS)[0]
-    V = pairs.vectors
-    torch.testing.assert_close(H @ V, V * pairs.values, rtol=1e-5, atol=1e-6)
+    V = torch.stack([torch.cat([part.flatten() for part in v.values()]) for v in vectors], dim=1).to(H)
+    torch.testing.assert_close(H @ V, V * torch.from_numpy(spectrum.eigenvalues).to(H), rtol=1e-5, atol=3e-5)
+    assert (V.gather(0, V.abs().argmax(0, keepdim=True)) > 0).all()
 
 
 def test_a_budget_too_small_is_flagged() -> None:
@@ -168,7 +173,7 @@ def test_progress() -> None:
         (lambda: quadratic([1.0, 2.0]), {"top": 3}, "expected 1 to 2 together"),
         (lambda: quadratic([1.0, 2.0]), {"top": 0}, "expected 1 to 2 together"),
         (lambda: quadratic([1.0, float("nan")]), {"top": 1}, "NaN or inf"),
-        (lambda: quadratic([1.0, 2.0]), {"top": 1, "operator": "fisher"}, "unknown operator 'fisher'"),
+        (lambda: quadratic([1.0, 2.0]), {"top": 1, "operator": "newton"}, "unknown operator 'newton'"),
         (lambda: quadratic([1.0, 2.0]), {"top": 1, "split": "test"}, "no split 'test' in the data; it has train"),
         (lambda: classifier(batchnorm="batch"), {"top": 1}, "derivatives are of the loss in evaluation mode"),
     ],

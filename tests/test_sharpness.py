@@ -1,13 +1,11 @@
 """The measures together: the verb, what they do under a rescaling, their evidence, and the order of checkpoints."""
 
-import dataclasses
 import json
 import math
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -26,13 +24,11 @@ from landscape.analysis.sharpness import (
     sharpness,
     usual_measures,
 )
-from landscape.analysis.sharpness.compare import paired_stderr, ranking
-from landscape.analysis.sharpness.finding import UNITS, group_means, group_sizes, units_of
 from landscape.analysis.sharpness.rounding import Rounding
 from landscape.analysis.sharpness.timing import cost_of, measured_rates
 from landscape.analysis.sharpness.verb import curves, with_evidence
 from landscape.errors import LandscapeError
-from landscape.results import Measure, Sharpness
+from landscape.results import Measure
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("quadratics.py"))))
 
@@ -200,86 +196,27 @@ def test_bfloat16_weights_would_show() -> None:
     assert measure.evidence["rounding"] > 0.1 * abs(measure.value)
 
 
-# ---- units and paired differences
+# ---- batches
 
 
-@given(count=st.integers(1, 1000))
-@settings(max_examples=40, deadline=None)
-def test_units_keep_the_mean(count: int) -> None:
-    values = np.random.default_rng(count).standard_normal(count)
-    sizes, means = group_sizes(count), group_means(values)
-    assert sizes.sum() == count
-    assert len(means) == len(sizes) == min(count, UNITS)
-    assert sizes @ means / count == pytest.approx(values.mean(), abs=1e-12)
-
-
-def test_the_paired_standard_error_is_that_of_the_differences() -> None:
-    generator = np.random.default_rng(0)
-    for count in (2, 100, 128, 2000, 2001):
-        common = generator.standard_normal(count)
-        a, b = (common + 0.1 * generator.standard_normal(count) for _ in range(2))
-        exact = (a - b).std(ddof=1) / math.sqrt(count)
-        found = paired_stderr(units_of(a, "examples")["units"], units_of(b, "examples")["units"], count)
-        assert found == pytest.approx(exact, rel=1e-6 if count <= UNITS else 0.2)
-        assert count < 100 or found < 0.5 * math.hypot(a.std(), b.std()) / math.sqrt(count)
-    assert math.isnan(paired_stderr([1.0], [2.0], 1))
-    assert math.isnan(paired_stderr([1.0, math.inf], [2.0, math.inf], 2))
-
-
-def network(seed: int) -> Objective:
-    torch.manual_seed(seed)
-    model = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3)).double()
-    return Objective(model, "cross_entropy", make.EXAMPLES, make.LABELS, device="cpu", precision="float64")
-
-
-def test_checkpoints_are_ranked_with_paired_differences() -> None:
-    specs = [SamSharpness(), WorstCaseSharpness(m=4), KeskarSharpness(restarts=0), LargestEigenvalue()]
-    found = {f"seed{seed}": sharpness(network(seed), specs) for seed in range(3)}
-    ranked = ranking(found)
-    assert list(ranked) == [spec.label for spec in specs]
-    for label, places in ranked.items():
-        values = [found[place.checkpoint].value(label) for place in places]
-        assert values == sorted(values)
-        assert [place.rank for place in places] == [1, 2, 3]
-        assert [place.above for place in places] == pytest.approx([v - values[0] for v in values])
-    first, second = ranked[specs[0].label][:2]
-    rises = []
-    for place in (first, second):
-        objective = network(int(place.checkpoint[-1]))
-        _, gradient = objective.gradient()
-        length = math.sqrt(sum(float(g.square().sum()) for g in gradient.values()))
-        moved = {name: w + 0.05 / length * gradient[name] for name, w in objective.origin.items()}
-        rises.append(objective.per_example(moved) - objective.per_example())
-    assert second.paired
-    assert second.stderr == pytest.approx((rises[1] - rises[0]).std(ddof=1) / 4, rel=1e-6)
-    assert second.clear is bool(second.above > 2 * second.stderr)
-    worst, keskar, top = (ranked[spec.label][1] for spec in specs[1:])
-    assert worst.paired
-    assert not keskar.paired
-    assert math.isnan(keskar.stderr)
-    assert not keskar.clear  # two lower bounds
-    assert top.bound == pytest.approx(sum(ranked[specs[3].label][i].own_bound for i in range(2)))
-
-
-def result(value: float, stderr: float = math.nan, **evidence: object) -> Sharpness:
-    return Sharpness((Measure("x", "x", value, stderr, "", 1),), {"evidence": {"x": evidence}})
-
-
-def test_differences_of_other_measurements_are_not_paired_and_nan_comes_last() -> None:
-    alike = {"unit": "subsets", "count": 3, "units": [1.0, 2.0, 3.0]}
-    found = {
-        "nan": result(math.nan),
-        "b": result(2.0, 0.4, **{**alike, "count": 4, "units": [1.0, 2.0, 3.0, 4.0]}),
-        "inf": result(math.inf),
-        "a": result(1.0, 0.3, **alike),
-    }
-    places = ranking(found)["x"]
-    assert [place.checkpoint for place in places] == ["a", "b", "inf", "nan"]
-    assert places[1].stderr == pytest.approx(0.5)
-    assert not places[1].paired
-    other = dataclasses.replace(found["b"].measures[0], parameters={"rho": 2})
-    unlike = ranking({"a": found["a"], "c": Sharpness((other,), {"evidence": {"x": alike}})})["x"]
-    assert not unlike[1].paired
+@given(batch=st.integers(1, 20), seed=st.integers(0, 100))
+@settings(max_examples=15, deadline=None)
+def test_neither_the_batch_size_nor_the_order_of_the_examples_matters(batch: int, seed: int) -> None:
+    """A short last batch weighs as much as its examples, and no more."""
+    order = torch.randperm(make.N, generator=torch.Generator().manual_seed(seed))
+    other = Objective(
+        make.relu_network(),
+        "cross_entropy",
+        make.EXAMPLES[order],
+        make.LABELS[order],
+        device="cpu",
+        precision="float64",
+        batch_size=batch,
+    )
+    for spec in (SamSharpness(0.3), AsamSharpness(p=math.inf, rho=0.1), AverageSharpness(pairs=1)):
+        expected, found = (spec.measure(objective) for objective in (make.classifier(), other))
+        assert found.value == pytest.approx(expected.value, rel=1e-9)
+        assert found.stderr == pytest.approx(expected.stderr, rel=1e-9, nan_ok=True)
 
 
 # ---- an estimate of the time

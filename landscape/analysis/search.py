@@ -232,9 +232,9 @@ class Search:
             return np.full(len(ends), True)
         above = (values + allowed)[ends > 0].min(initial=np.inf)
         below = (values - allowed)[ends < 0].max(initial=-np.inf)
-        (low, high), (lowest, highest) = self.outside, self.whole
-        top = high <= above or (self._top == 1 and highest <= above)
-        bottom = low >= below or (self._bottom == 1 and lowest >= below)
+        low, high = self.outside
+        top = high <= above or (self._top == 1 and self.whole[1] <= above)
+        bottom = low >= below or (self._bottom == 1 and self.whole[0] >= below)
         return np.where(ends > 0, top, bottom)
 
     def count_check(self) -> None:

@@ -42,15 +42,15 @@ class SharpnessOptions:
     spaces: Names = ("full",)
     """Where Keskar's box lies: full (all of weight space), manifold (100 random directions)."""
     restarts: Annotated[int, arg(metavar="N")] = 1
-    """Random starts of its maximization, besides the vertex in the gradient's direction."""
+    """Random starts of Keskar's maximization, besides the vertex in the gradient's direction."""
     rho: Annotated[OptionalNumbers, default("0.05 for p = 2, 0.0005 for inf")] = None
     """Radii of SAM's ascent step."""
     asam_rho: Annotated[OptionalNumbers, default("0.5 for p = 2, 0.002 for inf")] = None
     """Radii of ASAM's ascent step, relative to the weights."""
     p: Numbers = (2.0,)
-    """Norms of both: 2, inf, or any number above 1."""
+    """Norms of SAM's and ASAM's step: 2, inf, or any number above 1."""
     m: Names = ("all",)
-    """Examples that both take an ascent step for: all of them together, or random subsets of a size (m-sharpness)."""
+    """Examples that SAM and ASAM take a step for: all of them together, or random subsets of a size (m-sharpness)."""
     eta: Annotated[float, arg(metavar="X")] = 0.01
     """What ASAM adds to each |w|."""
     asam_scope: Literal["all", "weights-only"] = "all"
@@ -58,9 +58,9 @@ class SharpnessOptions:
     max_rho: Annotated[OptionalNumbers, default("0.5 for p = 2, 0.002 for inf")] = None
     """Radii of the worst case."""
     max_p: Numbers = (math.inf,)
-    """Its norms: 2, inf."""
+    """Norms of the worst case: 2, inf."""
     max_m: Annotated[int, arg(metavar="N")] = 128
-    """Size of the random subsets of which the worst case is found."""
+    """Size of the random subsets whose worst case is sought."""
     max_examples: Annotated[int, arg(metavar="N")] = 1024
     """How many examples these subsets have together."""
     max_restarts: Annotated[int, arg(metavar="N")] = 0

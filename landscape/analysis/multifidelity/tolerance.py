@@ -27,7 +27,8 @@ SHARE = 0.95  # of the points that are to be within the tolerance
 HELD_OUT = 39  # ⌈0.95 · 40⌉ = 38: the largest error but one bounds 95 % of the points, see `conformal`
 MARGIN = 0.8  # of the tolerance, that the predicted error is to be within before the held-out points are looked at
 LEAST_WIDER = 1.1  # how much more than before errors are expected to be after held-out points were off by too much
-FIRST = 16  # passes over all the examples before the amplitudes are looked at again; then half of those there are
+FIRST = 16  # passes over all the examples before the amplitudes are looked at again; then half of those there are,
+# and a quarter once the held-out points are known, whose errors are then looked at each time
 RATIOS = ("loss", "gradient_norm")  # whose levels are compared by their ratios where positive; others by differences
 HOPELESS = 0.7  # of the cost of an exact surface: beyond it the rest is measured exactly
 
@@ -107,14 +108,14 @@ class _Run:
         self._ask(self.scheme.base, range(count))
         losses = [self._quantity(split, 0) for split in range(len(self.splits))]
         self.held = held_out(self.places, HELD_OUT, self.seed)
-        wider = np.ones(len(losses))  # how much larger errors were found than predicted
+        wider = np.ones(len(losses))  # how much larger errors were found to be than expected
         while True:
-            batch, predicted = self._plan(losses, wider)
+            batch = self._plan(losses, wider)
             if self.spent + self._price(batch) > HOPELESS * self.exact_cost:
                 return self._exact()
-            if batch:
-                self._carry_out(batch, losses)
-                continue
+            self._carry_out(batch, losses)
+            if batch and not self.evidence.known[0, self.held].all():
+                continue  # not precise enough by its own account for the held-out points to be looked at
             self._ask(0, self.held)
             looks = [self._look(quantity, split) for split, quantity in enumerate(losses)]
             found = np.array([conformal(errors, SHARE) for errors, _ in looks])
@@ -129,24 +130,24 @@ class _Run:
         ratios = self.metrics[metric] in RATIOS
         return Quantity(self.evidence, split, metric, sizes, self.places, ratios=ratios)
 
-    def _plan(self, losses: Sequence[Quantity], wider: Floats) -> tuple[list[Choice], Floats]:
-        """Return the next passes (none where the errors are predicted to be within the tolerance), and those errors."""
+    def _plan(self, losses: Sequence[Quantity], wider: Floats) -> list[Choice]:
+        """Return the next passes; none where the errors are expected to be within the tolerance."""
         known = self.evidence.known[: self.scheme.base + 1].copy()
         barred = np.zeros(len(self.points), dtype=bool)
         barred[self.held] = True
         known[0, self.held] = False
         quantities = [(q.scratch(), q.factors(self.held) * w**2) for q, w in zip(losses, wider, strict=True)]
         search = Search(quantities, self.scheme.costs, known, barred)
-        limit = max(FIRST, len(self.fit[0]) // 2)
+        looked = bool(self.evidence.known[0, self.held].all())
+        limit = max(FIRST, len(self.fit[0]) // 2) if not looked else max(FIRST, len(self.fit[0])) // 4
         batch: list[Choice] = []
-        while True:
-            predicted = np.array([quantile(d, SHARE) for d in search.deviations()])
-            if (predicted <= MARGIN * self.tolerance).all() or sum(c.level == 0 for c in batch) >= limit:
-                return batch, predicted
-            choice = search.step()
+        while sum(choice.level == 0 for choice in batch) < limit:
+            expected = [quantile(deviations, SHARE) for deviations in search.deviations()]
+            choice = search.step() if max(expected) > MARGIN * self.tolerance else None
             if choice is None:
-                return batch, predicted
+                break
             batch.append(choice)
+        return batch
 
     def _price(self, batch: Sequence[Choice]) -> int:
         costs = self.scheme.costs
