@@ -151,7 +151,6 @@ def test_an_operator_without_forward_mode_is_differentiated_by_reverse_over_reve
         expected = matrix(ready.product(operator), ready.size)
         found = matrix(by_hand.product(operator), ready.size)
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
-        assert ready.derivative_modes[operator] == "forward over reverse"
         assert by_hand.derivative_modes[operator] == "reverse over reverse"
 
 

@@ -369,7 +369,7 @@ def raising(*_: Any) -> Tensor:
         ),
         (lambda: objective().loss(split="validation"), "no split 'validation' in the data; it has train"),
         (lambda: objective().gradient(split="validation"), "no split 'validation'"),
-        (lambda: objective().product("fisher"), "unknown operator 'fisher'; expected one of hessian, ggn"),
+        (lambda: objective().product("newton"), "unknown operator 'newton'; expected one of hessian, ggn"),
         (lambda: objective(batchnorm="batch").gradient(), "evaluation mode"),
         (lambda: objective(nn.ReLU(), IMAGES[:, 0, 0, :3], LABELS), "no trainable parameter"),
     ],

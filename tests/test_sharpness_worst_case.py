@@ -139,7 +139,7 @@ def test_the_maximum_of_a_quadratic_over_a_ball(seed: int) -> None:
     def function(u: Tensor) -> tuple[float, Tensor]:
         return (slope @ u + 0.5 * u @ matrix @ u).item(), slope + matrix @ u
 
-    for steps, share in ((20, 0.9), (200, 0.99)):
+    for steps, share in ((20, 0.7), (200, 0.99)):
         found = auto_pgd(function, 0 * slope, radius, p=2.0, steps=steps)
         assert share * maximum <= found.value <= maximum * (1 + 1e-9)
         assert found.point.norm() <= radius * (1 + 1e-12)

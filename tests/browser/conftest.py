@@ -47,6 +47,7 @@ def visit(browser):
 
     def opened(path, *, within=browser, **options):
         page = within.new_page(viewport={"width": 1280, "height": 1000}, **options)
+        page.set_default_timeout(90_000)  # 3-D is drawn by the processor here, which others may use too
         page.faults = faults = []
         page.on("console", lambda message: message.type == "error" and faults.append(message.text))
         page.on("pageerror", lambda error: faults.append(str(error)))

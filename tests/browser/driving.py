@@ -28,7 +28,6 @@ def wait_for_linked(page, changed_from):
           return far(a, b) < 1e-6 && far(a, before) > 0.01;
         }}""",
         arg=changed_from,
-        timeout=20_000,
     )
     return cameras(page)
 

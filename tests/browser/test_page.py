@@ -124,7 +124,7 @@ def test_hostile_names_run_nothing_and_read_literally(tmp_path, visit):
     assert page.locator("#plane-0 .relief-scale .scale-title").text_content().startswith("train <i>mine</i>")
     page.locator("#plane-0-layout label", has_text="Overlay").click()
     overlay = "document.getElementById('plane-0-overlay')"
-    page.wait_for_function(f"() => {overlay}._fullLayout?.scene?._scene?.glplot.objects.length >= 2", timeout=60_000)
+    page.wait_for_function(f"() => {overlay}._fullLayout?.scene?._scene?.glplot.objects.length >= 2")
     assert "&lt;img" in page.evaluate(f"{overlay}.data[0].hovertemplate")
 
 

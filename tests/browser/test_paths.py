@@ -44,7 +44,7 @@ def test_the_trajectory_plays_over_the_epochs(paths, visit):
     page.locator("#plane-0-time").press("End")
     page.locator("#plane-0-play").click()  # from the start again
     page.wait_for_function(f"() => {shown}[1].x.length <= 3")
-    page.wait_for_function(f"() => {shown}[1].x.length === 7 && !planes[0].player.playing", timeout=60_000)
+    page.wait_for_function(f"() => {shown}[1].x.length === 7 && !planes[0].player.playing")
     assert page.locator("#plane-0-play").text_content() == "Play"
 
 

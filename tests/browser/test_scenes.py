@@ -103,7 +103,7 @@ def test_two_surfaces_are_laid_over_each_other(pair, visit):
     page = visit(pair)
     overlay = "document.getElementById('plane-0-overlay')"
     page.locator("#plane-0-layout label", has_text="Overlay").click()
-    page.wait_for_function(f"() => {overlay}._fullLayout?.scene?._scene?.glplot.objects.length >= 2", timeout=60_000)
+    page.wait_for_function(f"() => {overlay}._fullLayout?.scene?._scene?.glplot.objects.length >= 2")
     assert page.locator("#plane-0 .reliefs").is_hidden()
     data = page.evaluate(f"{overlay}.data.map(t => [t.type, t.opacity, t.colorscale[1][1]])")
     assert [(kind, opacity) for kind, opacity, _ in data] == [("surface", 1), ("surface", 0.55)]
@@ -128,7 +128,7 @@ def test_two_surfaces_are_laid_over_each_other(pair, visit):
     )
     turned = page.evaluate("planes[0].cameras.camera.eye")
     page.locator("#plane-0-layout label", has_text="Side by side").click()
-    page.wait_for_function(f"() => {panel(1)}._fullLayout?.scene?._scene?.glplot.objects.length > 0", timeout=60_000)
+    page.wait_for_function(f"() => {panel(1)}._fullLayout?.scene?._scene?.glplot.objects.length > 0")
     for eye in cameras(page):  # they take over the camera
         assert eye == pytest.approx([turned[axis] for axis in "xyz"])
     assert page.evaluate("live.size") == 2
@@ -151,8 +151,6 @@ def test_many_surfaces_do_not_exhaust_the_browser(tmp_path, visit):
     page.set_viewport_size({"width": 1280, "height": 420})
     for index in (0, 11, 0):
         page.locator(f"#plane-0-{index}-relief").scroll_into_view_if_needed()
-        page.wait_for_function(
-            f"() => {panel(index)}._fullLayout?.scene._scene.glplot.objects.length > 0", timeout=60_000
-        )
+        page.wait_for_function(f"() => {panel(index)}._fullLayout?.scene._scene.glplot.objects.length > 0")
         page.wait_for_function("() => live.size <= Math.max(8, [...live].filter(scene => scene.visible).length)")
         assert page.evaluate("live.size") < 12

@@ -27,8 +27,8 @@ SHARE = 0.95  # of the points that are to be within the tolerance
 HELD_OUT = 39  # ⌈0.95 · 40⌉ = 38: the largest error but one bounds 95 % of the points, see `conformal`
 MARGIN = 0.8  # of the tolerance, that the predicted error is to be within before the held-out points are looked at
 LEAST_WIDER = 1.1  # how much more than before errors are expected to be after held-out points were off by too much
-FIRST = 16  # passes over all the examples before the amplitudes are looked at again; then half of those there are,
-# and a quarter once the held-out points are known, whose errors are then looked at each time
+FIRST = 16  # passes over all the examples before the amplitudes are looked at again, or a half of those there are
+OFTEN = 4  # so many times sooner once the held-out points are measured, and their errors are looked at each time
 RATIOS = ("loss", "gradient_norm")  # whose levels are compared by their ratios where positive; others by differences
 HOPELESS = 0.7  # of the cost of an exact surface: beyond it the rest is measured exactly
 
@@ -139,7 +139,7 @@ class _Run:
         quantities = [(q.scratch(), q.factors(self.held) * w**2) for q, w in zip(losses, wider, strict=True)]
         search = Search(quantities, self.scheme.costs, known, barred)
         looked = bool(self.evidence.known[0, self.held].all())
-        limit = max(FIRST, len(self.fit[0]) // 2) if not looked else max(FIRST, len(self.fit[0])) // 4
+        limit = max(FIRST, len(self.fit[0]) // 2) // (OFTEN if looked else 1)
         batch: list[Choice] = []
         while sum(choice.level == 0 for choice in batch) < limit:
             expected = [quantile(deviations, SHARE) for deviations in search.deviations()]
