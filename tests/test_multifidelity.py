@@ -210,9 +210,7 @@ def test_a_split_smaller_than_a_level_is_taken_whole() -> None:
 def test_ready_batches_and_targets_that_are_no_classes_will_do() -> None:
     ready = [(X[i : i + 7], Y[i : i + 7]) for i in range(0, N, 7)]
     plan = Scheme({"train": (N, 20, 10)}, 0)
-    values = [
-        Levels(objective(data=data), plan, seed=1).objective(1).loss() for data in ((X, Y), {"train": ready})
-    ]
+    values = [Levels(objective(data=data), plan, seed=1).objective(1).loss() for data in ((X, Y), {"train": ready})]
     assert values[0] == pytest.approx(values[1], rel=1e-12)
     regression = Objective(nn.Linear(4, 1), "mse", X.float(), X[:, :1].float(), device="cpu")
     assert Levels(regression, plan, seed=1).objective(1).data["train"].examples == 20
@@ -284,4 +282,3 @@ def test_relative_errors_count_divergence_alike_as_none() -> None:
     nan, inf = float("nan"), float("inf")
     estimate, exact = np.array([1.1, inf, nan, inf, 1.0, 0.0, 1.0]), np.array([1.0, inf, nan, 1.0, nan, 0.0, 0.0])
     np.testing.assert_allclose(relative_errors(estimate, exact), [0.1, 0, 0, inf, inf, 0, inf])
-

@@ -78,7 +78,7 @@ def _root(T: Floats, G: Floats, index: int, c: float, ritz: float) -> float:
     left = max(c + tiny, ritz)
     right = left + spread  # Weyl: it has fallen below λ
     if excess(left) <= 0:
-        return left
+        return max(c, ritz)
     return float(scipy.optimize.brentq(excess, left, right, xtol=tiny, rtol=1e-14))
 
 

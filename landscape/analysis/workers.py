@@ -69,10 +69,15 @@ class Pool:
 
     def __init__(self, measurer: Measurer, workers: int, *, threads: int) -> None:
         self._devices = _devices(measurer.objective.device, workers)
-        self._payload = pickle.dumps(_packed(measurer, threads))
+        self.payload = pickle.dumps(_packed(measurer, threads))
         self._ahead = AHEAD + measurer.in_flight
         self._workers: dict[Connection, SpawnProcess] = {}
         self._given: dict[Connection, deque[Request]] = {}
+
+    @property
+    def processes(self) -> list[int]:
+        """Identifiers of the workers that are alive."""
+        return [process.pid for process in self._workers.values() if process.pid is not None]
 
     def __enter__(self) -> Pool:
         context = multiprocessing.get_context("spawn")  # CUDA and OpenMP do not survive a fork
@@ -84,7 +89,7 @@ class Pool:
             self._workers[here], self._given[here] = process, deque()
         for connection in list(self._workers):  # once all are starting, since this waits for each to be ready
             try:
-                connection.send_bytes(self._payload)
+                connection.send_bytes(self.payload)
             except OSError:
                 self._bury(connection, deque())
         return self

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from landscape.results import Floats
 
-SAMPLE = 200  # points that correlation lengths are found on: the cost grows with their cube
+SAMPLE = 300  # points that correlation lengths are found on: the cost grows with their cube
 PRIOR_WEIGHT = 4.0  # how many observations the expected amplitude counts as
 
 
@@ -55,10 +55,9 @@ class Shape:
             return float(0.5 * len(y) * np.log(white @ white / len(y)) + np.log(np.diag(factor)).sum())
 
         bounds = [(np.log(0.02), np.log(5.0))] * dimensions + [(np.log(1e-6), np.log(1.0))]
-        starts = [np.log([*[length] * dimensions, 1e-2]) for length in (0.1, 0.4)]
+        start = np.log([*[0.2] * dimensions, 1e-2])
         with threadpool_limits(1, user_api="blas"):  # the same bits whatever the number of threads
-            fits = [scipy.optimize.minimize(cost, start, method="L-BFGS-B", bounds=bounds) for start in starts]
-        best = min(fits, key=lambda fit: float(fit.fun)).x
+            best = scipy.optimize.minimize(cost, start, method="L-BFGS-B", bounds=bounds).x
         return Shape(places, np.exp(best[:-1]), float(np.exp(best[-1])))
 
 

@@ -1,0 +1,118 @@
+"""Workers: the values of one process to the bit, and a dead one takes only its point with it."""
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from landscape.analysis import workers
+from landscape.analysis.measuring import Measurer, Request, Settings
+from landscape.analysis.multifidelity.levels import Levels
+from landscape.analysis.multifidelity.scheme import Scheme
+from landscape.analysis.objective import Objective
+from landscape.analysis.planes import random_plane
+from landscape.analysis.surface import surface
+from landscape.analysis.workers import Pool, shared_out
+from landscape.errors import LandscapeError
+
+N = 40
+X = torch.randn(N, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+Y = torch.randint(0, 3, (N,), generator=torch.Generator().manual_seed(1))
+
+
+def network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
+
+
+def measurer(**options: Any) -> Measurer:
+    ready = [(X[i : i + 7] + 0.5, Y[i : i + 7]) for i in range(0, N, 7)]
+    data = {"train": (X, Y), "test": ready}
+    found = Objective(network(), "cross_entropy", data, device="cpu", batchnorm="recalibrated", **options)
+    levels = Levels(found, Scheme({"train": (N, 20, 10), "test": (N, 20, 10)}, 0), seed=0)
+    settings = Settings("bfloat16", None, 16)
+    return Measurer(found, random_plane(found), ("train", "test"), settings, gradient_norm=True, levels=levels)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_two_workers_give_the_values_of_one_process_and_the_death_of_one_loses_nothing() -> None:
+    alone = measurer()
+    requests = [Request(level, a, b) for level in (0, 1, 2) for a in (-1.0, 0.0, 0.5) for b in (0.0, 1.0)]
+    expected = {
+        (int(rows["level"][0]), *rows[["alpha", "beta"]][0].tolist()): rows.tobytes() for rows in alone(requests)
+    }
+    with Pool(alone, 2, threads=1) as pool:
+        found = list(pool(requests))
+        assert len(found) == len(requests)
+        for rows in found:
+            level = int(rows["level"][0])
+            assert rows.tobytes() == expected[level, *rows[["alpha", "beta"]][0].tolist()]
+        first, second = pool.processes
+        os.kill(first, signal.SIGKILL)
+        with pytest.warns(RuntimeWarning, match="a worker died .* the other 1 go on with its points"):
+            again = list(pool(requests))
+        assert sorted(rows.tobytes() for rows in again) == sorted(expected.values())
+        assert pool.processes == [second]
+        os.kill(second, signal.SIGKILL)
+        with pytest.raises(LandscapeError, match="the last worker died .* go on with fewer workers"):
+            list(pool(requests))
+
+
+def test_a_surface_does_not_depend_on_the_order_that_workers_answer_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Backwards:
+        def __init__(self, measurer: Measurer, workers: int, *, threads: int) -> None:
+            self.measurer = measurer
+            assert (workers, threads) == (3, 1)
+
+        def __enter__(self) -> Any:
+            return lambda requests: self.measurer(reversed(list(requests)))
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    found = measurer().objective
+    settings = Settings("float32", None, 16)
+    one = surface(found, points=(5, 3), settings=settings)
+    monkeypatch.setattr(workers, "Pool", Backwards)
+    several = surface(found, points=(5, 3), settings=settings, workers=3)
+    assert several.points.tobytes() == one.points.tobytes()
+    half = surface(found, points=(5, 3), settings=settings, workers=3, done=one.points[::-1][:16])
+    np.testing.assert_array_equal(np.sort(half.points), np.sort(one.points))
+
+
+def test_what_cannot_be_sent_to_a_process_is_said_in_one_line() -> None:
+    local = measurer(preprocess=lambda x: x)
+    with pytest.raises(LandscapeError, match="define it at the top of a module, or use one worker") as error:
+        Pool(local, 2, threads=1)
+    assert "\n" not in str(error.value)
+
+
+def test_less_than_one_worker() -> None:
+    with pytest.raises(LandscapeError, match="got 0 workers"), shared_out(measurer(), 0, threads=1):
+        pass
+
+
+def test_a_failure_in_a_worker_arrives_as_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The life of a worker, lived in this process at the other end of a pipe."""
+    here, there = workers.multiprocessing.Pipe()
+    pool = Pool(measurer(), 2, threads=1)
+    monkeypatch.setattr(workers.signal, "signal", lambda *_: None)
+    here.send_bytes(pool.payload)
+    here.send(Request(7, 0.0, 0.0))  # there is no such level
+    workers._serve(there, "cpu")
+    error = here.recv()
+    assert isinstance(error, LandscapeError)
+    assert "a worker failed: KeyError" in str(error)
