@@ -1,4 +1,4 @@
-"""Tolerance mode on losses made of formulas: is the error it states the error it makes, and is a resumed run the same?"""
+"""Surfaces within a tolerance: the error they state is the one they make, and a killed run goes on bit for bit."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any

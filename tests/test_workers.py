@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,22 +20,33 @@ from landscape.analysis.planes import random_plane
 from landscape.analysis.surface import surface
 from landscape.analysis.workers import Pool, shared_out
 from landscape.errors import LandscapeError
+from landscape.imports import import_object
 
 N = 40
 X = torch.randn(N, 2, 4, 4, generator=torch.Generator().manual_seed(0))
 Y = torch.randint(0, 3, (N,), generator=torch.Generator().manual_seed(1))
 
 
-def network() -> nn.Module:
+MODULE = """
+from torch import nn
+class Network(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
+"""
+
+
+def network(kind: Any = None) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
+        if kind is not None:
+            return kind()
         return nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
 
 
-def measurer(**options: Any) -> Measurer:
+def measurer(kind: Any = None, **options: Any) -> Measurer:
     ready = [(X[i : i + 7] + 0.5, Y[i : i + 7]) for i in range(0, N, 7)]
     data = {"train": (X, Y), "test": ready}
-    found = Objective(network(), "cross_entropy", data, device="cpu", batchnorm="recalibrated", **options)
+    found = Objective(network(kind), "cross_entropy", data, device="cpu", batchnorm="recalibrated", **options)
     levels = Levels(found, Scheme({"train": (N, 20, 10), "test": (N, 20, 10)}, 0), seed=0)
     settings = Settings("bfloat16", None, 16)
     return Measurer(found, random_plane(found), ("train", "test"), settings, gradient_norm=True, levels=levels)
@@ -48,8 +60,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def test_two_workers_give_the_values_of_one_process_and_the_death_of_one_loses_nothing() -> None:
-    alone = measurer()
+def test_two_workers_give_the_values_of_one_process_and_the_death_of_one_loses_nothing(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MODULE)  # a model of the user's own, imported by its path
+    alone = measurer(import_object(f"{tmp_path / 'mine.py'}:Network"))
     requests = [Request(level, a, b) for level in (0, 1, 2) for a in (-1.0, 0.0, 0.5) for b in (0.0, 1.0)]
     expected = {
         (int(rows["level"][0]), *rows[["alpha", "beta"]][0].tolist()): rows.tobytes() for rows in alone(requests)
@@ -62,12 +75,12 @@ def test_two_workers_give_the_values_of_one_process_and_the_death_of_one_loses_n
             assert rows.tobytes() == expected[level, *rows[["alpha", "beta"]][0].tolist()]
         first, second = pool.processes
         os.kill(first, signal.SIGKILL)
-        with pytest.warns(RuntimeWarning, match="a worker died .* the other 1 go on with its points"):
+        with pytest.warns(RuntimeWarning, match=r"a worker died .* the other 1 go on with its points"):
             again = list(pool(requests))
         assert sorted(rows.tobytes() for rows in again) == sorted(expected.values())
         assert pool.processes == [second]
         os.kill(second, signal.SIGKILL)
-        with pytest.raises(LandscapeError, match="the last worker died .* go on with fewer workers"):
+        with pytest.raises(LandscapeError, match=r"the last worker died .* go on with fewer workers"):
             list(pool(requests))
 
 

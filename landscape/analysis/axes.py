@@ -50,6 +50,8 @@ def between_axis(points: int, beyond: float = 0.0) -> Floats:
 def region_axis(points: int, low: float, high: float, known: Floats) -> Floats:
     """Return `points` even coordinates from `low` to `high`; those that `known` holds up to rounding are taken from it.
 
+    The others are rounded to 15 digits: 0.1, not 0.10000000000000003, so that a finer region finds them again.
+
     Raises:
         LandscapeError: for fewer than 2 points, or ends that are not finite and ascending.
     """
@@ -57,7 +59,8 @@ def region_axis(points: int, low: float, high: float, known: Floats) -> Floats:
         raise LandscapeError(f"got {points} points for a region; expected at least 2")
     if not (np.isfinite([low, high]).all() and low < high):
         raise LandscapeError(f"got a region from {low} to {high}; expected finite ends, the smaller one first")
-    even = np.array([low + (high - low) * (i / (points - 1)) for i in range(points - 1)] + [high])
+    inner = [float(f"{low + (high - low) * (i / (points - 1)):.15g}") for i in range(1, points - 1)]
+    even = np.array([low, *inner, high])
     nearest = known[np.abs(known[None, :] - even[:, None]).argmin(axis=1)]
     return np.where(np.abs(nearest - even) < 1e-9 * (high - low), nearest, even)
 

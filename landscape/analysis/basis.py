@@ -22,8 +22,10 @@ class Basis:
     Attributes:
         count: m, its dimension.
         products: operator-vector products so far.
+        T: (m, m) VᵀAV.
         values: (m,) Ritz values, descending.
         residuals: (m,) ‖A y − θ y‖ of the Ritz vectors y, computed from the products themselves.
+        G: (m, m) inner products of those residuals.
         largest: the largest |θ| seen so far.
     """
 
@@ -34,8 +36,8 @@ class Basis:
         self._v = torch.empty(self.room, size, dtype=dtype, device=device)  # pages not written to take no memory
         self._w = torch.empty_like(self._v)
         self.count, self.products, self.largest = 0, 0, 0.0
-        self.T: Floats = np.zeros((0, 0))  # VᵀAV
-        self.G: Floats = np.zeros((0, 0))  # RᵀR with R = A V − V T
+        self.T: Floats = np.zeros((0, 0))
+        self.G: Floats = np.zeros((0, 0))
         self.values = self.residuals = np.zeros(0)
         self._s: Floats = np.zeros((0, 0))  # columns: the Ritz vectors' coefficients
 
@@ -69,17 +71,18 @@ class Basis:
 
     def _solve(self) -> None:
         v, w = self._v[: self.count], self._w[: self.count]
-        t = (v @ w.T).double()
-        t = (t + t.T) / 2
-        gram = torch.zeros_like(t)
-        for start in range(0, self.size, _CHUNK):  # explicit residuals: W Wᵀ − T² would cancel
-            part = slice(start, start + _CHUNK)
-            r = w[:, part] - t.to(v) @ v[:, part]
-            gram += (r @ r.T).double()
-        self.T, self.G = t.cpu().numpy(), gram.cpu().numpy()
+        t = (v @ w.T).double().cpu().numpy()
+        self.T = (t + t.T) / 2
         values, s = np.linalg.eigh(self.T)
         self.values, self._s = values[::-1], s[:, ::-1]
-        self.residuals = np.sqrt(np.einsum("ij,ik,kj->j", self._s, self.G, self._s).clip(0.0))
+        back, theta = torch.from_numpy(self._s.T.copy()).to(v), torch.from_numpy(self.values.copy()).to(v)
+        gram = torch.zeros(self.count, self.count, dtype=v.dtype, device=v.device)
+        for start in range(0, self.size, _CHUNK):  # from the residuals themselves: W Wᵀ − T² would cancel
+            part = slice(start, start + _CHUNK)
+            r = back @ w[:, part] - theta[:, None] * (back @ v[:, part])
+            gram += r @ r.T
+        self.G = gram.double().cpu().numpy()
+        self.residuals = np.sqrt(np.diag(self.G))
         self.largest = max(self.largest, float(np.abs(values).max()))
 
     def outside(self, vector: Tensor) -> Tensor:
@@ -112,11 +115,6 @@ class Basis:
         """Return Ritz vectors as columns, (n, K)."""
         s = torch.from_numpy(self._s[:, indices].T.copy()).to(self._v)
         return (s @ self._v[: self.count]).T
-
-    def without(self, count: int) -> tuple[Floats, Floats]:
-        """Return T and G of the Ritz vectors that are left without the first few."""
-        s = self._s[:, count:]
-        return np.diag(self.values[count:]), s.T @ self.G @ s
 
     def images(self, indices: list[int]) -> Tensor:
         """Return the products with Ritz vectors as columns, (n, K)."""

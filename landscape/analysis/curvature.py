@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from landscape.analysis.verification import product_error
 from landscape.analysis.weights import Weights, unflatten
 from landscape.results import Spectrum
 
+NEIGHBOURS_VECTORS = 0.1  # residuals below this ask for more than the vectors of a cheap neighbour
 ROUNDING_SHARE = 0.1  # of the tolerance, left for the rounding error of the products
 
 
@@ -54,6 +56,7 @@ def hessian(
         bottom=bottom,
         operator=operator,
         tolerance=tolerance,
+        vector_tolerance=math.inf,
         max_products=max_products,
         seed=seed,
         split=split,
@@ -68,12 +71,17 @@ def eigenvectors(
     bottom: int = 0,
     operator: Literal["hessian", "ggn", "fisher"] = "hessian",
     tolerance: float = 1e-3,
+    vector_tolerance: float = 0.01,
     max_products: int = 200,
     seed: int = 0,
     split: str | None = None,
     on_product: OnProduct | None = None,
 ) -> tuple[Spectrum, tuple[Weights, ...]]:
-    """Return what `hessian` does, and one unit vector of weights per eigenvalue, its largest entry positive."""
+    """Return what `hessian` does, and one unit vector of weights per eigenvalue, its largest entry positive.
+
+    The residuals ‖Hv − λv‖ are then at most `vector_tolerance` times |λ| or a tenth of the largest |λ|, or flagged; the
+    other options are those of `hessian`.
+    """
     account = Account(objective, operator, split, seed)
     pairs, method, used = _eigenpairs(
         objective,
@@ -81,6 +89,7 @@ def eigenvectors(
         bottom=bottom,
         operator=operator,
         tolerance=(1 - ROUNDING_SHARE) * tolerance,
+        vector_tolerance=vector_tolerance,
         max_products=max_products,
         seed=seed,
         split=split,
@@ -119,6 +128,7 @@ def _eigenpairs(
     bottom: int,
     operator: str,
     tolerance: float,
+    vector_tolerance: float,
     max_products: int,
     seed: int,
     split: str | None,
@@ -127,7 +137,8 @@ def _eigenpairs(
     """Return the pairs, how they were found, and the products used by operator and precision."""
     product = objective.product(operator, split=split)
     name = f"{objective.precision} {operator}"
-    cheap = cheap_product(objective, product, tolerance) if 0 < top < product.size and bottom == 0 else None
+    suited = 0 < top < product.size and bottom == 0 and vector_tolerance > NEIGHBOURS_VECTORS
+    cheap = cheap_product(objective, product, tolerance) if suited else None
     spent: dict[str, int] = {}
     if cheap is not None:
         rounded = (
@@ -156,6 +167,7 @@ def _eigenpairs(
         top=top,
         bottom=bottom,
         tolerance=tolerance,
+        vector_tolerance=vector_tolerance,
         max_products=max_products,
         seed=seed,
         device=objective.device,

@@ -18,22 +18,22 @@ FAILURE = 1e-3  # probability that the complement's spectrum reaches beyond `pro
 _ROUNDS = 60
 
 
-def enclosure(T: Floats, G: Floats, index: int, low: float, high: float) -> tuple[float, float]:
+def enclosure(ritz: Floats, G: Floats, index: int, low: float, high: float) -> tuple[float, float]:
     """Return an interval that holds the eigenvalue at this place (0: the largest), given low ≤ C ≤ high.
 
     Args:
-        T: VᵀAV, (m, m).
-        G: RᵀR with R = A V − V T, (m, m).
+        ritz: (m,) Ritz values, descending.
+        G: (m, m) RᵀR, inner products of the Ritz vectors' residuals.
         index: the place, counted from the largest eigenvalue.
         low: a lower bound of the spectrum outside the basis.
         high: an upper bound of it.
     """
-    ritz = float(np.linalg.eigvalsh(T)[::-1][index])
+    theta = float(ritz[index])
     if not high < np.inf:
-        return ritz, np.inf
-    upper = _root(T, G, index, high, ritz)
-    lower = _root(T, G, index, low, ritz) if low > -np.inf else ritz
-    return (lower if lower > high else ritz), max(upper, high)
+        return theta, np.inf
+    upper = _root(ritz, G, index, high)
+    lower = _root(ritz, G, index, low) if low > -np.inf else theta
+    return (lower if lower > high else theta), max(upper, high)
 
 
 def estimated_bounds(values: Floats, residuals: Floats, top: int, wanted: int) -> Floats:
@@ -63,22 +63,22 @@ def _one_end(values: Floats, residuals: Floats, count: int) -> Floats:
     return best
 
 
-def _root(T: Floats, G: Floats, index: int, c: float, ritz: float) -> float:
+def _root(ritz: Floats, G: Floats, index: int, c: float) -> float:
     """Return the λ > c with λ_i(T + G/(λ − c)) = λ; c where there is none. The left side falls as λ grows."""
-    place = len(T) - 1 - index
+    theta, place = float(ritz[index]), len(ritz) - 1 - index
     spread = float(np.sqrt(max(np.linalg.eigvalsh(G)[-1], 0.0)))
-    tiny = 1e-14 * max(abs(ritz), abs(c), spread)
+    tiny = 1e-14 * max(abs(theta), abs(c), spread)
     if spread <= tiny:
-        return max(c, ritz)
+        return max(c, theta)
 
     def excess(x: float) -> float:
-        moved = T + G / (x - c)
+        moved = np.diag(ritz) + G / (x - c)
         return float(scipy.linalg.eigvalsh(moved, subset_by_index=[place, place])[0]) - x
 
-    left = max(c + tiny, ritz)
+    left = max(c + tiny, theta)
     right = left + spread  # Weyl: it has fallen below λ
     if excess(left) <= 0:
-        return max(c, ritz)
+        return max(c, theta)
     return float(scipy.optimize.brentq(excess, left, right, xtol=tiny, rtol=1e-14))
 
 

@@ -8,6 +8,8 @@ and early on it shows a smaller eigenvalue, converged to a few percent, in the p
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,7 @@ def extreme_eigenpairs(
     top: int,
     bottom: int = 0,
     tolerance: float = 1e-3,
+    vector_tolerance: float = math.inf,
     max_products: int = 200,
     basis: int | None = None,
     seed: int = 0,
@@ -40,6 +43,8 @@ def extreme_eigenpairs(
         bottom: how many of the smallest.
         tolerance: on the bound, relative to max(|λ|, 0.1 · largest |λ|): an eigenvalue near 0 has no relative accuracy
             to ask for.
+        vector_tolerance: on the residuals, relative to the same; none by default, for eigenvalues are accurate long before
+            their vectors are.
         max_products: stop here at the latest (but not before there are as many pairs as asked for); what has not
             converged by then is flagged.
         basis: largest number of basis vectors held; 2 · (top + bottom) + 20 by default, 100 more for the bottom end,
@@ -59,6 +64,7 @@ def extreme_eigenpairs(
         top=top,
         bottom=bottom,
         tolerance=tolerance,
+        vector_tolerance=vector_tolerance,
         basis=basis,
         seed=seed,
         device=device,

@@ -122,5 +122,5 @@ def search_from(leading: Leading, exact: Product, *, top: int, tolerance: float,
 
 def _highs(search: Search, probe: Probe, most: int) -> list[float]:
     """Return for each number of leading vectors, 0 to `most`, an upper bound of the spectrum outside them."""
-    rest = [search.basis.without(count) for count in range(most + 1)]
-    return [enclosure(T, G, 0, probe.low, probe.high)[1] for T, G in rest]
+    values, G = search.basis.values, search.basis.G
+    return [enclosure(values[k:], G[k:, k:], 0, probe.low, probe.high)[1] for k in range(most + 1)]

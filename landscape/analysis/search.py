@@ -60,6 +60,7 @@ class Search:
         top: int,
         bottom: int = 0,
         tolerance: float = 1e-3,
+        vector_tolerance: float = np.inf,
         floor: float = FLOOR,
         basis: int | None = None,
         seed: int = 0,
@@ -77,7 +78,7 @@ class Search:
         )
         self.outside, self.check_products = UNKNOWN, 0
         self._product, self._top, self._bottom = product, top, bottom
-        self._tolerance, self._floor = tolerance, floor
+        self._tolerance, self._vector_tolerance, self._floor = tolerance, vector_tolerance, floor
         self._generator = torch.Generator().manual_seed(seed)
         self._on_product = on_product
         self._pure = True  # whether the basis is the Krylov space of one random vector
@@ -102,8 +103,8 @@ class Search:
 
     @property
     def settled(self) -> bool:
-        """Whether the wanted bounds (or estimates of them, while `outside` is unknown) are within the tolerance."""
-        return self.complete and bool((self._bounds() <= self._allowed()).all())
+        """Whether the wanted bounds (estimates of them, while `outside` is unknown) and residuals are small enough."""
+        return self.complete and bool((self._excess() <= 1).all())
 
     @property
     def verified(self) -> bool:
@@ -157,6 +158,7 @@ class Search:
         values = self._centres() if self.outside != UNKNOWN else ritz
         scales = self._scales()
         converged = (bounds <= self._tolerance * scales) & (verified if checked else True)
+        converged &= residuals <= self._vector_tolerance * scales
         order = np.lexsort((-values, -ends))  # of nearly equal ones the centres can be in another order
 
         def ordered(array: NDArray[Any]) -> Tensor:
@@ -185,7 +187,7 @@ class Search:
 
     def _extend(self) -> None:
         """Add the residual of the pair that is furthest from the tolerance."""
-        worst = self.wanted[int(np.argmax(self._bounds() / self._allowed().clip(1e-300)))]
+        worst = self.wanted[int(np.argmax(self._excess()))]
         self.add((self.basis.next_krylov() if self._pure else self.basis.residual(worst))[None])
 
     def _krylov_will_tell(self) -> bool:
@@ -244,7 +246,7 @@ class Search:
 
     def _report(self) -> None:
         if self._on_product is not None:
-            self._on_product(self.products, torch.from_numpy(self._bounds() / self._allowed().clip(1e-300)))
+            self._on_product(self.products, torch.from_numpy(self._excess()))
 
     def _ends(self) -> Floats:
         upper = min(self._top, self.basis.count)
@@ -256,16 +258,22 @@ class Search:
     def _allowed(self) -> Floats:
         return self._tolerance * self._scales()
 
+    def _excess(self) -> Floats:
+        """Return the bounds (or residuals, where they are worse) in units of what is allowed."""
+        scales = self._scales().clip(1e-300)
+        residuals = self.basis.residuals[self.wanted] / self._vector_tolerance
+        return np.maximum(self._bounds() / self._tolerance, residuals) / scales
+
     def _enclosures(self) -> Floats:
         basis = self.basis
         rows = []
         for place, end in zip(self.wanted, self._ends(), strict=True):
             if end > 0:
-                rows.append(enclosure(basis.T, basis.G, place, *self.outside))
+                rows.append(enclosure(basis.values, basis.G, place, *self.outside))
             else:  # the same of −A
                 low, high = self.outside
-                upper, lower = enclosure(-basis.T, basis.G, basis.count - 1 - place, -high, -low)
-                rows.append((-lower, -upper))
+                first, last = enclosure(-basis.values[::-1], basis.G[::-1, ::-1], basis.count - 1 - place, -high, -low)
+                rows.append((-last, -first))
         return np.array(rows)
 
     def _centres(self) -> Floats:
