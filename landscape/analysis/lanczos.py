@@ -43,8 +43,8 @@ def extreme_eigenpairs(
         bottom: how many of the smallest.
         tolerance: on the bound, relative to max(|λ|, 0.1 · largest |λ|): an eigenvalue near 0 has no relative accuracy
             to ask for.
-        vector_tolerance: on the residuals, relative to the same; none by default, for eigenvalues are accurate long before
-            their vectors are.
+        vector_tolerance: on the residuals, relative to the same; none by default, for eigenvalues are accurate long
+            before their vectors are.
         max_products: stop here at the latest (but not before there are as many pairs as asked for); what has not
             converged by then is flagged.
         basis: largest number of basis vectors held; 2 · (top + bottom) + 20 by default, 100 more for the bottom end,

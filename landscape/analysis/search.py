@@ -158,7 +158,7 @@ class Search:
         values = self._centres() if self.outside != UNKNOWN else ritz
         scales = self._scales()
         converged = (bounds <= self._tolerance * scales) & (verified if checked else True)
-        converged &= residuals <= self._vector_tolerance * scales
+        converged &= residuals / self._vector_tolerance <= scales
         order = np.lexsort((-values, -ends))  # of nearly equal ones the centres can be in another order
 
         def ordered(array: NDArray[Any]) -> Tensor:
@@ -260,9 +260,9 @@ class Search:
 
     def _excess(self) -> Floats:
         """Return the bounds (or residuals, where they are worse) in units of what is allowed."""
-        scales = self._scales().clip(1e-300)
         residuals = self.basis.residuals[self.wanted] / self._vector_tolerance
-        return np.maximum(self._bounds() / self._tolerance, residuals) / scales
+        excess: Floats = np.maximum(self._bounds() / self._tolerance, residuals) / self._scales().clip(1e-300)
+        return excess
 
     def _enclosures(self) -> Floats:
         basis = self.basis
