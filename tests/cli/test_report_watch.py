@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -191,6 +192,11 @@ def test_the_journal_and_the_file_both_count_as_changes(tmp_path: Path) -> None:
 
 @pytest.mark.browser
 def test_the_open_page_follows_and_keeps_the_readers_place_switches_and_camera(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as thread:  # one event loop of playwright a thread; tests/browser holds this one's
+        thread.submit(_follow_an_open_page, tmp_path).result()
+
+
+def _follow_an_open_page(tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))))
