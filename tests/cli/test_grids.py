@@ -196,7 +196,7 @@ def test_workers_and_their_threads_are_recorded(run, mine, monkeypatch: pytest.M
         (["--workers", "0"], ["got --workers 0; expected a whole number of at least 1"]),
         (["--tolerance", "1"], ["got --tolerance 1.0; expected a relative error"]),
         (["--metrics", "mine.py:nothing"], ["has no 'nothing'"]),
-        (["--metrics", "mine.py:margin,mine:margin"], ["two of --metrics are called margin"]),
+        (["--metrics", "mine.py:margin,./mine.py:margin"], ["two of --metrics are called margin"]),
         (["--metrics", "torch:pi"], ["torch:pi is float; expected a function"]),
         (["--metrics", "torch:add"], ["the metric add"]),
     ],
