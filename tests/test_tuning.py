@@ -70,15 +70,15 @@ def points(found: Objective) -> list[Any]:
 
 def test_bfloat16_where_it_is_faster_and_good_enough_with_the_error_found(clock: Any) -> None:
     clock(bfloat16_is_fast)
-    found = objective()
+    found = objective({"train": (INPUTS[:400], LABELS[:400]), "test": (INPUTS[:100], LABELS[:100])})
     choice = choose_precision(found, points(found), tolerance=0.05, splits=found.splits)
     assert choice.precision == "bfloat16"
     errors = []
     for weights, _ in points(found):
-        low, high = (found.sums(weights, precision=p, limit=500) for p in ("bfloat16", "float32"))  # type: ignore[arg-type]
+        low, high = (found.sums(weights, precision=p) for p in ("bfloat16", "float32"))  # type: ignore[arg-type]
         means = [(t[:, 0, 0] / t[:, 0, 2]).numpy() for t in (low, high)]
         errors.append((abs(means[0] - means[1]) / means[1]).max())
-    assert choice.error == pytest.approx(max(errors), rel=1e-12)
+    assert choice.error == pytest.approx(max(errors), rel=1e-4)
     assert 1e-6 < max(errors) < 0.05
 
 
@@ -152,3 +152,14 @@ def test_ready_batches_and_batch_statistics_keep_their_sizes(clock: Any) -> None
     settings = settle(by_batch, [random_plane(by_batch)], [(0.0, 0.0)], precision="float32")
     centre = surface(by_batch, points=3, settings=settings).grid("loss")[:, 1, 1]
     assert centre.tolist() == [by_batch.loss(split="train"), by_batch.loss(split="test")]
+
+
+def test_precision_is_probed_on_examples_from_all_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Image folders are sorted by class: the first 500 examples would say how good bfloat16 is for airplanes."""
+    places = torch.arange(3000.0)[:, None].expand(-1, 5) / 3000
+    found = objective({"train": (places, torch.zeros(3000, dtype=torch.int64))})
+    seen = []
+    monkeypatch.setattr(Network, "forward", lambda self, x: seen.append(x[:, 0].float()) or self.body(x))
+    choose_precision(found, points(found), tolerance=1.0, splits=found.splits)
+    assert float(torch.cat(seen).max()) > 0.9
+    assert float(torch.cat(seen).min()) < 0.1
