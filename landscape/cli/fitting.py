@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,31 @@ def partial(path: Path) -> Path:
 def snapshot_folder(path: Path) -> Path:
     """Return where the snapshots of a checkpoint's run are kept."""
     return path.with_name(f"{path.stem}-snapshots")
+
+
+@contextmanager
+def _alone_with(state: Path) -> Iterator[None]:
+    """Keep other commands from the same unfinished run: two would each write over what the other keeps.
+
+    Raises:
+        LandscapeError: where another one is at it.
+    """
+    import filelock
+
+    lock = filelock.FileLock(f"{state}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise LandscapeError(
+            f"another landscape command is training {state.with_suffix('')} right now; wait, or give another --out"
+        ) from error
+    except (OSError, NotImplementedError):  # a file system without locks
+        console.warn(f"{state.parent} has no file locks: do not train {state.with_suffix('').name} twice at a time")
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def check_places(paths: Iterable[Path]) -> None:
@@ -112,6 +137,13 @@ def _as_begun(
 
 
 def _fit_one(config: TrainConfig, dataset: Dataset, path: Path, *, overwrite: bool, snapshots: bool) -> Checkpoint:
+    from landscape.training.processes import current
+
+    with _alone_with(partial(path)) if current().first else nullcontext():
+        return _fit_alone(config, dataset, path, overwrite=overwrite, snapshots=snapshots)
+
+
+def _fit_alone(config: TrainConfig, dataset: Dataset, path: Path, *, overwrite: bool, snapshots: bool) -> Checkpoint:
     from landscape.checkpoint import save_checkpoint
     from landscape.training import DivergedError, train
     from landscape.training.processes import current

@@ -3,6 +3,7 @@ import sys
 import time
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 import torch
@@ -241,3 +242,11 @@ def test_models_take_arguments(run, pair) -> None:
     assert load_checkpoint("a.pt").model_arguments == {"num_classes": 10, "in_channels": 1, "depth": 8}
     run(*words, "--model", "resnet", "--model-args", '{"depth": 14}').refused("a.pt is there", "model_arguments")
     run(*words, "--model", "resnet21").refused("got --model resnet21; expected one of resnet20, ")
+
+
+def test_two_commands_do_not_train_the_same_checkpoint_at_once(run, pair) -> None:
+    words = ("train", "adam", *pair.data, *QUICK, "--out", "a.pt")
+    with filelock.FileLock("a.pt.partial.lock"):
+        run(*words).refused("another landscape command is training a.pt right now", "give another --out")
+    assert run(*words).code == 0
+    assert not Path("a.pt.partial.lock").exists()
