@@ -27,6 +27,7 @@ def spectrum_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -
         bound = next((str(s.attributes["bound"]) for s in spectra.values() if s.attributes.get("bound")), "residual")
         open_ = int(sum(np.sum(~s.converged) for s in spectra.values()))
         caption = f"Bars: {bound} bound on the distance to an exact eigenvalue, often smaller than the mark."
+        caption += _of_subsets(spectra)
         if open_:
             caption += f" {open_} did not converge to the tolerance asked for (open marks): take them as estimates."
         alt = f"Eigenvalues from both ends; largest: {', '.join(tops)}"
@@ -47,6 +48,19 @@ def spectrum_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -
             )
         )
     return blocks
+
+
+def _of_subsets(spectra: Mapping[str, Spectrum]) -> str:
+    """Return in words how the largest eigenvalue varies over subsets of the examples, where it was taken on several."""
+    found = {label: s.attributes["subsets"] for label, s in spectra.items() if "subsets" in s.attributes}
+    if not found:
+        return ""
+    words = [
+        f"{label} {numbers.uncertain(float(spectra[label].eigenvalues[0]), float(subsets['stderr'][0]))} "
+        f"over {subsets['count']} subsets of {max(subsets['examples']):,} examples"
+        for label, subsets in found.items()
+    ]
+    return f" Means over disjoint subsets; the first eigenvalue with its standard error over them: {'; '.join(words)}."
 
 
 def _estimates(spectra: Mapping[str, Spectrum]) -> Table | None:

@@ -196,4 +196,6 @@ def _sampling_error(key: str, value: float, count: object) -> float:
 
 
 def _is_hessian(spectrum: Spectrum) -> bool:
-    return bool(spectrum.attributes.get("operator", "hessian") == "hessian")
+    """Return whether it is the Hessian's, and of one set of examples: a mean over subsets has no bound to show."""
+    attributes = spectrum.attributes
+    return bool(attributes.get("operator", "hessian") == "hessian" and "subsets" not in attributes)

@@ -96,6 +96,22 @@ def test_dark_and_light_reach_page_and_figures(pair, visit):
     assert all(one != other for one, other in zip(dark, light, strict=True))
 
 
+def test_a_dark_page_prints_light(pair, visit):
+    page = visit(pair, color_scheme="dark")
+    scene = panel(0)
+    page.wait_for_function(f"{scene}._fullLayout?.scene")
+    colours = f"[document.documentElement.dataset.theme, {scene}._fullLayout.font.color]"
+    dark = page.evaluate(colours)
+    page.evaluate(f"window.print = () => {{ window.printed = {colours}; }}")
+    page.click("#print")
+    page.wait_for_function("window.printed")
+    light = page.evaluate("printed")
+    assert (dark[0], light[0]) == ("dark", "light")
+    assert light[1] != dark[1]
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.wait_for_function(f"dark => JSON.stringify({colours}) === JSON.stringify(dark)", arg=dark)
+
+
 def test_nothing_is_wider_than_the_page(pair, visit):
     page = visit(pair)
     for width in (1920, 1280, 800, 380):

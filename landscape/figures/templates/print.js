@@ -1,17 +1,26 @@
 // Print: light, and every figure scaled to the paper, which sends no resize event.
 const PRINTED = 660; // CSS pixels across a page of A4 or Letter
 
-for (const [event, printing] of [["beforeprint", true], ["afterprint", false]]) {
-  addEventListener(event, () => {
-    look.printing = printing;
-    for (const plot of printing ? document.querySelectorAll(".plot") : []) {
-      if (!plot.clientWidth) continue; // out of sight: the overlay while surfaces stand side by side
-      const panels = plot.closest(".panels");
-      const columns = panels ? Number(getComputedStyle(panels).getPropertyValue("--columns")) : 1;
-      const zoom = PRINTED / Math.min(columns, 2) / plot.clientWidth;
-      plot.style.setProperty("--zoom", zoom);
-      plot.style.setProperty("--printed", `${zoom * plot.clientHeight}px`);
-    }
-    look.apply();
-  });
+function prepare(printing) {
+  if (look.printing === printing) return Promise.resolve();
+  look.printing = printing;
+  for (const plot of printing ? document.querySelectorAll(".plot") : []) {
+    if (!plot.clientWidth) continue; // out of sight: the overlay while surfaces stand side by side
+    const panels = plot.closest(".panels");
+    const columns = panels ? Number(getComputedStyle(panels).getPropertyValue("--columns")) : 1;
+    const zoom = PRINTED / Math.min(columns, 2) / plot.clientWidth;
+    plot.style.setProperty("--zoom", zoom);
+    plot.style.setProperty("--printed", `${zoom * plot.clientHeight}px`);
+  }
+  return look.apply();
 }
+
+addEventListener("beforeprint", () => prepare(true));
+addEventListener("afterprint", () => prepare(false));
+
+// The browser's own command does not wait for the 3-D scenes, which would come out dark from a dark page; this one does.
+document.getElementById("print").addEventListener("click", async () => {
+  await prepare(true);
+  await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+  window.print();
+});
