@@ -19,12 +19,21 @@ from landscape.analysis.weights import Weights
 
 Tensors: TypeAlias = Sequence[Tensor]
 
+END_OF_GRAPH = "torch::autograd::Error"  # the node that torch puts behind a backward marked once_differentiable
+
 
 class Graph(Protocol):
     """What gives products of one batch's summed loss at one point."""
 
     def product(self, operator: Operator, vector: Mapping[str, Tensor]) -> Tensors:
         """Return A v for the batch's sum, one tensor per parameter, zeros for those that do not matter."""
+
+    def check(self) -> None:
+        """Raise `OnceDifferentiableError` where products would silently lack a term."""
+
+
+class OnceDifferentiableError(NotImplementedError):
+    """A function of the model or of the loss forbids second derivatives."""
 
 
 class Recorded:
@@ -52,7 +61,8 @@ class Recorded:
                 self._slopes: Tensors = [torch.ones_like(output).requires_grad_() for output in self._outputs]
             elif self._outputs:
                 loss = batch.values(tree_unflatten(leaves, structure)).sum()
-                self._slopes = torch.autograd.grad(loss, self._outputs, create_graph=True, materialize_grads=True)
+                one = torch.ones_like(loss).requires_grad_()  # else `check` misses functions that the loss ends with
+                self._slopes = torch.autograd.grad(loss, self._outputs, one, create_graph=True, materialize_grads=True)
             else:
                 self._slopes = []
             self._gradient: Tensors = []
@@ -60,6 +70,18 @@ class Recorded:
                 self._gradient = torch.autograd.grad(
                     self._outputs, self._leaves, self._slopes, create_graph=True, materialize_grads=True
                 )
+
+    def check(self) -> None:
+        """Raise where products would silently lack a term.
+
+        Behind a backward marked `once_differentiable` torch ends the graph of the gradient, which then looks as if it
+        depended on nothing: that cuts off J v by double reverse mode as well as the second derivative.
+
+        Raises:
+            OnceDifferentiableError: where there is such an end.
+        """
+        if END_OF_GRAPH in _node_names(self._gradient):
+            raise OnceDifferentiableError("a function in it is marked once_differentiable")
 
     def product(self, operator: Operator, vector: Mapping[str, Tensor]) -> Tensors:
         """Return A v for the batch's sum."""
@@ -80,6 +102,9 @@ class Fresh:
 
     def __init__(self, batch: BatchLoss, point: Weights) -> None:
         self._batch, self._point = batch, point
+
+    def check(self) -> None:
+        """Do nothing: torch's forward mode refuses what it cannot do."""
 
     def product(self, operator: Operator, vector: Mapping[str, Tensor]) -> Tensors:
         """Return A v for the batch's sum."""
@@ -127,6 +152,20 @@ def graph_bytes(make: Callable[[], object]) -> int:
         kept = make()
     del kept
     return sum(sizes.values())
+
+
+def _node_names(values: Tensors) -> set[str]:
+    """Return the names of all functions in the graph of some tensors."""
+    names: set[str] = set()
+    known: set[Any] = set()
+    ahead: list[Any] = [value.grad_fn for value in values]
+    while ahead:
+        node = ahead.pop()
+        if node is not None and node not in known:
+            known.add(node)
+            names.add(node.name())
+            ahead.extend(following for following, _ in node.next_functions)
+    return names
 
 
 def _pulled(values: Tensors, inputs: Tensors, along: Tensors) -> Tensors:

@@ -16,7 +16,7 @@ from torch import Tensor
 from landscape.analysis import losses
 from landscape.analysis.batches import Nested, free_memory, map_tensors
 from landscape.analysis.derivatives import OPERATORS, BatchLoss, Mode, Operator, twice_differentiable
-from landscape.analysis.graphs import Graph, graph_bytes, make_graph
+from landscape.analysis.graphs import Graph, OnceDifferentiableError, graph_bytes, make_graph
 from landscape.analysis.precision import DTYPES
 from landscape.analysis.weights import Weights, unflatten
 from landscape.errors import LandscapeError
@@ -214,11 +214,17 @@ class Product:
         for way in WAYS:
             try:
                 with twice_differentiable(plain_kernels=way.plain_kernels):
-                    make_graph(way.mode, batch, self._point, self.operator).product(self.operator, ones)
+                    graph = make_graph(way.mode, batch, self._point, self.operator)
+                    graph.check()
+                    graph.product(self.operator, ones)
+            except OnceDifferentiableError as error:
+                failures.append(str(error))
+                if self.operator == "hessian":
+                    break  # forward mode would differentiate that backward, too
             except (NotImplementedError, RuntimeError) as error:
                 if "memory" in str(error):
                     raise
                 failures.append(" ".join(str(error).split(".")[0].split()))
-                continue
-            return replace(way, reason=failures[0] if failures else "")
+            else:
+                return replace(way, reason=failures[0] if failures else "")
         raise LandscapeError(f"torch cannot take second derivatives of this model: {failures[0]}")
