@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from landscape.analysis.basis import DOUBLE_BASIS_BYTES, MAX_BASIS_BYTES
 from landscape.analysis.krylov import krylov
 from landscape.analysis.objective import Objective
 from landscape.analysis.second_order import Account
@@ -15,8 +16,7 @@ from landscape.results import Density, Floats
 
 RESOLUTION = 0.01  # the default width, as a fraction of the largest |Ritz value|
 PER_SIGMA = 4  # points of the grid
-MARGIN = 5  # widths beyond the outermost Ritz values
-MOST_POINTS = 20_001
+MARGIN = 8  # widths around each Ritz value that the grid resolves
 
 
 def density(
@@ -48,7 +48,8 @@ def density(
         on_product: called after each product.
 
     Raises:
-        LandscapeError: for counts below 1, a width that is not positive, or a loss that diverges here.
+        LandscapeError: for counts below 1, a width that is not positive, more steps than memory holds vectors, or a
+            loss that diverges here.
     """
     if vectors < 1 or steps < 1:
         raise LandscapeError(f"got {vectors} vectors and {steps} steps; expected at least 1 of each")
@@ -59,7 +60,7 @@ def density(
     steps = min(steps, product.size)
     nodes, weights = np.zeros((vectors, steps)), np.zeros((vectors, steps))
     generator = torch.Generator().manual_seed(seed)
-    exact = torch.float64 if objective.device.type != "mps" else torch.float32
+    exact = _dtype(product.size, steps, objective.device)
     for row in range(vectors):
         start = torch.randn(product.size, generator=generator, dtype=torch.float64).to(objective.device, exact)
         for step, found in enumerate(krylov(product, start), start=1):
@@ -100,9 +101,21 @@ def smeared(grid: Floats, nodes: Floats, weights: Floats, sigma: float) -> Float
 
 
 def _grid(nodes: Floats, sigma: float) -> Floats:
-    low, high = nodes.min() - MARGIN * sigma, nodes.max() + MARGIN * sigma
-    points = min(MOST_POINTS, int(np.ceil(PER_SIGMA * (high - low) / sigma)) + 1)
-    return np.linspace(low, high, points)
+    """Return an ascending grid that resolves the Gaussian around each Ritz value, and leaves out what is empty."""
+    offsets = np.arange(-MARGIN * PER_SIGMA, MARGIN * PER_SIGMA + 1)
+    cells = np.unique(np.unique(np.round(nodes * (PER_SIGMA / sigma)))[:, None] + offsets)
+    return np.asarray(cells * (sigma / PER_SIGMA))
+
+
+def _dtype(size: int, steps: int, device: torch.device) -> torch.dtype:
+    """Return float64 for the vectors of one run, or float32 where those would take too much memory."""
+    if 4 * size * steps > MAX_BASIS_BYTES:
+        most = int(MAX_BASIS_BYTES // (4 * size))
+        raise LandscapeError(
+            f"{steps} Lanczos vectors of {size} parameters need more than {MAX_BASIS_BYTES / 1e9:.0f} GB; "
+            f"give at most {most} steps, or choose params="
+        )
+    return torch.float64 if 8 * size * steps <= DOUBLE_BASIS_BYTES and device.type != "mps" else torch.float32
 
 
 def _one_digit(value: float) -> float:

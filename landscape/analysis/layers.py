@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from landscape.analysis.curvature import ROUNDING_SHARE
 from landscape.analysis.lanczos import extreme_eigenpairs
 from landscape.analysis.objective import Objective
 from landscape.analysis.second_order import Account
 from landscape.analysis.trace import estimate_traces
+from landscape.analysis.verification import product_error
 from landscape.results import Layers
 
 OnLayer = Callable[[str, int], None]
@@ -34,7 +36,7 @@ def layers(
     Args:
         objective: whose loss, at whose weights.
         operator: "hessian", "ggn" or "fisher".
-        tolerance: on the eigenvalues' bounds, relative.
+        tolerance: on the eigenvalues' bounds, relative; the bounds are those of `hessian`.
         max_products: for the eigenvalue of each layer.
         trace_products: for the trace of each layer.
         seed: of the random vectors.
@@ -58,7 +60,7 @@ def layers(
             product,
             product.size,
             top=1,
-            tolerance=tolerance,
+            tolerance=(1 - ROUNDING_SHARE) * tolerance,
             max_products=max_products,
             seed=seed,
             device=objective.device,
@@ -73,12 +75,15 @@ def layers(
             on_product=report,
         )
         products += product.count
+        product.release()  # the next layer's graphs need the memory
+        rounding = product_error(objective, pairs.vectors[:, 0], operator, split, names=parameters)
+        bound = pairs.bounds[0].item() + (rounding if np.isfinite(rounding) else 0.0)
         rows.append(
             (
                 product.size,
                 pairs.values[0].item(),
-                pairs.bounds[0].item(),
-                pairs.converged[0].item(),
+                bound,
+                pairs.converged[0].item() and bound <= tolerance * pairs.scales[0].item(),
                 traces.trace,
                 traces.trace_stderr,
             )

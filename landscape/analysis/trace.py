@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
+from landscape.analysis.basis import DOUBLE_BASIS_BYTES, MAX_BASIS_BYTES
 from landscape.analysis.estimates import estimate_of
 from landscape.analysis.objective import Objective
 from landscape.errors import LandscapeError
+
+BLOCK = 8  # vectors per product: batches whose graphs memory does not keep are then recorded once for all of them
 
 Method: TypeAlias = Literal["hutch++", "hutchinson"]
 
@@ -85,9 +88,11 @@ def estimate_traces(
     "hutchinson" (Hutchinson 1990): the means of zᵀAz and of ‖Az‖² over vectors z of random signs. "hutch++" (Meyer et
     al. 2021, arXiv:2010.09649, algorithm 1): a third of the products sketches the range of A, a third takes its part
     exactly, and only the rest is estimated, with the last third. Exact where there are as many products as dimensions.
+    Trace and squared norm are unbiased; the norm itself is low by about its stderr² / (2 · norm). The standard errors
+    are the probes' spread: rough where those are few (a third of the products, for "hutch++").
 
     Args:
-        product: v → A v on (n,) vectors.
+        product: V → A V on the columns of (n, k).
         size: n.
         method: which of the two.
         products: to spend; at least 2, for "hutch++" at least 6.
@@ -96,7 +101,7 @@ def estimate_traces(
         on_product: called after each product.
 
     Raises:
-        LandscapeError: for another method, or fewer products than it needs.
+        LandscapeError: for another method, fewer products than it needs, or an operator that returns NaN or inf.
     """
     least = {"hutchinson": 2, "hutch++": 6}
     if method not in least:
@@ -104,38 +109,44 @@ def estimate_traces(
     if products < least[method]:
         raise LandscapeError(f"got {products} products; expected at least {least[method]} for {method}")
     generator = torch.Generator().manual_seed(seed)
-    dtype = torch.float64 if torch.device(device).type != "mps" else torch.float32
+    device = torch.device(device)
+    sketched = products // 3 if method == "hutch++" else 0
+    sketched = min(sketched, int(MAX_BASIS_BYTES // (2 * 4 * size)))  # of what memory holds; the rest are probes
+    double = 2 * 8 * size * sketched <= DOUBLE_BASIS_BYTES and device.type != "mps"
+    dtype = torch.float64 if double else torch.float32
 
-    def apply(vectors: Tensor) -> Tensor:
-        found = []
-        for vector in vectors:
-            found.append(product(vector).to(vector))
+    def images(vectors: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield blocks of rows and of their products."""
+        for start in range(0, len(vectors), BLOCK):
+            block = vectors[start : start + BLOCK]
+            found = product(block.T).T.to(block)
+            if not bool(torch.isfinite(found).all()):
+                raise LandscapeError("a product with the Hessian holds NaN or inf; the loss diverges at these weights")
             if on_product is not None:
-                on_product()
-        return torch.stack(found)
+                for _ in block:
+                    on_product()
+            yield block, found
+
+    def sums(vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return vᵀAv and ‖Av‖² of each row."""
+        parts = [((v * Av).sum(1).double(), Av.square().sum(1).double()) for v, Av in images(vectors)]
+        return torch.cat([a for a, _ in parts]).cpu(), torch.cat([b for _, b in parts]).cpu()
 
     if products >= size:
-        A = apply(torch.eye(size, dtype=dtype, device=device))
-        return Traces(float(A.trace()), 0.0, float(A.norm()), 0.0, "exact", size)
-    sketched = products // 3 if method == "hutch++" else 0
+        diagonal, squares = sums(torch.eye(size, dtype=dtype, device=device))
+        return Traces(float(diagonal.sum()), 0.0, math.sqrt(float(squares.sum())), 0.0, "exact", size)
+    known_trace = known_square = 0.0
     basis = torch.zeros(0, size, dtype=dtype, device=device)
-    exact_trace = exact_square = 0.0
     if sketched:
-        sketch = apply(torch.randn(sketched, size, generator=generator, dtype=torch.float64).to(device, dtype))
-        basis = torch.linalg.qr(sketch.T)[0].T
-        images = apply(basis)
-        exact_trace, exact_square = float((images * basis).sum()), float(images.square().sum())
-    traces, squares = [], []
-    for _ in range(products - 2 * sketched):
-        signs = torch.randint(0, 2, (size,), generator=generator).to(device, dtype) * 2 - 1
-        z = signs - basis.T @ (basis @ signs)
-        image = apply(z[None])[0]
-        traces.append(float(z @ image))
-        squares.append(float(image.square().sum()))
-    rest, square = (estimate_of(torch.tensor(values).double().numpy(), single=True) for values in (traces, squares))
-    norm = math.sqrt(exact_square + square.value)
+        random = torch.randn(sketched, size, generator=generator, dtype=torch.float64).to(device, dtype)
+        basis = torch.linalg.qr(torch.cat([Av for _, Av in images(random)]).T)[0].T
+        known_trace, known_square = (float(part.sum()) for part in sums(basis))
+    signs = torch.randint(0, 2, (products - 2 * sketched, size), generator=generator).to(device, dtype) * 2 - 1
+    found = sums(signs - (signs @ basis.T) @ basis)
+    rest, square = (estimate_of(values.numpy(), single=True) for values in found)
+    norm = math.sqrt(known_square + square.value)
     return Traces(
-        exact_trace + rest.value,
+        known_trace + rest.value,
         rest.stderr,
         norm,
         square.stderr / (2 * norm) if norm > 0 else 0.0,  # delta method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -12,8 +13,17 @@ from landscape.analysis.objective import Objective, Precision
 EXAMPLES = 8  # float64 convolutions take some twenty times as long as float32 ones
 
 
-def product_error(objective: Objective, vector: Tensor, operator: str = "hessian", split: str | None = None) -> float:
+def product_error(
+    objective: Objective,
+    vector: Tensor,
+    operator: str = "hessian",
+    split: str | None = None,
+    *,
+    names: Sequence[str] | None = None,
+) -> float:
     """Return ‖A₆₄ v − A₃₂ v‖ for a unit vector v, (n,), measured on the first few examples of the split.
+
+    With `names`, A is the diagonal block of these parameters.
 
     The rounding error of the mean loss's products is at most of this size: each example has its own, of the same
     origin, and in the mean they partly cancel. 0 where the objective is in float64 itself; NaN on devices without
@@ -24,7 +34,9 @@ def product_error(objective: Objective, vector: Tensor, operator: str = "hessian
     if objective.device.type == "mps":
         return float("nan")
     v = vector.double() / vector.double().norm()
-    exact, rounded = (_first_examples(objective, name, split).product(operator)(v) for name in ("float64", "float32"))
+    exact, rounded = (
+        _first_examples(objective, name, split).product(operator, names=names)(v) for name in ("float64", "float32")
+    )
     return float((exact - rounded).norm())
 
 

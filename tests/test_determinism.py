@@ -1,0 +1,71 @@
+"""What makes a loss other than one deterministic function of the weights is found and said."""
+
+import runpy
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from landscape.analysis.curvature import hessian
+from landscape.analysis.determinism import DeterminismWarning, reservations
+from landscape.analysis.objective import Objective
+
+make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("curvature_problem.py"))))
+X = torch.randn(12, 4, generator=torch.Generator().manual_seed(1))
+LABELS = torch.arange(12) % 3
+
+
+class AlwaysDropping(nn.Module):
+    """Dropout that evaluation mode does not switch off."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, 0.5, training=True)
+
+
+class BatchCentred(nn.Module):
+    """Inputs less their mean over the batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(0)
+
+
+def objective(*layers: nn.Module) -> Objective:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(*layers, nn.Linear(4, 3))
+    return Objective(model, "cross_entropy", X, LABELS, device="cpu")
+
+
+def test_ordinary_dropout_and_batchnorm_are_one_function_in_evaluation_mode() -> None:
+    assert reservations(make.classifier()) == ()
+    assert reservations(objective(nn.Dropout(0.5), nn.BatchNorm1d(4))) == ()
+
+
+def test_dropout_that_stays_on_is_warned_of_and_recorded() -> None:
+    o = objective(AlwaysDropping())
+    before = torch.random.get_rng_state()
+    assert [message.split(" (")[0] for message in reservations(o)] == [
+        "two passes over the same inputs give different outputs"
+    ]
+    assert torch.equal(torch.random.get_rng_state(), before)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = hessian(o, top=1, max_products=3)
+    assert [w.category for w in caught] == [DeterminismWarning]
+    assert found.attributes["warnings"] == list(reservations(o))
+
+
+@pytest.mark.parametrize("layer", [BatchCentred, lambda: nn.BatchNorm1d(4, track_running_stats=False)])
+def test_statistics_of_the_batch_are_warned_of(layer: type[nn.Module]) -> None:
+    found = reservations(objective(layer()))
+    assert len(found) == 1
+    assert "depends on the others in its batch" in found[0]
+
+
+def test_one_example_has_no_halves() -> None:
+    o = Objective(nn.Linear(4, 3), "cross_entropy", X[:1], LABELS[:1], device="cpu")
+    assert reservations(o) == ()
