@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from landscape.analysis import derivatives, losses
-from landscape.analysis.batches import Batches, Nested, Preprocess, count_examples, tensors
-from landscape.analysis.batchnorm import BatchNormMode, calibration_order
+from landscape.analysis.batches import Batches, Nested, Preprocess
+from landscape.analysis.batchnorm import BatchNormMode
+from landscape.analysis.calibration import Calibration
 from landscape.analysis.estimates import Estimate, estimate
 from landscape.analysis.network import Network
 from landscape.analysis.precision import DTYPES, Precision, full_float32
 from landscape.analysis.products import Product, Way
+from landscape.analysis.trials import try_loss, try_metric, try_model
 from landscape.analysis.weights import Weights, flatten, unflatten
 from landscape.errors import LandscapeError
 
@@ -86,7 +88,6 @@ class Objective:
         self.dtype = DTYPES[precision]
         self.params = params
         self.calibration = calibration
-        self.calibration_examples = calibration_examples if calibration is None else count_examples(calibration)
         self.batch_size = batch_size or (GPU_BATCH if self.device.type == "cuda" else CPU_BATCH)
         self.loss_name, self.loss_function = losses.resolve_loss(loss)
 
@@ -102,29 +103,36 @@ class Objective:
         if not self.data:
             raise LandscapeError("the data holds no splits; expected at least one, for example {'train': (x, y)}")
         self.splits = tuple(self.data)
-        self._calibrating: Batches | None = None  # what statistics are re-estimated from, once they are
+        source = self.data.get("train", self.data[self.splits[0]])
+        calibrating = Calibration(calibration, calibration_examples, source, size=self.batch_size, dtype=self.dtype)
+        self.calibration_examples = calibrating.examples
         self.network = Network(
             model,
             params=params,
             batchnorm=batchnorm,
             dtype=self.dtype,
             device=self.device,
-            calibration=self._calibration,
+            calibration=calibrating,
         )
         self.batchnorm = self.network.batchnorm
         self.origin: Weights = self.network.origin
         self.size = sum(p.numel() for p in self.origin.values())
 
         inputs, targets, _ = next(self.data[self.splits[0]].iterate(min(self.batch_size, 8), self.dtype))
-        outputs = self._probe(inputs, fold=fold)
+        outputs = try_model(self.network, inputs, fold=fold)
         self._metrics: dict[str, losses.Metric] = {"loss": self.loss_function}
         if self.loss_name != "mse" and losses.is_classification(outputs, targets):
             self._metrics["accuracy"] = losses.accuracy
             for batches in self.data.values():
                 batches.check_labels(outputs.shape[1])
-        self.has_per_example_loss = self._probe_loss(outputs, targets)  # else only batch means, without a spread
+        # Without one value per example there are only batch means, without a spread.
+        self.has_per_example_loss = try_loss(self.loss_name, self.loss_function, outputs, targets)
         for name, metric in (metrics or {}).items():
-            self._probe_metric(name, metric, outputs, targets)
+            if name in self._metrics:
+                raise LandscapeError(
+                    f"a metric cannot be named {name!r}, which is measured already; choose another name"
+                )
+            try_metric(name, metric, outputs, targets)
             self._metrics[name] = metric
         self.metrics = tuple(self._metrics)
         self.derivative_ways: dict[str, Way] = {}  # by operator; found by the first product
@@ -325,42 +333,6 @@ class Objective:
             (self.size, self.size), matvec=matvec, rmatvec=matvec, dtype=np.float64
         )
 
-    def _probe(self, inputs: Nested, *, fold: bool) -> Any:
-        """Return the outputs of a few examples, having found the fast path."""
-        try:
-            return self.network.probe(inputs, fold=fold)
-        except Exception as error:  # whatever the user's forward raises
-            raise LandscapeError(
-                f"the model does not take a batch of inputs of shape {_shapes(inputs)}: {_reason(error)}"
-            ) from error
-
-    def _probe_loss(self, outputs: Any, targets: Nested) -> bool:
-        """Return whether the loss gives one value per example, having seen that it takes these outputs and targets."""
-        try:
-            with torch.no_grad(), full_float32():
-                values = self.loss_function(outputs, targets)
-        except LandscapeError:
-            raise
-        except Exception as error:  # whatever the user's loss raises
-            raise LandscapeError(
-                f"the loss {self.loss_name} does not take outputs of shape {_shapes(outputs)} and targets of shape "
-                f"{_shapes(targets)}: {_reason(error)}"
-            ) from error
-        return losses.per_example(values, count_examples(targets))[1]
-
-    def _probe_metric(self, name: str, metric: losses.Metric, outputs: Any, targets: Nested) -> None:
-        """Check that a metric has a name of its own and takes these outputs and targets."""
-        if name in self._metrics:
-            raise LandscapeError(f"a metric cannot be named {name!r}, which is measured already; choose another name")
-        try:
-            with torch.no_grad():
-                values = metric(outputs, targets)
-        except Exception as error:  # whatever the user's metric raises
-            raise LandscapeError(f"the metric {name} failed on outputs and targets: {_reason(error)}") from error
-        if not isinstance(values, Tensor):
-            raise LandscapeError(f"the metric {name} returned {type(values).__name__}; expected a tensor")
-        losses.per_example(values, count_examples(targets))
-
     def _loss_sum(self, buffers: Weights, batch: tuple[Nested, Nested, int]) -> Callable[[Weights], Tensor]:
         """Return the sum of the loss over a batch's examples, as a function of the moving parameters."""
         inputs, targets, count = batch
@@ -380,27 +352,6 @@ class Objective:
             raise LandscapeError(f"no split {name!r} in the data; it has {', '.join(self.splits)}")
         return self.data[name]
 
-    def _calibration(self) -> Iterator[Nested]:
-        seen = 0
-        if self._calibrating is None:
-            self._calibrating = self._calibration_batches()
-        for inputs, _, count in self._calibrating.iterate(self.batch_size, self.dtype):
-            if seen >= self.calibration_examples:
-                return
-            if count == 1 and seen > 0:
-                continue  # the one left over: it can lack a variance, and would count as much as a whole batch
-            seen += count
-            yield inputs
-
-    def _calibration_batches(self) -> Batches:
-        """Return the inputs given, else a random sample of the training examples; ready batches as they come."""
-        if self.calibration is not None:
-            return Batches(self.calibration, torch.zeros(self.calibration_examples), device=self.device)
-        train = self._split("train" if "train" in self.data else self.splits[0])
-        if not train.sizes_are_free:
-            return train
-        return train.take(calibration_order(train.examples, self.calibration_examples))
-
     def _raised(self, outputs: Any) -> Any:
         """Return outputs of a low-precision pass in at least the objective's precision, so that losses are not low."""
         if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
@@ -415,14 +366,6 @@ def pick_device(device: str | torch.device) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _shapes(nested: Nested) -> str:
-    return ", ".join(str(tuple(tensor.shape)) for tensor in tensors(nested)) or type(nested).__name__
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _batches(examples: Any, device: torch.device, preprocess: Preprocess | None) -> Batches:
