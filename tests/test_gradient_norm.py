@@ -94,6 +94,32 @@ def test_a_surface_has_it_beside_the_loss() -> None:
     np.testing.assert_array_equal(result.grid("loss"), without.grid("loss"))
 
 
+class Shifted(Network):
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Buffer(torch.zeros(3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head((self.body(x) + self.shift).tanh().flatten(1))
+
+
+@pytest.mark.parametrize("mode", ["fixed", "recalibrated"])
+def test_buffers_at_a_point_between_models_are_those_of_the_loss(mode: str) -> None:
+    found = objective(Shifted(), batchnorm=mode)
+    weights, buffers = (
+        random_plane(found).at(0.3, -0.2),
+        {"shift": torch.tensor([1.0, -2.0, 0.5]).double().view(3, 1, 1)},
+    )
+    scratch = Shifted().double().eval()
+    statistics = found.network.recalibrated(weights) if mode == "recalibrated" else {}
+    scratch.load_state_dict({**scratch.state_dict(), **statistics, **weights, **buffers})
+    loss = nn.functional.cross_entropy(scratch(X), Y)
+    assert found.evaluate(weights, buffers=buffers)["train"]["loss"].value == pytest.approx(loss.item(), rel=1e-9)
+    gradients = torch.autograd.grad(loss, list(scratch.parameters()))
+    length = torch.cat([g.flatten() for g in gradients]).norm().item()
+    assert gradient_norm(found, weights, buffers=buffers).value == pytest.approx(length, rel=1e-9)
+
+
 def test_a_flat_point_and_batch_means_have_no_error() -> None:
     zero = objective(Network(), loss=lambda o, t: 0 * o.sum(1))
     flat = gradient_norm(zero, zero.origin)

@@ -8,10 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from landscape.analysis.bezier import curve_through
 from landscape.analysis.objective import Objective
-from landscape.analysis.planes import Plane, line_between, random_plane
+from landscape.analysis.planes import Plane, line_between, pca_plane, plane_through, random_plane
 from landscape.analysis.surface import (
     Settings,
+    _Grid,
     axis,
     between_axis,
     empty,
@@ -186,6 +188,56 @@ def test_divergence_is_kept_and_counts_as_computed() -> None:
     assert grid[1] == -np.inf
     assert grid[2:] == pytest.approx(np.log1p([0, 1, 2]))
     assert result.complete
+
+
+# ---- planes through known points
+
+
+def states(count: int) -> list[dict[str, Tensor]]:
+    generator = torch.Generator().manual_seed(5)
+    own = small_network().double().state_dict()
+    return [
+        {n: w + (torch.rand(w.shape, generator=generator) if w.is_floating_point() else 0) for n, w in own.items()}
+        for _ in range(count)
+    ]
+
+
+def test_the_axes_of_a_curve_run_from_one_model_to_the_other() -> None:
+    found = classifier()
+    other, control = states(2)
+    for plane in (line_between(found, other), curve_through(found, other, control)):
+        line = surface(found, plane, points=5, settings=SETTINGS)
+        assert isinstance(line, Line)
+        assert line.alpha.tolist() == [0, 0.25, 0.5, 0.75, 1]
+        end = Objective(small_network(), "cross_entropy", DATA, device="cpu", precision="float64")
+        expected = end.evaluate({n: other[n] for n in end.origin}, buffers={n: other[n] for n in end.network.buffers})
+        assert line.grid("loss")[0, -1] == pytest.approx(expected["train"]["loss"].value, rel=1e-9)
+
+
+def test_the_axes_of_planes_through_known_points_cover_them_and_these_are_stored() -> None:
+    found = classifier()
+    through = plane_through(found, *states(2), labels=("a", "b", "c"))
+    plane = surface(found, through, points=(5, 6), settings=SETTINGS)
+    assert isinstance(plane, Surface)
+    marks = plane.attributes["marks"]
+    assert [mark["label"] for mark in marks] == ["a", "b", "c"]
+    for mark in marks:
+        assert plane.alpha[0] < mark["alpha"] < plane.alpha[-1]
+        assert plane.beta[0] < mark["beta"] < plane.beta[-1]
+    principal, way = pca_plane(found, states(4))
+    plane = surface(found, principal, points=5, settings=SETTINGS)
+    assert isinstance(plane, Surface)
+    for coordinates, axis_of in ((way.alpha, plane.alpha), (way.beta, plane.beta)):
+        assert axis_of[0] < min(coordinates.min(), 0)
+        assert axis_of[-1] > max(coordinates.max(), 0)
+        assert 0.0 in axis_of
+    assert "marks" not in surface(found, points=3, settings=SETTINGS).attributes
+
+
+def test_places_are_in_units_of_both_axes() -> None:
+    places = _Grid(axis(5, 1.0), axis(9, 3.0), empty(classifier(), axis(3, 1.0), None, {}).points).places
+    np.testing.assert_array_equal(places.min(0), [0, 0])
+    np.testing.assert_array_equal(places.max(0), [1, 1])
 
 
 # ---- points already done, callbacks

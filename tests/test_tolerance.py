@@ -233,6 +233,19 @@ def test_a_network_s_surface_within_a_tolerance() -> None:
     assert again.points.tobytes() == estimated.points.tobytes()
 
 
+def test_the_gradient_s_norm_is_estimated_along_with_the_loss() -> None:
+    found, chosen = network(), Settings("float32", None, 200)
+    exact, estimated = (
+        surface(found, points=(15, 11), splits=("train",), gradient_norm=True, tolerance=t, settings=chosen)
+        for t in (0.0, 0.05)
+    )
+    norm, truth = estimated.grid("gradient_norm")[0], exact.grid("gradient_norm")[0]
+    off = norm != truth
+    assert 0 < off.sum() < off.size
+    assert np.quantile(np.abs(norm / truth - 1)[off], 0.9) < 0.1
+    assert np.quantile((np.abs(norm - truth) / estimated.grid("gradient_norm", column="stderr")[0])[off], 0.9) < 3
+
+
 @pytest.mark.parametrize("tolerance", [-0.1, 1.0, float("nan")])
 def test_a_tolerance_that_cannot_be_is_refused(tolerance: float) -> None:
     with pytest.raises(LandscapeError, match="expected a relative error"):

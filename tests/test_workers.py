@@ -1,6 +1,7 @@
 """Workers: the values of one process to the bit, and a dead one takes only its point with it."""
 
 import os
+import pickle
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from landscape.analysis import workers
+from landscape.analysis import losses, workers
 from landscape.analysis.measuring import Measurer, Request, Settings
 from landscape.analysis.multifidelity.levels import Levels
 from landscape.analysis.multifidelity.scheme import Scheme
@@ -35,6 +36,10 @@ class Network(nn.Sequential):
 """
 
 
+def square(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return outputs.square().mean(1)
+
+
 def network(kind: Any = None) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -44,10 +49,14 @@ def network(kind: Any = None) -> nn.Module:
 
 
 def measurer(kind: Any = None, **options: Any) -> Measurer:
-    ready = [(X[i : i + 7] + 0.5, Y[i : i + 7]) for i in range(0, N, 7)]
-    data = {"train": (X, Y), "test": ready}
-    found = Objective(network(kind), "cross_entropy", data, device="cpu", batchnorm="recalibrated", **options)
-    levels = Levels(found, Scheme({"train": (N, 20, 10), "test": (N, 20, 10)}, 0), seed=0)
+    options = {"calibration": 2 * X[:30] + 0.7, **options}  # neither the data nor a sample of them
+    loss = options.pop("loss", "cross_entropy")
+    targets = nn.functional.one_hot(Y, 3).float() if loss == "mse" else Y
+    ready = [(X[i : i + 7] + 0.5, targets[i : i + 7]) for i in range(0, N, 7)]
+    data = {"train": (X, targets), "test": ready}
+    found = Objective(network(kind), loss, data, device="cpu", batchnorm="recalibrated", **options)
+    plan = Scheme({"train": (N, 20, 10), "test": (N, 20, 10)}, 0)
+    levels = Levels(found, plan, seed=0) if found.has_per_example_loss else None
     settings = Settings("bfloat16", None, 16)
     return Measurer(found, random_plane(found), ("train", "test"), settings, gradient_norm=True, levels=levels)
 
@@ -104,6 +113,47 @@ def test_a_surface_does_not_depend_on_the_order_that_workers_answer_in(monkeypat
     assert several.points.tobytes() == one.points.tobytes()
     half = surface(found, points=(5, 3), settings=settings, workers=3, done=one.points[::-1][:16])
     np.testing.assert_array_equal(np.sort(half.points), np.sort(one.points))
+
+
+def sent(found: Measurer) -> Measurer:
+    """Return what a worker makes of what it is sent, made in this process."""
+    return workers._unpacked(pickle.loads(Pool(found, 2, threads=1).payload), "cpu")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"calibration": None, "calibration_examples": 13},
+        {"calibration": 3 * X},
+        {"metrics": {"right": losses.accuracy, "square": square}},
+        {"loss": "mse", "metrics": {"accuracy": square}},
+        {"loss": nn.functional.multi_margin_loss},
+        {"params": "0.*", "fold": False, "batch_size": 9},
+        {"precision": "float64"},
+    ],
+    ids=lambda options: ",".join(options),
+)
+def test_a_worker_has_all_that_decides_a_value(options: dict[str, Any]) -> None:
+    alone = measurer(**options)
+    there = sent(alone)
+    assert there.metrics == alone.metrics
+    for request in (Request(0, 0.5, 1.0), Request(2, -1.0, 0.0))[: 1 if alone.levels is None else 2]:
+        assert there.rows(there.launch(request)).tobytes() == alone.rows(alone.launch(request)).tobytes()
+
+
+def test_torch_s_own_settings_go_with_it() -> None:
+    torch.set_default_dtype(torch.float64)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        payload = Pool(measurer(), 2, threads=1).payload
+        torch.set_default_dtype(torch.float32)
+        torch.set_float32_matmul_precision("highest")
+        workers._unpacked(pickle.loads(payload), "cpu")
+        assert torch.get_default_dtype() == torch.float64
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_float32_matmul_precision("highest")
 
 
 def test_what_cannot_be_sent_to_a_process_is_said_in_one_line() -> None:

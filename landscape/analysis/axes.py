@@ -12,6 +12,7 @@ from landscape.results import Floats
 Spacing: TypeAlias = Literal["linear", "log"]
 
 DECADES = 3  # that a logarithmic axis spans on each side of its centre
+MARGIN = 0.25  # how far axes through known points go past them, as a share of their extent
 
 
 def axis(points: int, span: float, *, spacing: Spacing = "linear") -> Floats:

@@ -27,8 +27,7 @@ def gradient_norm(
     The standard error is that of the mean over the examples of ⟨∇loss_i, g/‖g‖⟩, whose value is ‖g‖ (delta method); NaN
     where g is zero or not finite, or where the loss gives batch means only.
     """
-    point, own = objective.network.point(weights)
-    still = {**own, **(buffers or {})} if objective.network.batchnorm == "fixed" else own
+    point, still = _point(objective, weights, buffers)
     total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
     with derivatives.twice_differentiable():
         for inputs, targets, count in objective.batches(split):
@@ -47,6 +46,19 @@ def gradient_norm(
             slopes = _along(_losses(objective, still, inputs, targets, count), point, unit).cpu().double()
             slope, squares = slope + float(slopes.sum()), squares + float(slopes.square().sum())
     return Estimate(nothing.value, estimate(slope, squares, n).stderr, n)
+
+
+def _point(
+    objective: Objective, weights: Mapping[str, Tensor], buffers: Mapping[str, Tensor] | None
+) -> tuple[Weights, Weights]:
+    """Return the moving parameters, and the buffers that the loss has there: `buffers`, or re-estimated from them."""
+    network = objective.network
+    if network.batchnorm == "recalibrated":
+        return {name: weights.get(name, w) for name, w in network.origin.items()}, network.recalibrated(
+            weights, buffers
+        )
+    point, own = network.point(weights)
+    return point, {**own, **(buffers or {})}
 
 
 def _losses(

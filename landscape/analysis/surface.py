@@ -10,13 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from landscape.analysis.axes import Spacing, ascending, axis, between_axis
+from landscape.analysis.axes import MARGIN, Spacing, ascending, axis, between_axis
 from landscape.analysis.measuring import GRADIENT_NORM, Measurer, Points, Request, Settings, settle
 from landscape.analysis.multifidelity.levels import Levels
 from landscape.analysis.multifidelity.scheme import scheme
 from landscape.analysis.multifidelity.tolerance import estimate_within
 from landscape.analysis.objective import Objective, Precision
-from landscape.analysis.planes import Plane, random_plane
+from landscape.analysis.planes import Plane, covering_axis, random_plane
 from landscape.analysis.provenance import describe
 from landscape.analysis.workers import shared_out
 from landscape.errors import LandscapeError
@@ -53,8 +53,10 @@ def surface(
         objective: what is measured.
         plane: where; by default the plane of two filter-normalized random directions from `seed`.
         points: (x, y) counts, odd; one number for both.
-        span: the axes run from −span to span; a line between two models from 0 to 1.
-        spacing: of the axes: "linear", or "log": 0 and, on both sides, equal ratios from span/1000 to span.
+        span: the axes run from −span to span. Those of planes through known points cover these instead, and a quarter
+            more on each side; a line or curve between two models runs from 0 to 1.
+        spacing: of the axes that `span` says: "linear", or "log": 0 and, on both sides, equal ratios from span/1000 to
+            span.
         line: one random direction instead of two, where no plane is given.
         alpha: coordinates along the first direction instead of `points` and `span`; (X,) ascending.
         beta: the same along the second; (Y,).
@@ -108,6 +110,7 @@ def surface(
         **describe(objective, splits),
         "threads": threads if workers > 1 else torch.get_num_threads(),
         "directions": dict(plane.recipe),
+        **({"marks": [dict(mark) for mark in plane.marks]} if plane.marks else {}),
         "precision": settings.precision,
         "precision_error": settings.precision_error,
         "batch_size": settings.batch_size,
@@ -161,8 +164,10 @@ class _Grid:
     def __init__(self, alpha: Floats, beta: Floats | None, done: Points) -> None:
         self.points = list(grid_points(alpha, beta, done))
         x = np.searchsorted(alpha, [a for a, _ in self.points]) / max(len(alpha) - 1, 1)
-        y = np.zeros(len(x)) if beta is None else np.searchsorted(beta, [b for _, b in self.points]) / len(beta)
-        self.places = x[:, None] if beta is None else np.stack([x, y], axis=1)  # (P, 1 or 2)
+        self.places = x[:, None]  # (P, 1 or 2)
+        if beta is not None:
+            y = np.searchsorted(beta, [b for _, b in self.points]) / max(len(beta) - 1, 1)
+            self.places = np.stack([x, y], axis=1)
 
 
 def _exact(
@@ -235,12 +240,15 @@ def _axes(
 ) -> tuple[Floats, Floats | None]:
     """Return the coordinates along both directions; None for the second of a line."""
     counts = (points, points) if isinstance(points, int) else points
-    if alpha is not None:
-        alpha = ascending(alpha)
-    elif plane.recipe.get("kind") == "between":
-        alpha = between_axis(counts[0])
-    else:
-        alpha = axis(counts[0], span, spacing=spacing)
+
+    def usual(direction: int) -> Floats:
+        if plane.is_line and plane.recipe.get("kind") in ("between", "bezier"):
+            return between_axis(counts[0])
+        if plane.extent is not None:
+            return covering_axis(counts[direction], *plane.extent[direction], margin=MARGIN)
+        return axis(counts[direction], span, spacing=spacing)
+
+    x = usual(0) if alpha is None else ascending(alpha)
     if plane.is_line:
-        return alpha, beta
-    return alpha, axis(counts[1], span, spacing=spacing) if beta is None else ascending(beta)
+        return x, beta
+    return x, usual(1) if beta is None else ascending(beta)

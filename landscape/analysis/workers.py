@@ -156,6 +156,7 @@ class _Parts:
     measurer: Mapping[str, Any]
     levels: Mapping[str, Any] | None
     threads: int
+    switches: Mapping[str, Any]  # torch's own, see `_switches`
 
     def assembled(self, device: str) -> Measurer:
         objective = Objective(**{**self.objective, "device": device})
@@ -172,6 +173,7 @@ def _packed(measurer: Measurer, threads: int) -> tuple[list[str], dict[str, str]
         {name: getattr(measurer, name) for name in ("splits", "settings", "gradient_norm")},
         None if levels is None else {"scheme": levels.scheme, "seed": levels.seed},
         threads,
+        _switches(),
     )
     try:
         pickled = pickle.dumps(parts)
@@ -187,7 +189,8 @@ def _packed(measurer: Measurer, threads: int) -> tuple[list[str], dict[str, str]
 
 def _parts(objective: Objective) -> dict[str, Any]:
     """Return the arguments that make an objective again, on the CPU."""
-    own = {name: m for name, m in objective.named_metrics.items() if name != "loss" and m is not losses.accuracy}
+    added = {"loss": objective.loss_function, "accuracy": losses.accuracy}  # by every objective that has them
+    own = {name: metric for name, metric in objective.named_metrics.items() if metric is not added.get(name)}
     name = objective.loss_name
     return {
         "model": copy.deepcopy(objective.network.module).cpu(),
@@ -197,11 +200,28 @@ def _parts(objective: Objective) -> dict[str, Any]:
         "params": objective.params,
         "batchnorm": objective.batchnorm,
         "calibration_examples": objective.calibration_examples,
+        "calibration": map_tensors(lambda t: t.cpu(), objective.calibration),
         "precision": objective.precision,
         "batch_size": objective.batch_size,
         "preprocess": next(iter(objective.data.values())).preprocess,
         "fold": objective.network.folded,
     }
+
+
+def _switches() -> dict[str, Any]:
+    """Return the settings of torch that decide about values: a new process starts with the defaults."""
+    return {
+        "dtype": torch.get_default_dtype(),
+        "matmul": torch.get_float32_matmul_precision(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
+    }
+
+
+def _switch(switches: Mapping[str, Any]) -> None:
+    torch.set_default_dtype(switches["dtype"])
+    torch.set_float32_matmul_precision(switches["matmul"])
+    torch.use_deterministic_algorithms(switches["deterministic"], warn_only=switches["warn_only"])
 
 
 def _moved(plane: Plane, device: torch.device) -> Plane:
@@ -248,4 +268,5 @@ def _unpacked(payload: tuple[list[str], dict[str, str], bytes], device: str) -> 
     tune_allocator()
     parts: _Parts = pickle.loads(pickled)  # from the process that started this one
     torch.set_num_threads(parts.threads)
+    _switch(parts.switches)
     return parts.assembled(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -77,10 +78,16 @@ def in_modes(place: Place) -> list[Place]:
 
 
 def findings(place: Place, objective: Objective, plane: Plane, result: Line | Surface) -> dict[str, Any]:
-    """Return what a finished result says beyond its points: a barrier between two models, a basin's width."""
-    if plane.recipe["kind"] in ("between", "bezier"):
+    """Return what a finished result says beyond its points: a barrier between two models, a basin's width.
+
+    Not where --alpha leaves out the points that it starts from, or the loss diverges at the centre.
+    """
+    if not isinstance(result, Line):
+        return {}
+    loss = dict(zip(result.alpha.tolist(), result.grid("loss")[0].tolist(), strict=True))
+    if plane.recipe["kind"] in ("between", "bezier") and {0.0, 1.0} <= loss.keys():
         return {"barrier": barriers(objective, plane, result)}
-    if isinstance(result, Line) and plane.recipe["kind"] == "random":
+    if plane.recipe["kind"] == "random" and math.isfinite(loss.get(0.0, math.nan)):
         return {"width": basin_width(result, rises=place.options.rises)}
     return {}
 

@@ -16,8 +16,6 @@ from landscape.cli.options import (
 )
 from landscape.errors import LandscapeError
 
-MARGIN = 0.25  # how far planes through known points go past them, as a share of their extent
-
 
 @dataclass(frozen=True)
 class PlaneOptions:
@@ -94,8 +92,16 @@ def sampled_line(options: PlaneOptions) -> bool:
     return options.line or options.between or (options.along is not None and len(options.along) == 1)
 
 
+def known_points(options: PlaneOptions) -> str | None:
+    """Return the option that says which known points the axes cover; None where the span says what they cover."""
+    flags = {"--between": options.between, "--through": options.through, "--pca": options.pca}
+    return next((flag for flag, given in flags.items() if given), None)
+
+
 def margin(options: PlaneOptions) -> float:
     """Return how far to go past known points, as a share of their extent."""
+    from landscape.analysis.axes import MARGIN
+
     if options.beyond is not None:
         return options.beyond
     return 0.0 if options.between else MARGIN

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from landscape.analysis.multifidelity.levels import check_subsets
 from landscape.analysis.objective import Objective
 from landscape.analysis.provenance import describe
 from landscape.analysis.surface import Points, Settings, empty, grid_points, probe_points, settle, surface
@@ -48,6 +49,7 @@ class Sampling:
             return
         metrics = load_metrics(place.options.metrics)
         self.objective: Objective = place.subjects[0].objective(batchnorm=place.batchnorm, metrics=metrics)
+        self._check_measurable()
         if self.objective.path == "plain":
             console.say(f"{self._label}: BatchNorm is not folded: {self.objective.path_reason}")
         self.plane = place.make(self.objective, None if self._found is None else self._found.attributes["directions"])
@@ -69,6 +71,15 @@ class Sampling:
             **({"tolerance": options.tolerance} if options.tolerance else {}),
             **self._place.identity,
         )
+
+    def _check_measurable(self) -> None:
+        """Refuse what cannot be measured before the file says that it has begun."""
+        if self._options.tolerance:
+            check_subsets(self.objective)
+        if self._options.gradient_norm and self.objective.batchnorm == "batch":
+            raise LandscapeError(
+                "--gradient-norm is of the loss in evaluation mode; expected --batchnorm fixed or recalibrated with it"
+            )
 
     def _extend(self, others: Sequence[tuple[str, Line | SurfaceResult]]) -> None:
         """Find the finished result that a region is added to."""
@@ -233,17 +244,18 @@ class Sampling:
             )
         seconds = found.attributes["seconds"] + float(begun.attributes.get("seconds", 0.0))
         more = findings(self._place, self.objective, self.plane, found)
-        if "tolerance" in found.attributes and self._region is None:
-            more["tolerance"] = found.attributes["tolerance"]
+        if "tolerance" in found.attributes:
+            report = {"tolerance": found.attributes["tolerance"]}
+            more |= report if self._region is None else {"regions": self._regions(begun, **report)}
         self._file.put(self.key, with_attributes(found, **{**begun.attributes, **more, "seconds": seconds}))
 
-    def _regions(self, begun: Line | SurfaceResult) -> list[dict[str, Any]]:
-        """Return what regions the result holds, this one with them."""
+    def _regions(self, begun: Line | SurfaceResult, **report: Any) -> list[dict[str, Any]]:
+        """Return what regions the result holds, this one with them, and with what is known of its error."""
         assert self._region is not None
         axes = zip(("alpha", "beta"), self._region, strict=True)
         mine = {name: [x[0], x[-1], len(x)] for name, x in axes if x is not None}
-        known = list(begun.attributes.get("regions", ()))
-        return known if mine in known else [*known, mine]
+        known = begun.attributes.get("regions", ())
+        return [*(region for region in known if not mine.items() <= region.items()), {**mine, **report}]
 
 
 def _beta(result: Line | SurfaceResult) -> Floats | None:

@@ -12,7 +12,7 @@ from tyro.conf import arg
 from landscape.cli import console
 from landscape.cli.grids import GridOptions, check_grid
 from landscape.cli.options import AnalysisOptions, OptionalNames, default, expect, expect_number, grid_size
-from landscape.cli.planes import PlaneOptions, check_planes, margin, sampled_line
+from landscape.cli.planes import PlaneOptions, check_planes, known_points, margin, sampled_line
 
 if TYPE_CHECKING:
     from landscape.analysis.planes import Extent
@@ -92,7 +92,7 @@ def axes(
     from landscape.analysis.axes import ascending, axis, between_axis
     from landscape.analysis.planes import covering_axis
 
-    check_grid(options, is_line=is_line)
+    check_grid(options, is_line=is_line, known=known_points(options))
     given = [None if words is None else ascending(np.array(words)) for words in (options.alpha, options.beta)]
     if options.region is not None:  # the axes are those of the result it is added to
         return np.zeros(1), None if is_line else np.zeros(1)
@@ -101,7 +101,7 @@ def axes(
     elif extent is not None:
         x, y = (covering_axis(n, *ends, margin=margin(options)) for n, ends in zip(counts, extent, strict=True))
     else:
-        x, y = (axis(n, options.span, spacing=options.axis) for n in counts)
+        x, y = (axis(n, 1.0 if options.span is None else options.span, spacing=options.axis) for n in counts)
     x, y = (axis if own is None else own for axis, own in zip((x, y), given, strict=True))
     return x, None if is_line else y
 

@@ -158,6 +158,13 @@ def test_a_tolerance_states_its_error_and_its_saving(run, mine, passes) -> None:
     np.testing.assert_array_equal(found.grid("loss")[0][known], exact[known])
     assert f"{21 * 17} points" in run("info", "results/mine.h5").out or run("info", "results/mine.h5").code == 0
     assert run("report").code == 0
+    # A region says how good its own estimates are.
+    region = run(*words[:-4], "--region=-0.5,0.5,-0.5,0.5", "--points", "21x17", "--tolerance", "0.05")
+    assert region.code == 0, region.err
+    joined = plane().attributes
+    assert joined["tolerance"] == report
+    assert joined["regions"][0]["tolerance"]["asked"] == 0.05
+    assert joined["regions"][0]["tolerance"] != report
     # The same again is found; exact is another setting, and none of its points are estimates.
     assert "already" in run(*words).err
     passes.clear()

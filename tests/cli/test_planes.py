@@ -114,6 +114,31 @@ def test_a_plane_through_three(run, pair) -> None:
     assert "is already in" in again.err
 
 
+def test_axes_that_leave_out_the_ends_or_the_centre_have_no_barrier_and_no_width(run, pair) -> None:
+    fast = (*pair.data, "--precision", "float32", "--subset", "32")
+    words = ("surface", pair.sam, pair.adam, *fast, "--between", "--batchnorm", "fixed", "--alpha", "0.25,0.5")
+    assert run(*words).code == 0
+    results = load("results/sam+adam.h5")["sam..adam/between"]
+    assert results.complete
+    assert "barrier" not in results.attributes
+    assert "already" in run(*words).err
+    assert run("surface", pair.sam, *fast, "--line", "--alpha", "0.5,1").code == 0
+    assert "width" not in load("results/sam.h5")["sam/line"].attributes
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--tolerance", "0.1"), "a tolerance compares subsets"),
+        (("--gradient-norm",), "--gradient-norm is of the loss"),
+    ],
+)
+def test_what_batch_statistics_do_not_allow_is_said_before_the_file_is_touched(run, pair, options, said: str) -> None:
+    words = ("surface", pair.sam, *pair.data, "--line", "--points", "3", "--batchnorm", "batch")
+    run(*words, *options).refused(said)
+    assert not Path("results/sam.h5").exists()
+
+
 def test_along_the_gradient_and_a_direction_of_ones_own(run, pair) -> None:
     weights = moving_parameters(build_model(load_checkpoint(pair.sam)))
     save_file({f"mine/{name}": torch.ones_like(w) for name, w in weights.items()}, "own.safetensors")
@@ -179,3 +204,12 @@ def test_a_gradient_that_was_kept_is_gone_on_with(run, interrupt, pair) -> None:
 )
 def test_what_cannot_be_is_one_line(run, pair, words: list[str], said: list[str]) -> None:
     run("surface", "sam.pt", *pair.data, *words).refused(*said)
+
+
+@pytest.mark.parametrize("option", [("--span", "1"), ("--axis", "log")], ids=" ".join)
+@pytest.mark.parametrize("plane", ["--between", "--through", "--pca"])
+def test_axes_of_known_points_are_not_a_span_s(run, pair, plane: str, option: tuple[str, str]) -> None:
+    """It was passed over without a word."""
+    models = {"--between": 2, "--through": 3, "--pca": 1}[plane]
+    words = (*("sam.pt", "adam.pt", "third.pt")[:models], *pair.data, plane, *option)
+    run("surface", *words).refused(option[0], f"those of {plane} cover the known points", "--beyond")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from landscape.analysis.measuring import Points, Request
 from landscape.analysis.multifidelity.allocation import Choice, Search, quantile
 from landscape.analysis.multifidelity.evidence import Evidence
+from landscape.analysis.multifidelity.field import Shape
 from landscape.analysis.multifidelity.quantity import Quantity
 from landscape.analysis.multifidelity.scheme import Scheme
 from landscape.results import Floats, points_table
@@ -125,10 +126,11 @@ class _Run:
                 return self._exact()
             wider = np.maximum([size for _, size in looks], LEAST_WIDER * wider)
 
-    def _quantity(self, split: int, metric: int) -> Quantity:
+    def _quantity(self, split: int, metric: int, shape: Shape | None = None) -> Quantity:
+        """Return what estimates a metric; `shape` is taken where its cheapest levels do not tell one."""
         sizes = self.scheme.sizes[self.splits[split]]
         ratios = self.metrics[metric] in RATIOS
-        return Quantity(self.evidence, split, metric, sizes, self.places, ratios=ratios)
+        return Quantity(self.evidence, split, metric, sizes, self.places, ratios=ratios, shape=shape)
 
     def _plan(self, losses: Sequence[Quantity], wider: Floats) -> list[Choice]:
         """Return the next passes; none where the errors are expected to be within the tolerance."""
@@ -200,7 +202,7 @@ class _Run:
         missing = ~self.evidence.known[0]
         for split, name in enumerate(self.splits):
             for metric in range(len(self.metrics)):
-                quantity = losses[split] if metric == 0 else self._quantity(split, metric)
+                quantity = losses[split] if metric == 0 else self._quantity(split, metric, losses[split].shape)
                 quantity.learn(self.fit)
                 estimate, deviation = quantity.estimate(np.zeros(0, dtype=np.intp))
                 sizes = self.scheme.sizes[name]
