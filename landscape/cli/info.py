@@ -113,7 +113,7 @@ def _weights_facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _size(result: Result) -> str:
-    from landscape.results import History, Sampled, Sharpness, Spectrum
+    from landscape.results import Density, History, Layers, Sampled, Sharpness, Spectrum, Study, Trajectory
 
     if isinstance(result, Sampled):
         shape = "x".join(str(n) for n in reversed(result.shape))
@@ -123,6 +123,14 @@ def _size(result: Result) -> str:
         return _count(len(result.eigenvalues), "eigenvalue")
     if isinstance(result, Sharpness):
         return _count(len(result.measures), "measure")
+    if isinstance(result, Density):
+        return f"{_count(len(result.nodes), 'vector')} x {_count(result.nodes.shape[1], 'step')}"
+    if isinstance(result, Layers):
+        return _count(len(result.names), "layer")
+    if isinstance(result, Study):
+        return f"{_count(len(result.measures), 'measure')} of {_count(len(result.checkpoints), 'checkpoint')}"
+    if isinstance(result, Trajectory):
+        return _count(len(result.position), "point")
     assert isinstance(result, History)
     return _count(len(result.columns["epoch"]), "epoch")
 

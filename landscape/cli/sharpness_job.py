@@ -127,7 +127,8 @@ class Job:
         of_command = ("top", "bottom", "operator", "tolerance", "max_products")
         for key, result in self._alike(Spectrum, but=("measures", "splits", "data", *of_command)):
             theirs = result.attributes["settings"]
-            fits = theirs.get("operator") == "hessian" and theirs.get("top", 0) > 0
+            alone = "subsets" not in theirs  # else it is a mean over several samples
+            fits = alone and theirs.get("operator") == "hessian" and theirs.get("top", 0) > 0
             if fits and theirs.get("tolerance", math.inf) <= spec.tolerance and result.converged[0]:
                 console.say(f"{self.key}: λ_max is taken from the eigenvalues already in {self._file.path} ({key})")
                 return spec.of_spectrum(result, self._options.seed)

@@ -66,8 +66,9 @@ class Subject:
         splits: Sequence[str] | None = None,
         batchnorm: BatchNormMode = "fixed",
         metrics: Mapping[str, Metric] | None = None,
+        indices: Mapping[str, Tensor] | None = None,
     ) -> Objective:
-        """Return the objective on the sample of the data that the options ask for.
+        """Return the objective on the sample of the data that the options ask for, or on these `indices` of each split.
 
         Raises:
             LandscapeError: where model, data and loss do not fit each other.
@@ -80,6 +81,8 @@ class Subject:
             chosen: slice | Tensor = (
                 slice(None) if size is None else stratified_subset(examples.labels, size, options.seed)
             )
+            if indices is not None:
+                chosen = indices[split]
             if batchnorm == "batch":  # data in the order of their classes would make batches unlike those of training
                 places = torch.arange(len(examples))[chosen]
                 chosen = places[torch.from_numpy(calibration_order(len(places)))]

@@ -48,9 +48,13 @@ class Keep:
 
 def keep_beside(results: Path, name: str, settings: Mapping[str, Any]) -> Keep:
     """Return the file of this name and these settings in the folder of vectors beside a file of results."""
-    text = json.dumps(console.jsonable(settings), sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return Keep(results.parent / f"{results.stem}-vectors" / f"{name}-{digest[:8]}.safetensors", text)
+    digest = hashlib.sha256(_text(settings).encode()).hexdigest()
+    return vectors_file(results, f"{name}-{digest[:8]}", settings)
+
+
+def vectors_file(results: Path, name: str, settings: Mapping[str, Any]) -> Keep:
+    """Return the file of just this name in that folder, for people to name again; other settings replace it."""
+    return Keep(results.parent / f"{results.stem}-vectors" / f"{name}.safetensors", _text(settings))
 
 
 def kept_directions(keep: Keep, like: Weights, make: Callable[[], Sequence[Direction]]) -> dict[str, Direction]:
@@ -74,3 +78,7 @@ def kept_directions(keep: Keep, like: Weights, make: Callable[[], Sequence[Direc
     keep.write(tensors, recipes=json.dumps(recipes))
     console.say(f"kept {', '.join(made)} in {keep.path}")
     return made
+
+
+def _text(settings: Mapping[str, Any]) -> str:
+    return json.dumps(console.jsonable(settings), sort_keys=True)
