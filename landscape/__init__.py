@@ -22,10 +22,13 @@ _HOMES = {
     "SAM": "landscape.training",
     "TrainConfig": "landscape.training",
     "basin_width": "landscape.analysis.width",
+    "density": "landscape.analysis.density",
     "eigenvector_directions": "landscape.analysis.planes",
+    "eigenvectors": "landscape.analysis.curvature",
     "find_snapshots": "landscape.analysis.trajectory",
     "gradient_direction": "landscape.analysis.planes",
     "hessian": "landscape.analysis.curvature",
+    "layers": "landscape.analysis.layers",
     "line_between": "landscape.analysis.planes",
     "load": "landscape.store",
     "load_checkpoint": "landscape.checkpoint",
@@ -39,6 +42,7 @@ _HOMES = {
     "save_checkpoint": "landscape.checkpoint",
     "sharpness": "landscape.analysis.sharpness",
     "surface": "landscape.analysis.surface",
+    "trace": "landscape.analysis.trace",
     "train": "landscape.training",
     "train_curve": "landscape.analysis.curve_training",
     "train_pair": "landscape.training",
@@ -48,17 +52,20 @@ _HOMES = {
 }
 
 __all__ = [
-    "SAM",
     "AnalysisFile",
     "LandscapeError",
     "Objective",
+    "SAM",
     "TrainConfig",
     "__version__",
     "basin_width",
+    "density",
     "eigenvector_directions",
+    "eigenvectors",
     "find_snapshots",
     "gradient_direction",
     "hessian",
+    "layers",
     "line_between",
     "load",
     "load_checkpoint",
@@ -72,6 +79,7 @@ __all__ = [
     "save_checkpoint",
     "sharpness",
     "surface",
+    "trace",
     "train",
     "train_curve",
     "train_pair",
@@ -82,8 +90,10 @@ __all__ = [
 
 if TYPE_CHECKING:
     from landscape.allocator import tune_allocator
-    from landscape.analysis.curvature import hessian
+    from landscape.analysis.curvature import eigenvectors, hessian
     from landscape.analysis.curve_training import train_curve
+    from landscape.analysis.density import density
+    from landscape.analysis.layers import layers
     from landscape.analysis.objective import Objective
     from landscape.analysis.planes import (
         eigenvector_directions,
@@ -99,6 +109,7 @@ if TYPE_CHECKING:
     )
     from landscape.analysis.sharpness import sharpness
     from landscape.analysis.surface import surface
+    from landscape.analysis.trace import trace
     from landscape.analysis.trajectory import find_snapshots
     from landscape.analysis.width import basin_width
     from landscape.checkpoint import load_checkpoint, save_checkpoint
