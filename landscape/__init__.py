@@ -52,10 +52,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "SAM",
     "AnalysisFile",
     "LandscapeError",
     "Objective",
-    "SAM",
     "TrainConfig",
     "__version__",
     "basin_width",
