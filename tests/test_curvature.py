@@ -91,7 +91,7 @@ def test_a_quadratic_s_spectrum() -> None:
     assert (found.bounds <= found.residuals).all()
 
 
-@pytest.mark.parametrize("operator", ["hessian", "ggn"])
+@pytest.mark.parametrize("operator", ["hessian", "ggn", "fisher"])
 def test_both_ends_of_a_network_s_spectrum(operator: Any) -> None:
     bottom = 2 if operator == "hessian" else 1  # the others' 0 is repeated
     found = hessian(classifier(batch_size=5), top=4, bottom=bottom, operator=operator, tolerance=1e-6)

@@ -81,8 +81,8 @@ class Transformer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = nn.TransformerEncoderLayer(4, 2, 6, dropout=0.1, batch_first=True)
-        self.head = nn.Linear(4, 3)
+        self.body = nn.TransformerEncoderLayer(2, 2, 3, dropout=0.1, batch_first=True)
+        self.head = nn.Linear(2, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.body(x).mean(1))
@@ -131,7 +131,7 @@ MODELS = {
     "tied": (Tied, (3,)),
     "LSTM": (lambda: Recurrent(nn.LSTM), (3, 2)),
     "GRU": (lambda: Recurrent(nn.GRU), (3, 2)),
-    "attention": (Transformer, (3, 4)),
+    "attention": (Transformer, (3, 2)),
 }
 
 
@@ -271,6 +271,18 @@ def test_graphs_are_recorded_once_and_again_where_memory_is_short(monkeypatch: p
     torch.testing.assert_close(some(v), expected)
     torch.testing.assert_close(some(v), expected)
     assert some.recorded == pytest.approx(1 + 4 / N)  # batches of 3, 3 and 1, the first of them kept
+
+
+def test_the_time_of_a_product_counts_the_graphs_that_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    product = objective(seeded(convolutions), draw(N, 2, 8, 8)).product()
+    ticks = iter(range(100))
+    monkeypatch.setattr(products.Product, "_now", lambda _: next(ticks) ** 2)  # 0, 1: recorded; 4, 9: a product
+    assert product.seconds() == pytest.approx(5 * N / 3)
+    ticks = iter(range(100))
+    half = product._bytes * N / 2
+    monkeypatch.setattr(products, "KEPT_FRACTION", 1.0)
+    monkeypatch.setattr(products, "free_memory", lambda _: half)
+    assert product.seconds() == pytest.approx((5 + 0.5 * 1) * N / 3)
 
 
 def test_the_hessian_and_the_ggn_share_their_graphs() -> None:

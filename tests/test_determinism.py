@@ -2,6 +2,7 @@
 
 import runpy
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,8 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from landscape.analysis.curvature import hessian
+from landscape.analysis.density import density
 from landscape.analysis.determinism import DeterminismWarning, reservations
+from landscape.analysis.layers import layers
 from landscape.analysis.objective import Objective
+from landscape.analysis.trace import trace
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("curvature_problem.py"))))
 X = torch.randn(12, 4, generator=torch.Generator().manual_seed(1))
@@ -57,6 +61,19 @@ def test_dropout_that_stays_on_is_warned_of_and_recorded() -> None:
         found = hessian(o, top=1, max_products=3)
     assert [w.category for w in caught] == [DeterminismWarning]
     assert found.attributes["warnings"] == list(reservations(o))
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda o: trace(o, products=6),
+        lambda o: density(o, vectors=1, steps=2),
+        lambda o: layers(o, max_products=3, trace_products=6),
+    ],
+)
+def test_every_measurement_of_curvature_warns(measure: Callable[[Objective], object]) -> None:
+    with pytest.warns(DeterminismWarning, match="two passes"):
+        measure(objective(AlwaysDropping()))
 
 
 @pytest.mark.parametrize("layer", [BatchCentred, lambda: nn.BatchNorm1d(4, track_running_stats=False)])

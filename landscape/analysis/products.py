@@ -113,20 +113,39 @@ class Product:
         self.count += len(along)
         return (total / examples).T.reshape(vectors.shape).to(vectors)
 
+    def seconds(self) -> float:
+        """Return about how long a product takes, its share of graphs that memory will not keep recorded anew."""
+        record, multiply, count = self._timed()
+        keeping = self._keep and self.way.mode == "reverse over reverse"
+        budget = KEPT_FRACTION * (free_memory(self._objective.device) + self.kept_bytes) if keeping else 0.0
+        kept = min(1.0, budget / (max(self._bytes, 1.0) * self.examples))
+        return (multiply + (1 - kept) * record) * self.examples / count
+
     def seconds_per_example(self) -> float:
         """Return how long a product takes once graphs are kept, as measured on one batch."""
+        _, multiply, count = self._timed()
+        return multiply / count
+
+    def _timed(self) -> tuple[float, float, int]:
+        """Return the seconds of recording one batch's graph and of a product with it, and its number of examples."""
         with twice_differentiable(plain_kernels=self.way.plain_kernels):
             batch, count = self._batch_loss(self.batch_size)
+            started = self._now()
             graph = make_graph(self.way.mode, batch, self._point, self.operator)
+            record = self._now() - started
             vector = {name: torch.ones_like(w) for name, w in self._point.items()}
             best = math.inf
             for _ in range(2):
-                started = time.perf_counter()
+                started = self._now()
                 graph.product(self.operator, vector)
-                if self._objective.device.type == "cuda":
-                    torch.cuda.synchronize()
-                best = min(best, time.perf_counter() - started)
-        return best / count
+                best = min(best, self._now() - started)
+        return record, best, count
+
+    def _now(self) -> float:
+        """Return the time when all that was begun on the device is done."""
+        if self._objective.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
 
     def sharing(self, operator: Operator) -> Product:
         """Return the product with the other one of "hessian" and "ggn" from the same graphs."""

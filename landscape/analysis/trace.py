@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from landscape.analysis.basis import DOUBLE_BASIS_BYTES, MAX_BASIS_BYTES
+from landscape.analysis.determinism import warn_of_reservations
 from landscape.analysis.estimates import estimate_of
 from landscape.analysis.objective import Objective
 from landscape.errors import LandscapeError
@@ -61,6 +62,7 @@ def trace(
         split: which split's loss; the first by default.
         on_product: called after each product.
     """
+    warn_of_reservations(objective, split)
     product = objective.product(operator, split=split)
     return estimate_traces(
         product,

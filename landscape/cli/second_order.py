@@ -40,7 +40,7 @@ def reservations_in_one_line() -> Iterator[None]:
 def say_time(what: str, objective: Objective, operator: str, products: int, *, at_most: bool = False) -> None:
     """Say about how long some products over all the examples will take, as measured on one batch."""
     product = objective.product(operator)
-    each = product.seconds_per_example() * product.examples
+    each = product.seconds()
     least = "at most " if at_most else ""
     console.say(
         f"{what}: {least}{products} products on {product.examples} examples, {each:.2g} s each: "
