@@ -1,10 +1,13 @@
 """Surfaces against closed forms, the objective itself, and the Hessian's quadratic form."""
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -24,7 +27,7 @@ from landscape.analysis.surface import (
 )
 from landscape.analysis.weights import dot
 from landscape.errors import LandscapeError
-from landscape.results import Line, Surface
+from landscape.results import Line, Surface, points_table
 
 N = 20
 SETTINGS = Settings("float64", None, 7)
@@ -83,6 +86,9 @@ def classifier(**options: Any) -> Objective:
     return Objective(small_network(), "cross_entropy", DATA, device="cpu", **{"precision": "float64", **options})
 
 
+CLASSIFIER = classifier(precision="float32")  # shared where many examples are drawn
+
+
 # ---- values
 
 
@@ -134,6 +140,31 @@ def test_the_centre_is_the_objective_s_loss_on_every_split() -> None:
             assert result.grid(metric)[s, 2, 1] == values[split][metric].value
             assert result.grid(metric, column="stderr")[s, 2, 1] == values[split][metric].stderr
     assert result.splits == ("train", "test")
+
+
+def test_a_surface_is_that_of_the_reference_code_s_formula() -> None:
+    """crunch, set_weights, eval_loss of tomgoldstein/loss-landscape, written anew in float64: loss and accuracy."""
+    found = classifier()
+    plane = random_plane(found, seed=4)
+    result = surface(found, plane, points=(5, 3), span=1.5, settings=Settings("float64", None, 6))
+    network = small_network().double().eval()
+    start = [p.detach().clone() for p in network.parameters()]
+    dx, dy = ([d[name] for name, _ in network.named_parameters()] for d in plane.directions)
+    for w, d in zip(start, dx, strict=True):  # what the paper draws: filters of the weights' own norms, biases still
+        expected = w.flatten(1).norm(dim=1) if w.ndim > 1 else torch.zeros(len(w))
+        torch.testing.assert_close(d.reshape(len(d), -1).norm(dim=1), expected.to(d))
+    for i, y in enumerate(result.beta):  # type: ignore[union-attr]
+        for j, x in enumerate(result.alpha):
+            for p, w, d0, d1 in zip(network.parameters(), start, dx, dy, strict=True):
+                p.data = w + (d0 * x + d1 * y)
+            for s, (images, labels) in enumerate(DATA.values()):
+                total, correct = 0.0, 0
+                for part, targets in zip(images.double().split(6), labels.split(6), strict=True):
+                    outputs = network(part)
+                    total += nn.functional.cross_entropy(outputs, targets).item() * len(part)
+                    correct += int(outputs.max(1)[1].eq(targets).sum())
+                assert result.grid("loss")[s, i, j] == pytest.approx(total / len(labels), rel=1e-10)
+                assert result.grid("accuracy")[s, i, j] == pytest.approx(correct / len(labels), rel=1e-12)
 
 
 def test_a_chosen_split_alone() -> None:
@@ -261,6 +292,30 @@ def test_points_already_done_are_skipped_and_the_join_is_the_same_to_the_bit() -
     again = surface(found, plane, points=(5, 3), settings=settings, done=joined.points, on_point=nothing.append)
     assert nothing == []
     np.testing.assert_array_equal(again.points, whole.points)
+
+
+COORDINATES = st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=5, unique_by=lambda x: x + 0.0).map(sorted)
+
+
+@settings(max_examples=25, deadline=None)
+@given(alpha=COORDINATES, beta=st.none() | COORDINATES, both=st.booleans(), data=st.data())
+def test_any_grid_has_its_shape_and_any_stop_costs_no_bit(alpha: Any, beta: Any, both: bool, data: Any) -> None:
+    found, splits = CLASSIFIER, ("train", "test")[: 1 + both]
+    plane = random_plane(found, dimensions=1 if beta is None else 2)
+    axes = {"alpha": np.array(alpha), **({} if beta is None else {"beta": np.array(beta)})}
+    options: dict[str, Any] = {**axes, "splits": splits, "settings": Settings("float32", None, 8)}
+    seen: list[NDArray[Any]] = []
+    whole = surface(found, plane, on_point=seen.append, **options)
+    shape = (len(alpha),) if beta is None else (len(beta), len(alpha))
+    assert whole.grid("loss").shape == (len(splits), *shape)
+    assert whole.complete
+    assert len(seen) == math.prod(shape)
+    kept = data.draw(st.sets(st.integers(0, len(seen) - 1)))
+    done = [seen[i] for i in data.draw(st.permutations(sorted(kept)))]
+    rest: list[NDArray[Any]] = []
+    joined = surface(found, plane, done=np.concatenate([points_table([]), *done]), on_point=rest.append, **options)
+    assert len(rest) == len(seen) - len(kept)
+    assert joined.points.tobytes() == whole.points.tobytes()
 
 
 def test_points_of_another_fidelity_level_are_not_done() -> None:
