@@ -117,6 +117,11 @@ def test_subsets_give_means_with_standard_errors_that_sharpness_does_not_take_fo
     np.testing.assert_allclose(found.eigenvalues, values.mean(axis=0))
     np.testing.assert_allclose(found.attributes["subsets"]["stderr"], values.std(axis=0, ddof=1) / 3**0.5)
     assert found.attributes["examples"] == {"train": 48}
+    assert run("report", "results/sam.h5", "--out", "page.html").code == 0
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert "Means over disjoint subsets" in page
+    assert "over 3 subsets of 16 examples" in page
+    assert "largest Hessian eigenvalue" not in page  # among the key numbers
     sharpness = run("sharpness", pair.sam, *pair.data, *few[:4], "--measures", "lambda_max")
     assert sharpness.code == 0
     assert "λ_max is taken" not in sharpness.err
