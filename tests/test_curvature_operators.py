@@ -226,6 +226,13 @@ def test_without_second_derivatives_a_model_is_refused_in_one_line(cube: Any, op
     assert "\n" not in str(error.value)
 
 
+def test_a_block_behind_such_a_function_does_not_hide_it_from_the_rest() -> None:
+    o = objective(seeded(lambda: Cubed(Once.apply)), draw(N, 4))
+    for names in (["second.weight"], None):
+        with pytest.raises(LandscapeError, match="marked once_differentiable"):
+            o.product(names=names)(torch.ones(9 if names else 27, dtype=torch.float64))
+
+
 def test_a_loss_differentiable_once_is_refused_too() -> None:
     model, x = seeded(lambda: nn.Linear(4, 3)), draw(N, 4)
     for operator in OPERATORS:

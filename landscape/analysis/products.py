@@ -226,14 +226,18 @@ class Product:
         return BatchLoss(outputs, lambda z: losses.per_example(objective.loss_function(z, targets), count)[0])
 
     def _find_way(self) -> Way:
-        """Return the first way that works, having tried the product on a few examples."""
+        """Return the first way that works for all that moves, having tried the product on a few examples.
+
+        Not for the vectors' own parameters alone: the next product's may lie behind a function that fails.
+        """
         batch, _ = self._probe()
-        ones = {name: torch.ones_like(w) for name, w in self._point.items()}
+        point = {**self._still, **self._point}
+        ones = {name: torch.ones_like(w) for name, w in point.items()}
         failures: list[str] = []
         for way in WAYS:
             try:
                 with twice_differentiable(plain_kernels=way.plain_kernels):
-                    graph = make_graph(way.mode, batch, self._point, self.operator)
+                    graph = make_graph(way.mode, batch, point, self.operator)
                     graph.check()
                     graph.product(self.operator, ones)
             except OnceDifferentiableError as error:

@@ -67,12 +67,12 @@ class _Job:
         subsets = self._subsets()
         self._subject.reproduce()  # before the long part: its warning may change people's minds
         parts: list[Spectrum] = []
-        for label, objective in self._objectives(subsets):
+        for number, (label, objective) in enumerate(self._objectives(subsets)):
             with_pairs = pairs_missing or options.subsets > 1
             part = self._pairs(label, objective) if with_pairs else found
             assert part is not None
             if trace_missing:
-                part = self._with_trace(label, objective, part, asked)
+                part = self._with_trace(label, objective, part, asked, seed=options.seed + number)
             parts.append(part)
         spectrum = parts[0] if len(parts) == 1 else mean_spectrum(parts)
         if found is not None and not trace_missing:  # an earlier run's estimates, of the same loss, stay
@@ -135,8 +135,13 @@ class _Job:
         console.say(f"{self.key}: wrote the eigenvectors {', '.join(names)}; landscape surface ... --along {along}")
         return with_attributes(spectrum, vectors=_beside(keep.path, self._file.path))
 
-    def _with_trace(self, label: str, objective: Objective, spectrum: Spectrum, asked: dict[str, Any]) -> Spectrum:
-        """Return the spectrum with trace, Frobenius norm and, of the GGN, the effective rank in its attributes."""
+    def _with_trace(
+        self, label: str, objective: Objective, spectrum: Spectrum, asked: dict[str, Any], *, seed: int
+    ) -> Spectrum:
+        """Return the spectrum with trace, Frobenius norm and, of the GGN, the effective rank in its attributes.
+
+        Each subset has a seed of its own, so that the spread over them holds the probes' errors, too.
+        """
         options = self._options
         products = min(options.trace_products, objective.size)
         say_time(f"{label}, trace", objective, options.operator, products)
@@ -146,7 +151,7 @@ class _Job:
                 operator=options.operator,
                 method=options.trace_method,
                 products=options.trace_products,
-                seed=options.seed,
+                seed=seed,
                 on_product=lambda: advance(1),
             )
         more = {**found.attributes(), "trace_asked": asked}

@@ -108,7 +108,7 @@ def test_the_gauss_newton_and_the_fisher_matrix_have_an_effective_rank_and_a_nam
 
 def test_subsets_give_means_with_standard_errors_that_sharpness_does_not_take_for_one_spectrum(run, pair) -> None:
     few = ("--params", "linear.*", "--subset", "16", "--top", "2")
-    outcome = run("hessian", pair.sam, *pair.data, *few, "--subsets", "3")
+    outcome = run("hessian", pair.sam, *pair.data, *few, "--subsets", "3", *EXTRAS[:3])
     assert outcome.code == 0, outcome.err
     assert "± over subsets" in outcome.out
     found = load("results/sam.h5")["sam/hessian-subsets"]
@@ -117,6 +117,9 @@ def test_subsets_give_means_with_standard_errors_that_sharpness_does_not_take_fo
     np.testing.assert_allclose(found.eigenvalues, values.mean(axis=0))
     np.testing.assert_allclose(found.attributes["subsets"]["stderr"], values.std(axis=0, ddof=1) / 3**0.5)
     assert found.attributes["examples"] == {"train": 48}
+    trace = found.attributes["trace"]
+    assert (trace["method"], trace["products"]) == ("hutch++, mean of 3 subsets", 18)
+    assert 0 < trace["stderr"] < trace["value"]
     assert run("report", "results/sam.h5", "--out", "page.html").code == 0
     page = Path("page.html").read_text(encoding="utf-8")
     assert "Means over disjoint subsets" in page
