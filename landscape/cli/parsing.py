@@ -15,6 +15,7 @@ from typing import Annotated, Any, Protocol, TextIO, TypeAlias
 import tyro
 from tyro.conf import subcommand
 
+from landscape.cli.convexity import Convexity
 from landscape.cli.curve import Curve
 from landscape.cli.demo import Demo
 from landscape.cli.export import Export
@@ -34,12 +35,25 @@ Command: TypeAlias = (
     | Annotated[Curve, subcommand("curve")]
     | Annotated[Trajectory, subcommand("trajectory")]
     | Annotated[Hessian, subcommand("hessian")]
+    | Annotated[Convexity, subcommand("convexity")]
     | Annotated[Sharpness, subcommand("sharpness")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Export, subcommand("export")]
     | Annotated[Info, subcommand("info")]
 )
-COMMANDS = ("demo", "train", "surface", "curve", "trajectory", "hessian", "sharpness", "report", "export", "info")
+COMMANDS = (
+    "demo",
+    "train",
+    "surface",
+    "curve",
+    "trajectory",
+    "hessian",
+    "convexity",
+    "sharpness",
+    "report",
+    "export",
+    "info",
+)
 
 HELP = """\
 usage: landscape COMMAND ... [--help]
@@ -53,6 +67,7 @@ Sharpness analysis and loss-landscape visualization of neural networks.
   landscape curve        a curve of low loss between two checkpoints
   landscape trajectory   a training run on its two principal components
   landscape hessian      extreme eigenvalues of the Hessian, with residuals
+  landscape convexity    where a plane is convex: |lambda_min / lambda_max|
   landscape sharpness    a table of sharpness measures
   landscape report       one interactive page of all results, for any browser
   landscape export       images, tables, files for ParaView, printers and slides
