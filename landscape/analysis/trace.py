@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -117,34 +117,39 @@ def estimate_traces(
     double = 2 * 8 * size * sketched <= DOUBLE_BASIS_BYTES and device.type != "mps"
     dtype = torch.float64 if double else torch.float32
 
-    def images(vectors: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield blocks of rows and of their products."""
-        for start in range(0, len(vectors), BLOCK):
-            block = vectors[start : start + BLOCK]
-            found = product(block.T).T.to(block)
-            if not bool(torch.isfinite(found).all()):
-                raise LandscapeError("a product with the Hessian holds NaN or inf; the loss diverges at these weights")
-            if on_product is not None:
-                for _ in block:
-                    on_product()
-            yield block, found
+    def apply(block: Tensor) -> Tensor:
+        """Return the products with the rows of a block."""
+        found = product(block.T).T.to(block)
+        if not bool(torch.isfinite(found).all()):
+            raise LandscapeError("a product with the Hessian holds NaN or inf; the loss diverges at these weights")
+        if on_product is not None:
+            for _ in block:
+                on_product()
+        return found
 
-    def sums(vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return vᵀAv and ‖Av‖² of each row."""
-        parts = [((v * Av).sum(1).double(), Av.square().sum(1).double()) for v, Av in images(vectors)]
-        return torch.cat([a for a, _ in parts]).cpu(), torch.cat([b for _, b in parts]).cpu()
+    def sums(blocks: Iterable[Tensor]) -> Tensor:
+        """Return vᵀAv and ‖Av‖² of each row, (2, k)."""
+        pairs = ((block, apply(block)) for block in blocks)
+        return torch.cat([torch.stack([(v * Av).sum(1), Av.square().sum(1)]).double().cpu() for v, Av in pairs], dim=1)
+
+    def parts(rows: Tensor) -> Iterator[Tensor]:
+        return (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
 
     if products >= size:
-        diagonal, squares = sums(torch.eye(size, dtype=dtype, device=device))
+        diagonal, squares = sums(parts(torch.eye(size, dtype=dtype, device=device)))
         return Traces(float(diagonal.sum()), 0.0, math.sqrt(float(squares.sum())), 0.0, "exact", size)
     known_trace = known_square = 0.0
     basis = torch.zeros(0, size, dtype=dtype, device=device)
     if sketched:
-        random = torch.randn(sketched, size, generator=generator, dtype=torch.float64).to(device, dtype)
-        basis = torch.linalg.qr(torch.cat([Av for _, Av in images(random)]).T)[0].T
-        known_trace, known_square = (float(part.sum()) for part in sums(basis))
-    signs = torch.randint(0, 2, (products - 2 * sketched, size), generator=generator).to(device, dtype) * 2 - 1
-    found = sums(signs - (signs @ basis.T) @ basis)
+        normals = (torch.randn(k, size, generator=generator, dtype=torch.float64) for k in _sizes(sketched))
+        sketch = torch.cat([apply(block.to(device, dtype)) for block in normals])
+        basis = torch.linalg.qr(sketch.T)[0].T
+        known_trace, known_square = sums(parts(basis)).sum(1).tolist()
+    signs = (
+        torch.randint(0, 2, (k, size), generator=generator).to(device, dtype) * 2 - 1
+        for k in _sizes(products - 2 * sketched)
+    )
+    found = sums(z - (z @ basis.T) @ basis for z in signs)
     rest, square = (estimate_of(values.numpy(), single=True) for values in found)
     norm = math.sqrt(known_square + square.value)
     return Traces(
@@ -155,3 +160,8 @@ def estimate_traces(
         method,
         products,
     )
+
+
+def _sizes(count: int) -> list[int]:
+    """Return the sizes of blocks of so many vectors."""
+    return [min(BLOCK, count - start) for start in range(0, count, BLOCK)]
