@@ -56,8 +56,9 @@ def convexity(
     diverges all values are NaN. BatchNorm's statistics are held fixed at each point.
 
     With `quick`, rows are walked from their middle outwards, and the eigenvectors of the point before are added to the
-    random vector: after half the products the errors are as good, about 1 % of λ_max, while the bounds, which do not
-    know the neighbour, are still as wide as a third of it.
+    random vector, so that half the products will do: the errors were about 1 % of λ_max where that was measured. The
+    bounds, which know nothing of the neighbour, are then as wide as half of λ_max. (To stop as soon as the pairs seem
+    converged is no way: after five products λ_min was off by 6 % of λ_max, and looked well.)
 
     Args:
         objective: whose loss.
@@ -81,7 +82,7 @@ def convexity(
             that has no second derivatives.
     """
     if not 0 < tolerance < 1:
-        raise LandscapeError(f"got a tolerance of {tolerance}; expected a relative error such as 0.02")
+        raise LandscapeError(f"got a tolerance of {tolerance}; expected a relative error such as 0.05")
     plane = plane or random_plane(objective, seed=seed)
     if plane.is_line:
         raise LandscapeError("a convexity map is of a plane, and this is a line; give two directions")

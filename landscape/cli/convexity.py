@@ -35,8 +35,8 @@ class ConvexityOptions:
     tolerance: Annotated[float, arg(metavar="X")] = 0.05
     """Bound on the error of both eigenvalues, relative to the one of larger magnitude."""
     quick: bool = False
-    """Half the time: a few products from the eigenvectors of the point before. The errors are about as small, but the
-    proven bounds are wide."""
+    """Half the time: a few products from the eigenvectors of the point before, for errors of about 1 %; the proven
+    bounds are then wide."""
     max_products: Annotated[int, arg(metavar="N")] = 100
     """Most Hessian-vector products at a point; where they do not suffice, the stated bounds are larger."""
 
@@ -139,7 +139,7 @@ def _check(options: Convexity) -> None:
     if options.region is not None:
         raise LandscapeError("--region is for surface; a convexity map has --alpha and --beta for other coordinates")
     axes(cast("SurfaceOptions", options), grid_size(options.points), is_line=False)
-    expect(0 < options.tolerance < 1, "--tolerance", options.tolerance, "a relative error such as 0.02")
+    expect(0 < options.tolerance < 1, "--tolerance", options.tolerance, "a relative error such as 0.05")
     expect_number("--max-products", options.max_products, least=2)
     for mode in options.batchnorm.split(","):
         expect(

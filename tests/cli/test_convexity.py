@@ -142,6 +142,21 @@ def test_several_checkpoints_and_other_settings_have_names_of_their_own(run, pai
     assert "already" not in overwritten.err
 
 
+def test_other_planes_and_modes_of_batchnorm_have_their_names(run, pair) -> None:
+    few = ("--alpha=0,0.1", "--beta=0", *FEW[2:])
+    assert run("convexity", pair.sam, *pair.data, *few, "--along", "gradient,random").code == 0
+    assert run("convexity", pair.sam, *pair.data, *few, "--batchnorm", "fixed,recalibrated").code == 0
+    assert run("convexity", pair.sam, *pair.data, *few, "--seeds", "3,4", "--name", "mine").code == 0
+    results = load("results/sam.h5")
+    names = {"convexity-gradient-random", "convexity", "convexity-recalibrated", "mine-d3", "mine-d4"}
+    assert {f"sam/{name}" for name in names} < set(results)
+    assert results["sam/convexity-recalibrated"].attributes["batchnorm"] == "recalibrated"
+    fixed, recalibrated = (
+        results[f"sam/{name}"].grid("lambda_max") for name in ("convexity", "convexity-recalibrated")
+    )
+    assert (fixed != recalibrated).all()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
