@@ -67,12 +67,14 @@ def conduct(
         "checkpoint": [subject.sha256 for subject in subjects],
     }
     key, _ = claim(file, "study", "sharpness", settings, options, Study)
+    groups = _groups(subjects)
     result = with_attributes(
         made,
         **{name: first[name] for name in _FROM_MEASURES if name in first},
         checkpoint="study",
         checkpoints=[{"label": subject.label, "sha256": subject.sha256} for subject in subjects],
         losses=losses,
+        groups=[groups[label] for label in made.checkpoints],
         gap=f"test loss − train loss, {source}",
         settings=settings,
         command=console.recorded_command(),
@@ -120,6 +122,17 @@ def study_summary(result: Study) -> dict[str, Any]:
         "tau_high": result.tau_high,
         "attributes": dict(result.attributes),
     }
+
+
+def _groups(subjects: Sequence[Subject]) -> dict[str, str]:
+    """Return what figures tell the checkpoints' points apart by: the recipe, with the model where models differ."""
+    about = {subject.label: subject.attributes() for subject in subjects}
+    recipes = {label: str(a.get("recipe") or "") for label, a in about.items()}
+    models = {label: str(a["model"]) for label, a in about.items()}
+    if len(set(models.values())) > 1:
+        return {label: ", ".join(filter(None, (recipes[label], models[label]))) for label in about}
+    unknown = "other" if any(recipes.values()) else ""
+    return {label: recipe or unknown for label, recipe in recipes.items()}
 
 
 def _losses(subjects: Sequence[Subject]) -> tuple[dict[str, dict[str, float]], str]:

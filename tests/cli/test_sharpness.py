@@ -1,5 +1,6 @@
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from landscape.cli.sharpness import MEASURES as KINDS
 from landscape.cli.sharpness import Sharpness as Options
 from landscape.cli.sharpness_job import wanted
 from landscape.errors import LandscapeError
+from landscape.figures.study import study_figure
 from landscape.results import Sharpness, Spectrum, Study
 from landscape.store import load
 
@@ -195,6 +197,7 @@ def variants(pair, count: int) -> list:
             if name.startswith("linear"):
                 tensor += 0.3 * number * torch.randn(tensor.shape, generator=generator)
         checkpoint.final["test_loss"] = checkpoint.final["train_loss"] + [0.3, 0.1, 0.4, 0.2][number]
+        checkpoint.training["recipe"] = ["sam", "adam", "sam", ""][number]
         path = pair.sam.with_name(f"c{number}.pt")
         save_checkpoint(checkpoint, path)
         made.append(path)
@@ -214,6 +217,14 @@ def test_a_study_correlates_measures_with_the_gap(run, pair) -> None:
     assert made.checkpoints == ("c0", "c1", "c2", "c3")
     np.testing.assert_allclose(made.gap, [0.3, 0.1, 0.4, 0.2], atol=1e-9)
     assert made.attributes["gap"] == "test loss − train loss, recorded by the training"
+    assert made.attributes["groups"] == ["sam", "adam", "sam", "other"]
+    points = [trace for trace in study_figure({"study": made}).data if trace.xaxis == "x"]
+    assert [(trace.name, list(trace.text)) for trace in points] == [
+        ("sam", ["c0", "c2"]), ("adam", ["c1"]), ("other", ["c3"])
+    ]  # fmt: skip
+    assert run("report", "results/c0+c1+c2+c3.h5", "--out", "study.html").code == 0
+    page = Path("study.html").read_text()
+    assert all(json.dumps(name) in page for name in ("sam", "adam", "other"))
     for number, label in enumerate(made.checkpoints):
         stored = results[f"{label}/sharpness"]
         assert isinstance(stored, Sharpness)
