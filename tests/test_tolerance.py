@@ -182,6 +182,21 @@ def test_divergence_is_reported_where_it_is() -> None:
     assert np.quantile(np.abs(found[rest] / made.exact[rest] - 1), 0.95) < 0.05
 
 
+def test_nothing_is_spent_on_points_that_diverge_on_the_cheapest_subset() -> None:
+    """It diverges on all the examples, too: no pass over more of them tells anything."""
+
+    def corner(loss: NDArray[Any]) -> NDArray[Any]:
+        return np.concatenate([np.full_like(loss[:60], np.inf), loss[60:]])
+
+    made = World(0, change=corner)
+    with np.errstate(invalid="ignore"):
+        outcome = made.run(0.03)
+    assert not [r for r in made.passes if r.level == 2 and made.points.index((r.alpha, r.beta)) < 60]
+    assert (column(outcome, 0)[:60] == np.inf).all()
+    assert outcome.report["saving"] > 2
+    assert np.quantile(np.abs(column(outcome, 0)[60:] / made.exact[60:] - 1), 0.95) < 0.04
+
+
 @pytest.mark.parametrize("shift", [-5.0, 0.0])
 def test_losses_that_are_not_positive_are_compared_by_differences(shift: float) -> None:
     made = World(2, change=lambda loss: np.where(loss < 0.05, 0.0, loss) + shift)

@@ -61,6 +61,14 @@ def measurer(kind: Any = None, **options: Any) -> Measurer:
     return Measurer(found, random_plane(found), ("train", "test"), settings, gradient_norm=True, levels=levels)
 
 
+def ignores_ctrl_c(process: int) -> bool:
+    status = Path(f"/proc/{process}/status")
+    if not status.exists():  # not on Linux
+        return True
+    ignored = next(line for line in status.read_text().splitlines() if line.startswith("SigIgn:"))
+    return bool(int(ignored.split()[1], 16) >> (signal.SIGINT - 1) & 1)
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
@@ -77,6 +85,7 @@ def test_two_workers_give_the_values_of_one_process_and_the_death_of_one_loses_n
         (int(rows["level"][0]), *rows[["alpha", "beta"]][0].tolist()): rows.tobytes() for rows in alone(requests)
     }
     with Pool(alone, 2, threads=1) as pool:
+        assert all(ignores_ctrl_c(process) for process in pool.processes)  # also while they start
         found = list(pool(requests))
         assert len(found) == len(requests)
         for rows in found:

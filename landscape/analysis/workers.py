@@ -12,6 +12,7 @@ import multiprocessing
 import pickle
 import signal
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -84,7 +85,8 @@ class Pool:
         for device in self._devices:
             here, there = context.Pipe()
             process = context.Process(target=_serve, args=(there, device), daemon=True)
-            process.start()
+            with _deaf():
+                process.start()
             there.close()  # so that the death of the worker closes the pipe
             self._workers[here], self._given[here] = process, deque()
         for connection in list(self._workers):  # once all are starting, since this waits for each to be ready
@@ -238,9 +240,22 @@ def _devices(device: torch.device, workers: int) -> list[str]:
     return [f"cuda:{number}" for number in range(workers)]
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Within this context new processes ignore Ctrl-C from their first moment: the one with the results decides."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may change what a signal does
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _serve(connection: Connection, device: str) -> None:
     """Answer requests with rows, in order, until the pipe closes: the life of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the one with the results decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it was started from another thread
     try:
         measurer = _unpacked(pickle.loads(connection.recv_bytes()), device)
         pending: deque[Pending] = deque()

@@ -46,7 +46,8 @@ class Quantity:
             noise = [np.sqrt(max(1 / n - 1 / m, 0.0)) for m, n in pairwise(sizes)]
             steps = (self._transformed(cheap) - self._transformed(half)) / (relative * noise[-1])
             self.shape = Shape.fitted(places, steps) or shape or Shape(places, np.full(places.shape[1], 0.1), 0.01)
-        self.fields = [Field(self.shape, relative * factor) for factor in noise[:base]]
+        certain = np.where(np.isfinite(cheap), relative, 0.0)  # what diverges on a subset does on all the examples
+        self.fields = [Field(self.shape, certain * factor) for factor in noise[:base]]
         self.scales = np.ones(base)
 
     def _values(self, level: int) -> Floats:
