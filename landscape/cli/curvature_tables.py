@@ -59,16 +59,19 @@ def print_curvature(found: Found) -> None:
             f"in {console.duration(attributes['seconds'])}"
         )
         if not isinstance(result, Density) and not result.converged.all():
-            console.warn(
-                f"{key}: not all converged; try --max-products above {_spent(result)}, or a larger --tolerance"
-            )
+            console.warn(f"{key}: not all converged; {_remedy(result)}")
 
 
-def _spent(result: Spectrum | Layers) -> int:
-    """Return the products that did not suffice."""
-    if isinstance(result, Spectrum) and "subsets" not in result.attributes:
-        return result.products
-    return int(result.attributes["settings"]["max_products"])
+def _remedy(result: Spectrum | Layers) -> str:
+    """Return what to try where the tolerance was not reached."""
+    attributes = result.attributes
+    most = int(attributes["settings"]["max_products"])
+    if isinstance(result, Layers):
+        return f"try --max-products above {most}, or a larger --tolerance"
+    if result.products < most * int(attributes.get("subsets", {}).get("count", 1)):  # it did not stop for want of them
+        rounding = float(attributes["product_error"])
+        return f"more products would not help, for one is off by {rounding:.1e}; try a larger --tolerance"
+    return f"try --max-products above {most if 'subsets' in attributes else result.products}, or a larger --tolerance"
 
 
 def _print_eigenvalues(spectra: Mapping[str, Spectrum]) -> None:

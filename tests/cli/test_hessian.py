@@ -37,6 +37,12 @@ def test_what_has_not_converged_is_flagged(run, pair) -> None:
     assert "warning: sam/hessian: not all converged; try --max-products above 3" in outcome.err
 
 
+def test_where_rounding_is_in_the_way_more_products_are_not_advised(run, pair, monkeypatch) -> None:
+    monkeypatch.setattr("landscape.analysis.curvature.product_error", lambda *_: 12.5)
+    outcome = run("hessian", pair.sam, *pair.data, *QUICK)
+    assert "not all converged; more products would not help, for one is off by 1.2e+01" in outcome.err
+
+
 def test_the_gauss_newton_matrix_has_its_own_name(run, pair) -> None:
     run("hessian", pair.sam, *pair.data, *QUICK, "--operator", "ggn")
     run("hessian", pair.sam, *pair.data, *QUICK)
