@@ -209,13 +209,16 @@ def test_regions_measured_more_finely_are_shown_by_themselves():
         )
         return np.unique(np.concatenate([points, fine]))  # points on both are measured once
 
-    surface = make.surface(nx=5, ny=5, change=refine, regions=[{"alpha": [-0.25, 0.5, 7], "beta": [0, 0.25, 4]}])
+    region = {"alpha": [-0.25, 0.5, 7], "beta": [0, 0.25, 4], "tolerance": {"measured_95": 0.02, "held_out": 39}}
+    whole = {"measured_95": 0.01, "held_out": 39}
+    surface = make.surface(nx=5, ny=5, change=refine, regions=[region], tolerance=whole)
     groups = together({"a/plane": surface})
     assert list(groups) == ["plane", "plane, region 1"]
     region = groups["plane, region 1"]["a/plane"]
     np.testing.assert_allclose(region.alpha, np.linspace(-0.25, 0.5, 7))
     np.testing.assert_allclose(region.beta, np.linspace(0, 0.25, 4))
     assert region.complete
+    assert region.attributes["tolerance"]["measured_95"] == 0.02  # the error of its own estimates
     expected = [[make.loss(x, y, 0) for x in region.alpha] for y in region.beta]
     np.testing.assert_allclose(region.grid()[0], expected)
 

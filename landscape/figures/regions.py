@@ -19,7 +19,10 @@ def regions(surface: Surface) -> list[Surface]:
             continue
         alpha, beta = (_axis(surface.points[name], region[name]) for name in ("alpha", "beta"))
         if len(alpha) > 1 and len(beta) > 1:
-            found.append(replace(surface, alpha=alpha, beta=beta))
+            own = (
+                {"tolerance": region["tolerance"]} if "tolerance" in region else {}
+            )  # its estimates' error, not theirs
+            found.append(replace(surface, alpha=alpha, beta=beta, attributes={**surface.attributes, **own}))
     return found
 
 
