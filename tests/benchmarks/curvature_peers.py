@@ -3,9 +3,10 @@
     pip install curvlinops-for-pytorch PyHessian
     python tests/benchmarks/curvature_peers.py [--checkpoint FILE.pt] [--data cifar10] [--examples 1000] [--rounds 3]
 
-Everybody gets the same weights, images, loss, batch size and threads, and its own process, so that its peak memory is
-its own. The clock runs from weights and images in memory to eigenvalues: what a tool sets up, folds, probes or records
-counts, importing it does not. Rounds alternate between the tools; round i starts from the random vector of seed i.
+Everybody gets the same weights, images, loss and threads, and its own process, so that its peak memory is its own.
+The peers are given batches of --batch-size; landscape is given the images and cuts its own. The clock runs from weights
+and images in memory to eigenvalues: what a tool sets up, folds, probes or records counts, importing it does not. Rounds
+alternate between the tools; round i starts from the random vector of seed i.
 
     landscape   hessian(objective, top=k), tolerance 1e-3, its own checks included
     curvlinops  HessianLinearOperator and scipy's eigsh(which="LA", tol=1e-3); its check of the data's order is left out
@@ -86,7 +87,7 @@ class Problem:
 
 def by_landscape(problem: Problem, seed: int) -> dict[str, Any]:
     objective = landscape.Objective(
-        problem.model, "cross_entropy", problem.batches, device=problem.device, batch_size=problem.batch_size
+        problem.model, "cross_entropy", problem.images, problem.labels, device=problem.device
     )
     found = landscape.hessian(objective, top=problem.top, seed=seed)
     return {
@@ -339,9 +340,9 @@ def report(options: argparse.Namespace, rounds: dict[str, list[dict[str, Any]]],
     some = next(iter(rounds.values()))[0]
     print(
         f"{Path(options.checkpoint).name}, {some['parameters']:,} parameters, {options.examples} images of "
-        f"{options.data.partition(':')[0]}, batches of {options.batch_size}, top {options.top}; {options.device}, "
-        f"{some['threads']} threads, torch {some['torch']}, allocator tuned for: {options.allocator}; medians of "
-        f"{options.rounds} rounds\n"
+        f"{options.data.partition(':')[0]}, peers' batches of {options.batch_size}, top {options.top}; "
+        f"{options.device}, {some['threads']} threads, torch {some['torch']}, allocator tuned: {options.allocator}; "
+        f"medians of {options.rounds} rounds\n"
     )
     print(
         f"{'':12}{'seconds':>9}{'(least to most)':>18}{'products':>10}{'s/product':>11}{'peak MiB':>10}{'of these':>10}"
