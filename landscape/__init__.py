@@ -19,9 +19,11 @@ _HOMES = {
     "AnalysisFile": "landscape.store",
     "LandscapeError": "landscape.errors",
     "Objective": "landscape.analysis.objective",
+    "RandomPerturbation": "landscape.training",
     "SAM": "landscape.training",
     "TrainConfig": "landscape.training",
     "basin_width": "landscape.analysis.width",
+    "convexity": "landscape.analysis.convexity",
     "density": "landscape.analysis.density",
     "eigenvector_directions": "landscape.analysis.planes",
     "eigenvectors": "landscape.analysis.curvature",
@@ -56,9 +58,11 @@ __all__ = [
     "AnalysisFile",
     "LandscapeError",
     "Objective",
+    "RandomPerturbation",
     "TrainConfig",
     "__version__",
     "basin_width",
+    "convexity",
     "density",
     "eigenvector_directions",
     "eigenvectors",
@@ -90,6 +94,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from landscape.allocator import tune_allocator
+    from landscape.analysis.convexity import convexity
     from landscape.analysis.curvature import eigenvectors, hessian
     from landscape.analysis.curve_training import train_curve
     from landscape.analysis.density import density
@@ -117,7 +122,7 @@ if TYPE_CHECKING:
     from landscape.errors import LandscapeError
     from landscape.figures.report import write_report
     from landscape.store import AnalysisFile, load
-    from landscape.training import SAM, TrainConfig, train, train_pair
+    from landscape.training import SAM, RandomPerturbation, TrainConfig, train, train_pair
 
 
 def __getattr__(name: str) -> Any:
