@@ -14,6 +14,7 @@ from landscape.figures.curves import swept
 from landscape.figures.families import families, seeds
 from landscape.figures.line import is_between, width_words
 from landscape.figures.plots import compare, curves_figure, figure, history_figure, line_figure
+from landscape.figures.sections import line_blocks
 from landscape.results import Measure, Sharpness
 
 kinds = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("kinds.py"))))
@@ -71,6 +72,17 @@ def test_families_of_a_file_by_family_and_checkpoint():
         "line": {"a": 3, "b": 2},
         "zoom": {"b": 1},
     }
+
+
+def test_lines_of_one_name_on_other_axes_are_shown_apart():
+    """A single line, and a family of the same name at other points: a report of both ended with a traceback."""
+    results = {**kinds.seeded_lines("a", 2), **kinds.seeded_lines("b", 2, n=5)}
+    results |= {"a/line": kinds.make.line("a", n=7), "b/line": kinds.make.line("b", n=7)}
+    assert {name: {label: len(lines) for label, lines in by.items()} for name, by in families(results).items()} == {
+        "line": {"a": 2, "b": 2},
+        "line, 7 points": {"a": 1, "b": 1},
+    }
+    assert [block.heading for block in line_blocks(results, {"a": 0, "b": 1})] == ["line", "line, 7 points"]
 
 
 def test_the_spread_leaves_out_nan_and_keeps_what_diverges():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from landscape.results import Line, Result
 
@@ -16,6 +19,8 @@ def is_between(line: Line) -> bool:
 def families(results: Mapping[str, Result]) -> dict[str, dict[str, list[Line]]]:
     """Return the lines around checkpoints by family, then by checkpoint label; a line without one is its own.
 
+    Those of a checkpoint that do not share their axis are not of one family, whatever they are called.
+
     Args:
         results: Results by "<checkpoint label>/<name>", as in a file: line-d0, line-d1, ... are the family "line".
     """
@@ -24,8 +29,20 @@ def families(results: Mapping[str, Result]) -> dict[str, dict[str, list[Line]]]:
         if isinstance(result, Line) and not is_between(result):
             label, _, name = key.rpartition("/")
             family = str(result.attributes.get("family") or name)
-            found.setdefault(family, {}).setdefault(label, []).append(result)
+            apart = (f"{family}, {len(result.alpha)} points{f' ({n})' if n > 1 else ''}" for n in itertools.count(1))
+            own = (
+                each for each in itertools.chain([family], apart) if _alike(result, found.get(each, {}).get(label, []))
+            )
+            found.setdefault(next(own), {}).setdefault(label, []).append(result)
     return found
+
+
+def _alike(line: Line, others: Sequence[Line]) -> bool:
+    """Return whether a line shares axis, splits and metrics with these, so that a median of them can be taken."""
+    return all(
+        np.array_equal(line.alpha, other.alpha) and line.splits == other.splits and line.metrics == other.metrics
+        for other in others[:1]
+    )
 
 
 def grouped(lines: Mapping[str, Line | Sequence[Line]]) -> dict[str, list[Line]]:
