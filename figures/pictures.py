@@ -11,11 +11,18 @@ from landscape.figures.plots import compare
 from landscape.results import Result
 
 NAMES = {"resnet20-cifar10-sam": "SAM, 15 epochs", "resnet20-cifar10-adam": "Adam, 30 epochs"}
+MODES = {"modes": "fixed", "modes-recalibrated": "recalibrated", "modes-batch": "batch"}
+BETWEEN = "resnet20-cifar10-sam..resnet20-cifar10-adam/between"
 
 
 def of_both(results: Mapping[str, Result], name: str) -> dict[str, Result]:
     """Return the result of this name of each checkpoint, by the checkpoint's name for people."""
     return {NAMES[label]: results[f"{label}/{name}"] for label in NAMES}
+
+
+def in_modes(results: Mapping[str, Result]) -> dict[str, Result]:
+    """Return SAM's line in each BatchNorm mode."""
+    return {mode: results[f"resnet20-cifar10-sam/{name}"] for name, mode in MODES.items()}
 
 
 def main(source: str, folder: str) -> None:
@@ -25,6 +32,8 @@ def main(source: str, folder: str) -> None:
         "surfaces": (compare(of_both(results, "plane"), title="", log=True), 560),
         "contours": (compare(of_both(results, "plane"), title="", log=True, view="contour"), 600),
         "lines": (compare(of_both(results, "line"), title="", log=True), 480),
+        "batchnorm": (compare(in_modes(results), title="SAM", metrics=["loss"]), 420),
+        "between": (compare({"": results[BETWEEN]}, title=""), 420),
         "training": (compare(of_both(results, "history"), title=""), 480),
     }
     for name, (figure, height) in pictures.items():
