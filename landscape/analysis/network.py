@@ -13,11 +13,9 @@ from torch.func import functional_call
 from landscape.analysis.batches import Nested, map_tensors, tensors, working_copy
 from landscape.analysis.batchnorm import MODES, BatchNormMode, batch_norms, recalibrated_buffers
 from landscape.analysis.folding import Folding, NotFoldableError, find_folding
-from landscape.analysis.fusing import fused
 from landscape.analysis.weights import Weights, moving_parameters
 from landscape.errors import LandscapeError
 
-FUSING_TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 0.1}  # the same: beyond rounding, it is another network
 FOLDING_TOLERANCE = 1e-3  # relative difference of outputs above which a folding is not trusted
 
 
@@ -57,7 +55,6 @@ class Network:
         self._calibration = calibration
         self._recalibrated_origin: Weights | None = None
         self._folding: Folding | None = None
-        self._fused: nn.Module | None = None  # the folded network for values on a CPU
         self._writes_inputs = False  # whether the forward pass changes its inputs in place
         self.path_reason = "folding was switched off"
 
@@ -75,16 +72,12 @@ class Network:
         self._writes_inputs = versions != [tensor._version for tensor in tensors(given)]
         if fold:
             self._folding, self.path_reason = self._find_folding(inputs)
-            self._fused = self._find_fused(inputs)
         return outputs
 
     def forward(
         self, weights: Mapping[str, Tensor] | None, buffers: Mapping[str, Tensor] | None, dtype: torch.dtype
     ) -> Callable[[Nested], Any]:
-        """Return the network at a point of weight space as a function of inputs, its tensors folded and cast once.
-
-        For values: under `torch.no_grad()`.
-        """
+        """Return the network at a point of weight space as a function of inputs, its tensors folded and cast once."""
         tensors = self._tensors(weights, buffers)
         if self.batchnorm == "batch":
             return self._batch_statistics(tensors, dtype)
@@ -93,8 +86,6 @@ class Network:
         if dtype == torch.float64:  # fold in it, too
             tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
         network, tensors = self._fast(tensors)
-        if self._fused is not None and dtype in FUSING_TOLERANCES:
-            network = self._fused
         ready = {name: working_copy(t, dtype) for name, t in tensors.items()}
         return lambda inputs: self._call(network, ready, inputs)
 
@@ -178,28 +169,6 @@ class Network:
             if not difference < FOLDING_TOLERANCE:
                 return None, f"the folded network's outputs differ by {difference:.1e}"
         return folding, ""
-
-    def _find_fused(self, inputs: Nested) -> nn.Module | None:
-        """Return the folded network with fused kernels, where there are any and it gives the same on a few inputs."""
-        on_cpu = all(tensor.device.type == "cpu" for tensor in self.origin.values())
-        network = fused(self._folding.network) if self._folding is not None and on_cpu else None
-        if network is None:
-            return None
-        assert self._folding is not None
-
-        folded = self._folding.fold(self._tensors(None, None))
-        for dtype, tolerance in FUSING_TOLERANCES.items():
-            ready = {name: working_copy(t, dtype) for name, t in folded.items()}
-            given = map_tensors(lambda t: working_copy(t, dtype), inputs)  # noqa: B023
-            with torch.no_grad():
-                plain = self._call(self._folding.network, ready, given)
-                try:
-                    found = self._call(network, ready, given)
-                except RuntimeError:  # the sum of two shapes, or a processor without bfloat16
-                    return None
-            if found.shape != plain.shape or not (found - plain).abs().max() <= tolerance * plain.abs().max():
-                return None
-        return network
 
 
 def _elsewhere(tensors: Mapping[str, Tensor]) -> Weights:
