@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -158,6 +158,7 @@ def test_a_warm_start_saves_products_and_ends_the_same() -> None:
     budget=st.integers(1, 40),
     basis=st.integers(1, 30),
 )
+@example(spectrum=[0.0, 14.433252332208937, 0.0, 0.0], seed=19, shares=(0.0, 0.5), tolerance=0.1, budget=5, basis=1)
 @settings(max_examples=100, deadline=None)
 def test_a_claim_is_never_wrong(
     spectrum: list[float], seed: int, shares: tuple[float, float], tolerance: float, budget: int, basis: int

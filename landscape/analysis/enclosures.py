@@ -67,7 +67,7 @@ def _root(ritz: Floats, G: Floats, index: int, c: float) -> float:
     """Return the λ > c with λ_i(T + G/(λ − c)) = λ; c where there is none. The left side falls as λ grows."""
     theta, place = float(ritz[index]), len(ritz) - 1 - index
     spread = float(np.sqrt(max(np.linalg.eigvalsh(G)[-1], 0.0)))
-    tiny = 1e-14 * max(abs(theta), abs(c), spread)
+    tiny = 1e-14 * max(float(np.abs(ritz).max()), abs(c), spread)  # an eigensolver rounds in units of the whole
     if spread <= tiny:
         return max(c, theta)
 
@@ -76,7 +76,7 @@ def _root(ritz: Floats, G: Floats, index: int, c: float) -> float:
         return float(scipy.linalg.eigvalsh(moved, subset_by_index=[place, place])[0]) - x
 
     left = max(c + tiny, theta)
-    right = left + spread  # Weyl: it has fallen below λ
+    right = left + 2 * spread  # Weyl: it has fallen below λ, by more than rounding
     if excess(left) <= 0:
         return max(c, theta)
     return float(scipy.optimize.brentq(excess, left, right, xtol=tiny, rtol=1e-14))
