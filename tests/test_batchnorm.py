@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.analysis.batchnorm import batch_norms, blended_buffers, calibration_order
+from landscape.analysis.batchnorm import batch_norms, blended_buffers, random_places
 from landscape.analysis.objective import Objective
 from landscape.analysis.planes import line_between
 from landscape.errors import LandscapeError
@@ -150,7 +150,7 @@ def test_blended_buffers_of_three_by_their_shares() -> None:
 def test_calibration_is_of_the_training_examples_also_for_the_test_split() -> None:
     model = Network()
     data = {"test": (IMAGES + 1, LABELS), "train": (IMAGES, LABELS)}
-    chosen = calibration_order(N, 10)
+    chosen = random_places(N, 10)
     found = objective(model, "recalibrated", data, calibration_examples=10)
     expected = copy.deepcopy(model)
     torch.optim.swa_utils.update_bn(IMAGES[chosen].split(5), expected)

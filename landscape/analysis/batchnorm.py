@@ -51,7 +51,7 @@ def batch_norms(model: nn.Module) -> BatchNorms:
     return BatchNorms([m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats])
 
 
-def calibration_order(examples: int, count: int | None = None) -> NDArray[np.int64]:
+def random_places(examples: int, count: int | None = None) -> NDArray[np.int64]:
     """Return the places of `count` examples (all by default) out of so many, drawn at random, always the same.
 
     Data often lie in the order of their classes: the first thousand would all be of one.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from landscape.analysis.batches import Batches, Nested, count_examples
-from landscape.analysis.batchnorm import calibration_order
+from landscape.analysis.batchnorm import random_places
 
 
 class Calibration:
@@ -46,4 +46,4 @@ class Calibration:
             return Batches(self._given, torch.zeros(self.examples), device=source.device)
         if not source.sizes_are_free:
             return source
-        return source.take(calibration_order(source.examples, self.examples))
+        return source.take(random_places(source.examples, self.examples))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from landscape.analysis.batchnorm import random_places
 from landscape.analysis.objective import Objective, Precision
 from landscape.analysis.weights import Weights
 
@@ -75,9 +76,8 @@ def _spread(objective: Objective, splits: tuple[str, ...]) -> Objective:
         return objective  # the batches stay as they are: the first ones are taken
     data = {}
     for split in splits:
-        examples = objective.data[split].examples
-        draws = np.random.Philox(key=0).random_raw(examples)
-        data[split] = objective.data[split].take(np.argsort(draws, kind="stable")[:PROBE_EXAMPLES])
+        examples = objective.data[split]
+        data[split] = examples.take(random_places(examples.examples, PROBE_EXAMPLES))
     return objective.variant(data=data)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from landscape.analysis.batchnorm import calibration_order
+from landscape.analysis.batchnorm import random_places
 from landscape.data import Dataset, Split
 from landscape.training.augment import Augmentation, Draws, choose, draw
 from landscape.training.order import epoch_order
@@ -29,7 +29,7 @@ def calibration_inputs(dataset: Dataset, checkpoint: Checkpoint | None) -> Tenso
     and its weights were fitted to them: for a network trained on cropped images (with black borders), the statistics of
     whole ones raise the loss.
     """
-    order = torch.from_numpy(calibration_order(len(dataset.splits["train"]), EXAMPLES))
+    order = torch.from_numpy(random_places(len(dataset.splits["train"]), EXAMPLES))
     augmentation = augmentation_of(dataset, checkpoint)
     resident = Resident(_part(dataset, order), "train", _CPU, augmentation=augmentation)
     if augmentation is None:

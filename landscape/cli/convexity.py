@@ -54,6 +54,7 @@ class Convexity(AnalysisOptions, ConvexityOptions, PlaneOptions, GridOptions):
         from landscape.cli.convexity_table import print_maps
         from landscape.cli.filing import closing, keep_history, out_path
         from landscape.cli.places import places
+        from landscape.cli.second_order import reservations_in_one_line
         from landscape.cli.subjects import load_subjects
         from landscape.cli.surface import summary
         from landscape.store import AnalysisFile
@@ -61,7 +62,7 @@ class Convexity(AnalysisOptions, ConvexityOptions, PlaneOptions, GridOptions):
         tune_allocator()
         _check(self)
         subjects = load_subjects(self)
-        with AnalysisFile(out_path(self, subjects)) as file:
+        with AnalysisFile(out_path(self, subjects)) as file, reservations_in_one_line():
             for subject in subjects:
                 keep_history(file, subject)
             found = {}

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape.analysis.batchnorm import BatchNormMode, calibration_order
+from landscape.analysis.batchnorm import BatchNormMode, random_places
 from landscape.analysis.losses import Metric
 from landscape.analysis.objective import Objective
 from landscape.checkpoint import Checkpoint, file_sha256, is_checkpoint, load_checkpoint
@@ -85,7 +85,7 @@ class Subject:
                 chosen = indices[split]
             if batchnorm == "batch":  # data in the order of their classes would make batches unlike those of training
                 places = torch.arange(len(examples))[chosen]
-                chosen = places[torch.from_numpy(calibration_order(len(places)))]
+                chosen = places[torch.from_numpy(random_places(len(places)))]
             data[split] = (examples.inputs[chosen], self.targets(examples.labels[chosen]))
         return Objective(
             self.model,
