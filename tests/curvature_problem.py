@@ -25,14 +25,14 @@ class Quadratic(nn.Module):
         return (0.5 * self.spectrum * self.w.square()).sum() * torch.ones_like(x[:, 0])
 
 
-def quadratic(spectrum: list[float]) -> Objective:
+def quadratic(spectrum: list[float], **options: Any) -> Objective:
     return Objective(
         Quadratic(spectrum),
         lambda outputs, _: outputs,
-        torch.ones(2, 1),
-        torch.zeros(2),
+        torch.ones(4, 1),
+        torch.zeros(4),
         device="cpu",
-        precision="float64",
+        **{"precision": "float64", **options},
     )
 
 

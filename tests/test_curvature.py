@@ -1,5 +1,7 @@
 """Eigenvalues of Hessian, GGN and Fisher matrix against dense float64 matrices and quadratics of known spectrum."""
 
+import runpy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,29 +19,7 @@ from landscape.errors import LandscapeError
 N = 12
 INPUTS = torch.randn(N, 2, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 LABELS = torch.randint(0, 3, (N,), generator=torch.Generator().manual_seed(2))
-
-
-class Quadratic(nn.Module):
-    """½ Σ λ w², whatever the example."""
-
-    def __init__(self, spectrum: list[float]) -> None:
-        super().__init__()
-        self.spectrum = nn.Buffer(torch.tensor(spectrum, dtype=torch.float64))
-        self.w = nn.Parameter(torch.ones(len(spectrum), dtype=torch.float64))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (0.5 * self.spectrum * self.w.square()).sum() * torch.ones_like(x[:, 0])
-
-
-def quadratic(spectrum: list[float], **options: Any) -> Objective:
-    return Objective(
-        Quadratic(spectrum),
-        lambda outputs, _: outputs,
-        torch.ones(4, 1),
-        torch.zeros(4),
-        device="cpu",
-        **{"precision": "float64", **options},
-    )
+quadratic = runpy.run_path(str(Path(__file__).with_name("curvature_problem.py")))["quadratic"]
 
 
 def network() -> nn.Module:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from torch.func import functional_call
 from landscape.analysis.batches import Nested, map_tensors, tensors, working_copy
 from landscape.analysis.batchnorm import MODES, BatchNormMode, batch_norms, recalibrated_buffers
 from landscape.analysis.folding import Folding, NotFoldableError, find_folding
+from landscape.analysis.streams import in_a_stream
 from landscape.analysis.weights import Weights, moving_parameters
 from landscape.errors import LandscapeError
 
@@ -182,8 +185,26 @@ def _elsewhere(tensors: Mapping[str, Tensor]) -> Weights:
     return moved
 
 
+class _Doubles(threading.local):
+    """This thread's own doubles of networks, since tensors are passed in by putting them in the modules' places."""
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
+
+    def of(self, network: nn.Module) -> nn.Module:
+        if network not in self._known:
+            tensors = [*network.parameters(), *network.buffers()]
+            self._known[network] = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})  # shared
+        return self._known[network]
+
+
+_doubles = _Doubles()
+
+
 def call(network: nn.Module, tensors: Mapping[str, Tensor], inputs: Nested) -> Any:
     """Return the outputs of a network with these parameters and buffers."""
+    if in_a_stream():
+        network = _doubles.of(network)
     if isinstance(inputs, Mapping):
         return functional_call(network, dict(tensors), (), dict(inputs))
     return functional_call(network, dict(tensors), inputs if isinstance(inputs, tuple) else (inputs,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -20,6 +21,7 @@ from landscape.analysis.estimates import Estimate, estimate
 from landscape.analysis.network import Network
 from landscape.analysis.precision import DTYPES, Precision, full_float32
 from landscape.analysis.products import Product, Way
+from landscape.analysis.streams import in_streams
 from landscape.analysis.trials import try_loss, try_metric, try_model
 from landscape.analysis.weights import Weights, flatten, unflatten
 from landscape.errors import LandscapeError
@@ -181,20 +183,25 @@ class Objective:
             forward = self.network.forward(weights, buffers, dtype)
             for split in splits or self.splits:
                 batches = self._split(split)
+                parts = _first(batches.iterate(batch_size or self.batch_size, dtype), limit)
                 total = torch.zeros(len(self._metrics), 3, dtype=exact, device=self.device)
-                seen = 0
-                for inputs, targets, count in batches.iterate(batch_size or self.batch_size, dtype):
-                    found = self.metric_values(forward(inputs), targets, count)
-                    for row, (values, single) in zip(total, found, strict=True):
-                        values = values.to(exact)
-                        row[0] += values.sum()
-                        row[1] += values.square().sum() if single else torch.nan
-                        row[2] += count
-                    seen += count
-                    if limit is not None and seen >= limit:
-                        break
+                for part in in_streams(partial(self._batch_sums, forward, exact), parts, self.device):
+                    total += part
                 table.append(total)
         return torch.stack(table)
+
+    def _batch_sums(
+        self, forward: Callable[[Nested], Any], exact: torch.dtype, batch: tuple[Nested, Nested, int]
+    ) -> Tensor:
+        """Return (M, 3): the sums of one batch."""
+        inputs, targets, count = batch
+        with torch.no_grad():
+            rows = []
+            for values, single in self.metric_values(forward(inputs), targets, count):
+                values = values.to(exact)
+                squares = values.square().sum() if single else torch.full_like(values[0], torch.nan)
+                rows.append(torch.stack([values.sum(), squares, torch.full_like(values[0], count)]))
+            return torch.stack(rows)
 
     @property
     def named_metrics(self) -> Mapping[str, losses.Metric]:
@@ -236,13 +243,15 @@ class Objective:
         metric: str = "loss",
     ) -> NDArray[np.float64]:
         """Return one value per example, (N,), for paired differences between weights."""
-        values = []
         with torch.no_grad(), full_float32():
             forward = self.network.forward(weights, buffers, self.dtype)
-            for inputs, targets, count in self.batches(split):
-                found, _ = losses.per_example(self._metrics[metric](forward(inputs), targets), count)
-                values.append(found.cpu().double())
-        return torch.cat(values).numpy()
+
+            def values(batch: tuple[Nested, Nested, int]) -> Tensor:
+                inputs, targets, count = batch
+                with torch.no_grad():
+                    return losses.per_example(self._metrics[metric](forward(inputs), targets), count)[0].cpu().double()
+
+            return torch.cat(list(in_streams(values, self.batches(split), self.device))).numpy()
 
     def gradient(
         self, weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
@@ -251,12 +260,15 @@ class Objective:
         point, buffers = self.network.point(weights)
         total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
         value = torch.zeros((), dtype=torch.float64 if self.device.type != "mps" else torch.float32, device=self.device)
+
+        def part(batch: tuple[Nested, Nested, int]) -> tuple[Tensor, Weights, int]:
+            return *derivatives.gradient(self._loss_sum(buffers, batch), point), batch[2]
+
         with derivatives.twice_differentiable():
-            for batch in self.batches(split):
-                loss, gradient = derivatives.gradient(self._loss_sum(buffers, batch), point)
+            for loss, gradient, count in in_streams(part, self.batches(split), self.device):
                 derivatives.add(total, gradient)
                 value += loss
-                n += batch[2]
+                n += count
         return float(value) / n, {name: g / n for name, g in total.items()}
 
     def hessian_product(
@@ -366,6 +378,16 @@ def pick_device(device: str | torch.device) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _first(batches: Iterable[tuple[Nested, Nested, int]], limit: int | None) -> Iterator[tuple[Nested, Nested, int]]:
+    """Yield batches until they hold as many examples as `limit`, if there is one."""
+    seen = 0
+    for batch in batches:
+        yield batch
+        seen += batch[2]
+        if limit is not None and seen >= limit:
+            return
 
 
 def _batches(examples: Any, device: torch.device, preprocess: Preprocess | None) -> Batches:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +18,7 @@ from landscape.analysis.batches import Nested, free_memory, map_tensors
 from landscape.analysis.derivatives import OPERATORS, BatchLoss, Mode, Operator, twice_differentiable
 from landscape.analysis.graphs import Graph, OnceDifferentiableError, graph_bytes, make_graph
 from landscape.analysis.precision import DTYPES
+from landscape.analysis.streams import MOST_STREAMS, in_streams
 from landscape.analysis.weights import Weights, unflatten
 from landscape.errors import LandscapeError
 
@@ -45,6 +46,16 @@ WAYS = (
     Way("reverse over reverse", plain_kernels=True),
     Way("forward over reverse", plain_kernels=True),
 )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A batch's share of a product."""
+
+    count: int  # its examples
+    graph: Graph | None = None
+    loss: Callable[[], BatchLoss] | None = None  # what to record it of, where there is none
+    keep: bool = False
 
 
 class Product:
@@ -104,12 +115,24 @@ class Product:
         along = [unflatten(column, self._point) for column in columns.T]
         total = torch.zeros_like(columns.T)
         examples = 0
+
+        def multiply(part: _Part) -> tuple[Tensor, Graph, _Part]:
+            graph = part.graph
+            if graph is None:
+                assert part.loss is not None
+                graph = make_graph(self.way.mode, part.loss(), self._point, self.operator)
+            rows = [torch.cat([w.reshape(-1) for w in graph.product(self.operator, vector)]) for vector in along]
+            return torch.stack(rows), graph, part
+
+        most = MOST_STREAMS if self.way.mode == "reverse over reverse" else 1  # torch has one level of forward mode
         with twice_differentiable(plain_kernels=self.way.plain_kernels):
-            for graph, count in self._graphs():
-                for row, vector in zip(total, along, strict=True):
-                    parts = graph.product(self.operator, vector)
-                    row += torch.cat([part.reshape(-1) for part in parts])
-                examples += count
+            for rows, graph, part in in_streams(multiply, self._parts(), self._objective.device, most=most):
+                total += rows
+                examples += part.count
+                if part.graph is None:
+                    self.recorded += part.count / self.examples
+                    if part.keep:
+                        self._kept.append((graph, part.count))
         self.count += len(along)
         return (total / examples).T.reshape(vectors.shape).to(vectors)
 
@@ -121,15 +144,15 @@ class Product:
         kept = min(1.0, budget / (max(self._bytes, 1.0) * self.examples))
         return (multiply + (1 - kept) * record) * self.examples / count
 
-    def seconds_per_example(self) -> float:
+    def seconds_per_example(self, batch_size: int | None = None) -> float:
         """Return how long a product takes once graphs are kept, as measured on one batch."""
-        _, multiply, count = self._timed()
+        _, multiply, count = self._timed(batch_size)
         return multiply / count
 
-    def _timed(self) -> tuple[float, float, int]:
+    def _timed(self, batch_size: int | None = None) -> tuple[float, float, int]:
         """Return the seconds of recording one batch's graph and of a product with it, and its number of examples."""
         with twice_differentiable(plain_kernels=self.way.plain_kernels):
-            batch, count = self._batch_loss(self.batch_size)
+            batch, count = self._batch_loss(batch_size or self.batch_size)
             started = self._now()
             graph = make_graph(self.way.mode, batch, self._point, self.operator)
             record = self._now() - started
@@ -168,11 +191,13 @@ class Product:
             ways[self.operator] = self._find_way()
         return ways[self.operator]
 
-    def _graphs(self) -> Iterator[tuple[Graph, int]]:
-        """Yield each batch's graph and number of examples; record and, where they fit, keep what is not kept."""
+    def _parts(self) -> Iterator[_Part]:
+        """Yield each batch: its graph where it is kept, else what records it, to be kept where memory allows."""
         data = self._objective.data[self.split]
-        yield from self._kept
-        done = sum(count for _, count in self._kept)
+        kept = list(self._kept)
+        for graph, count in kept:
+            yield _Part(count, graph=graph)
+        done = sum(count for _, count in kept)
         if done == data.examples:
             return
         budget = KEPT_FRACTION * (free_memory(self._objective.device) + self.kept_bytes) if self._keep else 0.0
@@ -181,14 +206,11 @@ class Product:
             place += count
             if place <= done:
                 continue
-            graph = make_graph(self.way.mode, self._loss(inputs, targets, count), self._point, self.operator)
-            self.recorded += count / data.examples
             needed = self._bytes * count
             keeping = keeping and self.kept_bytes + needed <= budget
             if keeping:
-                self._kept.append((graph, count))
                 self.kept_bytes += needed
-            yield graph, count
+            yield _Part(count, loss=partial(self._loss, inputs, targets, count), keep=keeping)
 
     @cached_property
     def batch_size(self) -> int:

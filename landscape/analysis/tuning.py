@@ -14,7 +14,7 @@ from landscape.analysis.objective import Objective, Precision
 from landscape.analysis.weights import Weights
 
 PROBE_EXAMPLES = 500  # per split and probe point
-CPU_BATCHES = (125, 250, 500)
+CPU_BATCHES = (64, 125, 250, 500)
 GPU_BATCHES = (1000, 2500, 5000, 10000)
 
 
