@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from landscape.analysis.curvature import hessian
 from landscape.analysis.objective import Objective
 from landscape.analysis.precision import full_float32
 from landscape.analysis.weights import flatten
@@ -20,6 +21,8 @@ from landscape.analysis.weights import flatten
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # torch scripts something of its own when this is imported
     from curvlinops import GGNLinearOperator, HessianLinearOperator
+
+from hessian_eigenthings import GGNOperator, HessianOperator, lanczos
 
 N = 10
 INPUTS = torch.randn(N, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -119,6 +122,29 @@ def test_products_are_the_dense_matrices_and_curvlinops_s(loss: str) -> None:
         assert found.derivative_modes[operator] == "reverse over reverse"
     assert np.linalg.eigvalsh(matrix(found.product("ggn"), found.size).numpy()).min() > -1e-12
     assert np.linalg.eigvalsh(H.detach().numpy()).min() < -1e-3  # so that the two are not the same thing
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_products_and_eigenvalues_are_hessian_eigenthings_s(loss: str) -> None:
+    targets, function, _ = LOSSES[loss]
+    model = network()
+    found = objective(model, loss, targets)
+    batches = [(INPUTS, targets)]  # it weighs batches equally
+    by_them = {
+        "hessian": HessianOperator(model, batches, lambda net, batch: function(net(batch[0]), batch[1])),
+        "ggn": GGNOperator(
+            model,
+            batches,
+            lambda net, batch: net(batch[0]),
+            lambda outputs, batch: function(outputs, batch[1]),
+        ),
+    }
+    v = torch.randn(found.size, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    for operator, theirs in by_them.items():
+        torch.testing.assert_close(found.product(operator)(v), theirs.matvec(v), rtol=1e-9, atol=1e-12)
+        expected = lanczos(theirs, k=3, which="LA", tol=1e-10, max_iter=found.size, seed=0).eigenvalues
+        values = hessian(found, top=3, operator=operator, tolerance=1e-8).eigenvalues
+        np.testing.assert_allclose(np.sort(values), np.sort(expected.numpy()), rtol=1e-7)
 
 
 def test_the_operator_for_scipy_gives_the_eigenvalues_of_the_dense_matrix() -> None:
