@@ -33,6 +33,16 @@ def test_the_ggn_s_largest_eigenvalue_is_not_passed_off_as_the_hessian_s():
     assert both["λ_max"].numbers["a"].value == spectrum.eigenvalues[0]
 
 
+def test_of_two_samples_the_larger_one_stands():
+    few, many = (
+        replace(result, attributes={**result.attributes, "examples": {"train": count}})
+        for result, count in ((make.sharpness(sam=0.5), 1000), (make.sharpness(sam=0.25), 50000))
+    )
+    for results in ({"a/first": few, "a/second": many}, {"a/first": many, "a/second": few}):
+        rows = {row.label: row for row in key_numbers(checkpoints(results))}
+        assert rows["SAM sharpness, ρ = 0.05"].numbers["a"].value == 0.25
+
+
 def test_final_numbers_come_from_the_history_where_nothing_else_has_them():
     history = make.history()
     rows = key_numbers(checkpoints({"a/history": replace(history, attributes={"checkpoint": "a"})}))

@@ -88,8 +88,10 @@ def checkpoints(results: Mapping[str, Result]) -> dict[str, dict[str, Result]]:
 def key_numbers(named: Named) -> list[Row]:
     """Return the table at the top: final losses and accuracies, λ_max and the trace, and each sharpness measure.
 
-    Of a measure that was taken at many radii, the curve of which the page draws, one stands for all.
+    Of a measure that was taken at many radii, the curve of which the page draws, one stands for all; of one that was
+    taken on several samples, that of the most examples.
     """
+    named = {label: _most_examples_first(results) for label, results in named.items()}
     final = {key: Row(label, percent="accuracy" in key) for key, label in _FINAL.items()}
     gap = Row("Generalization gap", meaning="test loss − train loss")
     top = Row("λ_max", meaning="largest Hessian eigenvalue ± its error bound", flatness=True, bounds=True)
@@ -193,6 +195,16 @@ def _sampling_error(key: str, value: float, count: object) -> float:
     if key != "test_accuracy" or not isinstance(count, int) or count < 1 or not 0 <= value <= 1:
         return math.nan
     return math.sqrt(value * (1 - value) / count)
+
+
+def _most_examples_first(results: Mapping[str, Result]) -> dict[str, Result]:
+    """Return the results in order of how many examples they were measured on, those on equally many as they come."""
+
+    def examples(result: Result) -> int:
+        counted = result.attributes.get("examples")
+        return sum(counted.values()) if isinstance(counted, Mapping) else 0
+
+    return dict(sorted(results.items(), key=lambda item: -examples(item[1])))
 
 
 def _is_hessian(spectrum: Spectrum) -> bool:
