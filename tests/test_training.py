@@ -13,7 +13,7 @@ from landscape import models
 from landscape.checkpoint import build_model
 from landscape.data import Dataset, Split, load_dataset, stratified_subset
 from landscape.errors import LandscapeError
-from landscape.training import EpochReport, TrainConfig, evaluate, pair_members, resolve, train, train_pair
+from landscape.training import EpochReport, TrainConfig, evaluate, pair_members, resolve, settings, train, train_pair
 from landscape.training.augment import Augmentation
 from landscape.training.optimizers import make_optimizer
 from landscape.training.order import batches, epoch_order
@@ -42,6 +42,22 @@ def assert_same(first, second):
     assert first.keys() == second.keys()
     for name in first:
         assert torch.equal(first[name], second[name]), name
+
+
+@pytest.mark.parametrize(
+    ("rounds", "expected"),
+    [
+        ([(1, 20)], "float32"),  # emulated: one look is enough
+        ([(1, 2), *5 * [(3, 2)]], "bfloat16"),  # the first look warms up
+        (6 * [(3, 2.9)], "float32"),  # not worth it
+    ],
+)
+def test_precision_is_the_faster_by_the_clock(few, monkeypatch, rounds, expected):
+    spent = [seconds for each in rounds for seconds in each]
+    ticks = iter(np.cumsum([0, *(step for seconds in spent for step in (seconds, 0))]).tolist())
+    monkeypatch.setattr(settings.time, "perf_counter", lambda: next(ticks))
+    assert settings.faster_precision(resolve(QUICK, few), few) == expected
+    assert len(list(ticks)) == 1  # all looks were taken
 
 
 def test_adam_learns_digits_and_records_what_it_did(digits):

@@ -89,6 +89,13 @@ def test_float32_where_the_error_is_too_large_or_nothing_is_gained(tolerance: fl
     assert choose_precision(found, points(found), tolerance=tolerance, splits=found.splits).precision == "float32"
 
 
+def test_emulated_bfloat16_is_told_by_a_few_examples(clock: Any) -> None:
+    clock(lambda dtype, count: count * (20.0 if dtype == torch.bfloat16 else 2.0))
+    found = objective()
+    assert choose_precision(found, points(found), tolerance=1.0, splits=found.splits).precision == "float32"
+    assert sum(count for dtype, count in SEEN if dtype == torch.bfloat16) == 2 * tuning.FEW_EXAMPLES
+
+
 def test_a_model_without_bfloat16_takes_float32(clock: Any) -> None:
     clock(bfloat16_is_fast)
     found = objective(refuses=torch.bfloat16)

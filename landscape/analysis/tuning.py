@@ -14,6 +14,8 @@ from landscape.analysis.objective import Objective, Precision
 from landscape.analysis.weights import Weights
 
 PROBE_EXAMPLES = 500  # per split and probe point
+FEW_EXAMPLES = 16
+EMULATED = 3.0  # bfloat16 that takes so many times as long as float32 is emulated: in fact about ten times
 CPU_BATCHES = (64, 125, 250, 500)
 GPU_BATCHES = (1000, 2500, 5000, 10000)
 
@@ -38,6 +40,8 @@ def choose_precision(
         return PrecisionChoice(objective.precision, None)
     few = _spread(objective, splits)
     try:
+        if _is_emulated(few, splits):
+            return PrecisionChoice("float32", None)
         low, low_seconds = _probe(few, points, splits, "bfloat16")
     except (RuntimeError, NotImplementedError):  # an operator of this model has no bfloat16 form
         return PrecisionChoice("float32", None)
@@ -107,7 +111,20 @@ def _largest_relative_error(
 
 
 def _has_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware computes in bfloat16 rather than emulating it; the timing decides in the end."""
+    """Whether the device knows bfloat16 at all; the timing decides in the end."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu"
+
+
+def _is_emulated(objective: Objective, splits: tuple[str, ...]) -> bool:
+    """Whether a CPU has no bfloat16 of its own: told by a few examples, since all the probes would take long then."""
+    if objective.device.type != "cpu":
+        return False
+    seconds: dict[Precision, float] = {"float32": 0.0, "bfloat16": 0.0}
+    for precision in seconds:
+        for _ in range(2):  # the first one makes ready
+            started = time.perf_counter()
+            objective.sums(splits=splits[:1], precision=precision, batch_size=FEW_EXAMPLES, limit=FEW_EXAMPLES)
+            seconds[precision] = time.perf_counter() - started
+    return seconds["bfloat16"] > EMULATED * seconds["float32"]
