@@ -310,6 +310,9 @@ def main() -> None:
         if name in names and importlib.util.find_spec(package) is None:
             print(f"{name} is not installed and left out: pip install --no-deps {name}")
             names.remove(name)
+    if "landscape, bfloat16" in names and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        print("this processor has no bfloat16 of its own, so that it would be emulated: left out")
+        names.remove("landscape, bfloat16")
     draws = np.random.default_rng(0).uniform(-options.span, options.span, (options.rounds + 1, 2))
     points: list[Point] = [(float(a), float(b)) for a, b in draws]
     spawn = multiprocessing.get_context("spawn")
