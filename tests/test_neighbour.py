@@ -89,7 +89,7 @@ def test_a_neighbour_that_knows_nothing_misleads_nobody(spectrum: list[float]) -
     assert found.attributes["method"] == "Lanczos on the float32 hessian"
 
 
-@pytest.mark.parametrize(("few", "whole", "taken"), [(2.0, 0.1, False), (0.5, 0.8, False), (0.5, 0.1, True)])
+@pytest.mark.parametrize(("few", "whole", "taken"), [(9.0, 0.1, False), (2.0, 0.8, False), (2.0, 0.1, True)])
 def test_it_is_taken_where_it_is_measured_to_be_cheap(
     monkeypatch: pytest.MonkeyPatch, few: float, whole: float, taken: bool
 ) -> None:
@@ -106,4 +106,4 @@ def test_it_is_taken_where_it_is_measured_to_be_cheap(
     product: Any = neighbour.cheap_product(objective, objective.product(), 1e-3)
     assert (product is not None) == taken
     # where bfloat16 is emulated, eight examples tell; a whole batch would take a quarter of a minute
-    assert (("ggn", None) in timed) == (few < 1)
+    assert (("ggn", None) in timed) == (few < 3)

@@ -43,6 +43,18 @@ def test_of_two_samples_the_larger_one_stands():
         assert rows["SAM sharpness, ρ = 0.05"].numbers["a"].value == 0.25
 
 
+def test_checkpoints_are_compared_on_the_largest_sample_that_all_have():
+    def measured(sam, count):
+        return replace(make.sharpness(sam=sam), attributes={"examples": {"train": count, "test": 7}})
+
+    results = {"a/few": measured(0.5, 1000), "a/many": measured(0.25, 50000), "b/few": measured(0.4, 1000)}
+    (row,) = (row for row in key_numbers(checkpoints(results)) if row.label == "SAM sharpness, ρ = 0.05")
+    assert {label: number.value for label, number in row.numbers.items()} == {"a": 0.5, "b": 0.4}
+    results["b/others"] = measured(0.3, 50000)
+    (row,) = (row for row in key_numbers(checkpoints(results)) if row.label == "SAM sharpness, ρ = 0.05")
+    assert {label: number.value for label, number in row.numbers.items()} == {"a": 0.25, "b": 0.3}
+
+
 def test_final_numbers_come_from_the_history_where_nothing_else_has_them():
     history = make.history()
     rows = key_numbers(checkpoints({"a/history": replace(history, attributes={"checkpoint": "a"})}))

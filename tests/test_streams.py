@@ -2,13 +2,15 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from landscape.analysis.objective import Objective
-from landscape.analysis.streams import in_a_stream, in_streams
+from landscape.analysis.streams import count_streams, in_a_stream, in_streams
+from landscape.models import build
 
 CPU = torch.device("cpu")
 
@@ -22,25 +24,34 @@ def _two_threads() -> Iterator[None]:
 
 
 class Net(nn.Module):
-    """A small convolutional network with what may differ between threads: it writes its input, and notes its place."""
+    """A small network that is folded, so that its passes are torch's alone."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.bn, self.head = nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 3)
-        self.threads: set[str] = set()
 
     def forward(self, x: Tensor) -> Tensor:
-        self.threads.add(threading.current_thread().name)
         return self.head(torch.tanh(self.bn(self.conv(x))).mean((2, 3)))
 
 
+class Noting(Net):
+    """The same, with a hook that could keep a state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head.register_forward_hook(lambda *_: PLACES.append(in_a_stream()))
+
+
+PLACES: list[bool] = []
 X = torch.randn(46, 2, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 Y = torch.randint(0, 3, (46,), generator=torch.Generator().manual_seed(1))
 
 
-def objective(**options: bool) -> Objective:
+def objective(model: type[nn.Module] = Net, **options: Any) -> Objective:
     torch.manual_seed(0)
-    return Objective(Net(), "cross_entropy", X, Y, device="cpu", precision="float64", batch_size=8, **options)
+    return Objective(
+        model(), "cross_entropy", X, Y, device="cpu", **{"precision": "float64", "batch_size": 8, **options}
+    )
 
 
 def test_results_come_in_order_and_the_rest_in_the_callers_thread() -> None:
@@ -90,51 +101,96 @@ def test_one_thread_means_the_callers() -> None:
     assert list(in_streams(lambda _: in_a_stream(), range(4), CPU)) == [False] * 4
 
 
-@pytest.mark.parametrize("fold", [True, False])
-def test_values_gradients_and_products_are_those_of_one_thread(fold: bool) -> None:
+def test_values_gradients_and_products_are_those_of_one_thread() -> None:
     """Not bit for bit: the last batch, which fills no stream alone, is computed by all threads together."""
-    streamed, plain = objective(fold=fold), objective(fold=fold)
+    streamed, plain = objective(), objective(fold=False)
+    assert (streamed.streams, plain.streams) == (4, 1)
     v = torch.randn(streamed.size, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     product = streamed.product("hessian")
     found = [streamed.sums(), torch.from_numpy(streamed.per_example()), product(v), product(v)]
+    assert (product.count, product.recorded) == (2, 1.0)
     gradient = streamed.gradient()
-    ggn = streamed.product("ggn")(v)
+    others = [streamed.product(operator)(v) for operator in ("ggn", "fisher")]
     torch.set_num_threads(1)
     expected = [plain.sums(), torch.from_numpy(plain.per_example()), *2 * [plain.product("hessian")(v)]]
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(gradient, plain.gradient(), rtol=1e-12, atol=1e-14)
-    torch.testing.assert_close(ggn, plain.product("ggn")(v), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(others, [plain.product(o)(v) for o in ("ggn", "fisher")], rtol=1e-12, atol=1e-14)
 
 
-def test_networks_are_not_shared_between_threads_but_their_tensors_are() -> None:
-    """functional_call puts tensors in the modules' places, so two threads at two points would mix them up."""
-    streamed = objective(fold=False)
-    moved = {name: w + 0.3 for name, w in streamed.origin.items()}
-    expected = [streamed.sums(), streamed.sums(moved)]
-    begun = threading.Barrier(2)
+@pytest.mark.parametrize("options", [{"fold": False}, {"batchnorm": "batch"}, {"metrics": {"m": lambda o, t: o[:, 0]}}])
+def test_what_could_hold_a_state_of_the_users_stays_in_one_thread(options: Any) -> None:
+    assert objective(**options).streams == 1
+    PLACES.clear()
+    noting = objective(Noting, **options)
+    assert noting.streams == 1
+    noting.sums()
+    noting.per_example()
+    if options.get("batchnorm") != "batch":
+        noting.gradient()
+        noting.product()(torch.ones(noting.size, dtype=torch.float64))
+    assert PLACES
+    assert not any(PLACES)
 
-    class Meeting(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.w = nn.Parameter(torch.zeros(()))
 
+def test_a_loss_of_the_users_stays_in_one_thread() -> None:
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        assert not in_a_stream()
+        return nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+    own = Objective(Net().double(), loss, X, Y, device="cpu", precision="float64", batch_size=8)
+    assert own.streams == 1
+    own.sums()
+    own.gradient()
+
+
+def test_a_function_of_the_users_in_the_graph_stays_in_one_thread() -> None:
+    class Wrapped(Net):
         def forward(self, x: Tensor) -> Tensor:
-            if in_a_stream():
-                begun.wait(10)  # both are inside now
-            return self.w + x
+            return wrapped(super().forward(x))
 
-    meeting = Objective(Meeting(), "mse", torch.zeros(16, 1), torch.zeros(16, 1), device="cpu", batch_size=8)
-    for w in (1.0, 2.0):
-        assert meeting.loss({"w": torch.tensor(w)}) == pytest.approx(w * w)
-    torch.testing.assert_close([streamed.sums(), streamed.sums(moved)], expected, rtol=0, atol=0)
+    own = objective(Wrapped)
+    assert own.path == "folded"
+    assert own.streams == 1
+
+
+@torch.fx.wrap
+def wrapped(x: Tensor) -> Tensor:
+    return x * 2
+
+
+def test_two_points_in_turn_are_not_mixed_up() -> None:
+    """functional_call puts tensors in the modules' places, so that threads must not share those."""
+    streamed = objective(precision="float32", batch_size=2)
+    points = [{name: w + shift for name, w in streamed.origin.items()} for shift in (0.0, 0.3)]
+    first = [streamed.sums(point) for point in points]
+    for _ in range(20):
+        assert all(torch.equal(streamed.sums(point), known) for point, known in zip(points, first, strict=True))
 
 
 def test_resnet_gives_the_same_bits_every_time() -> None:
-    from landscape.models import build
-
     torch.manual_seed(0)
     images, labels = torch.randn(64, 3, 32, 32), torch.randint(0, 10, (64,))
     resnet = Objective(build("resnet20"), "cross_entropy", images, labels, device="cpu", batch_size=16)
+    assert resnet.streams > 1
     first = resnet.sums()
     for _ in range(3):
         assert torch.equal(resnet.sums(), first)
+
+
+def test_a_callers_autocast_does_not_reach_inside() -> None:
+    resnet = objective(precision="float32")
+    expected = resnet.sums(), resnet.gradient()[1]["conv.weight"]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = resnet.sums(), resnet.gradient()[1]["conv.weight"]
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("threads", "streams"), [(1, 1), (2, 2), (3, 3), (4, 4), (5, 1), (6, 3), (8, 4), (10, 2)])
+def test_as_few_threads_as_possible_stand_idle(threads: int, streams: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert count_streams(CPU) == streams
+
+
+def test_only_a_cpu_has_streams() -> None:
+    assert count_streams(torch.device("cuda")) == 1

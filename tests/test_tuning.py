@@ -93,7 +93,7 @@ def test_emulated_bfloat16_is_told_by_a_few_examples(clock: Any) -> None:
     clock(lambda dtype, count: count * (20.0 if dtype == torch.bfloat16 else 2.0))
     found = objective()
     assert choose_precision(found, points(found), tolerance=1.0, splits=found.splits).precision == "float32"
-    assert sum(count for dtype, count in SEEN if dtype == torch.bfloat16) == 2 * tuning.FEW_EXAMPLES
+    assert sum(count for dtype, count in SEEN if dtype == torch.bfloat16) == 3 * tuning.FEW_EXAMPLES
 
 
 def test_a_model_without_bfloat16_takes_float32(clock: Any) -> None:
@@ -120,6 +120,7 @@ def test_points_that_diverge_in_both_precisions_do_not_decide(
     monkeypatch.setattr(
         tuning, "_probe", lambda *arguments: (torch.tensor(probes[arguments[3]][0]).numpy(), probes[arguments[3]][1])
     )
+    monkeypatch.setattr(tuning, "_is_emulated", lambda *_: False)
     choice = choose_precision(objective(), [], tolerance=0.01, splits=("train",))
     assert choice.precision == ("bfloat16" if fits else "float32")
 

@@ -7,6 +7,7 @@ product of ResNet-20 on a CPU. Here it is made of four ordinary convolutions.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -18,7 +19,8 @@ Sizes: TypeAlias = tuple[int, ...]
 Settings: TypeAlias = tuple[Sizes, Sizes, Sizes, int]  # stride, padding, dilation, groups
 
 _DIMENSIONS = {torch.conv1d: 1, torch.conv2d: 2, torch.conv3d: 3}
-_only_slopes = [False]  # a list, for the threads of a GPU's backward pass to see
+_only_slopes = [0]  # by how many threads it is asked for; a list, for those of a GPU's backward pass to see
+_counting = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -27,11 +29,13 @@ def only_slopes() -> Iterator[None]:
 
     Autograd leaves out whole functions that are not needed, but not parts of one.
     """
-    _only_slopes[0] = True
+    with _counting:
+        _only_slopes[0] += 1
     try:
         yield
     finally:
-        _only_slopes[0] = False
+        with _counting:
+            _only_slopes[0] -= 1
 
 
 class FastConvolutions(TorchFunctionMode):

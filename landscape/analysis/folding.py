@@ -10,12 +10,15 @@ import copy
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 _FOLDABLE: tuple[type[nn.Module], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS: tuple[type[nn.Module], ...] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_PURE = ("torch", "operator", "_operator", "builtins", "math")  # packages whose functions keep nothing to themselves
 
 
 class NotFoldableError(Exception):
@@ -29,6 +32,17 @@ class Folding:
     network: nn.Module
     pairs: tuple[tuple[str, str, float], ...]  # (layer, BatchNorm, ε)
     sources: Mapping[str, str]  # its tensors' names → the original's; modules the forward pass never uses are absent
+
+    @cached_property
+    def is_pure(self) -> bool:
+        """Whether the network is a graph of modules and functions of torch's, and nothing is hooked to them."""
+        parts = [module for module in self.network.modules() if module is not self.network]
+        known = all(type(module).__module__.startswith("torch.nn.") for module in parts)
+        hooked = any(module._forward_hooks or module._forward_pre_hooks for module in parts)
+        graph = self.network.graph
+        assert isinstance(graph, fx.Graph)
+        called = (node.target for node in graph.nodes if node.op == "call_function")
+        return known and not hooked and all(_root(function) in _PURE for function in called)
 
     def fold(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the folded network's tensors from the original parameters and buffers (a differentiable map)."""
@@ -86,6 +100,11 @@ def find_folding(model: nn.Module) -> Folding:
     traced.delete_all_unused_submodules()
     traced.recompile()
     return Folding(traced.eval(), tuple(pairs), _sources(model, traced, {f"{layer}.bias" for layer, _, _ in pairs}))
+
+
+def _root(function: Any) -> str:
+    """Return the package that a function is of."""
+    return (getattr(function, "__module__", None) or "builtins").partition(".")[0]
 
 
 def _is_plain(module: nn.Module, types: tuple[type[nn.Module], ...]) -> bool:

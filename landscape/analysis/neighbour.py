@@ -16,6 +16,7 @@ from torch import Tensor
 
 from landscape.analysis.complement import Probe, probe_complement
 from landscape.analysis.enclosures import enclosure
+from landscape.analysis.precision import EMULATED
 from landscape.analysis.products import PROBE_EXAMPLES, Product
 from landscape.analysis.search import OnProduct, Search
 
@@ -52,9 +53,10 @@ def cheap_product(objective: Objective, exact: Product, tolerance: float) -> Pro
         return None
     operator = "ggn" if exact.operator == "hessian" else exact.operator
     cheap = objective.product(operator, split=exact.split, precision="bfloat16")
+    at_few = exact.seconds_per_example(PROBE_EXAMPLES)
     try:
-        if cheap.seconds_per_example(PROBE_EXAMPLES) > exact.seconds_per_example(PROBE_EXAMPLES):
-            return None  # bfloat16 is emulated here, ten times as slow: a whole batch would take long to tell
+        if cheap.seconds_per_example(PROBE_EXAMPLES) > EMULATED * at_few:
+            return None  # a whole batch would take long to tell
         fast = cheap.seconds_per_example()
     except (RuntimeError, NotImplementedError):  # an operator of this model has no bfloat16 form
         return None

@@ -66,6 +66,11 @@ class Network:
         """Whether BatchNorm is folded into convolutions."""
         return self._folding is not None
 
+    @property
+    def is_pure(self) -> bool:
+        """Whether a pass runs torch's own modules only, by a traced graph, so that it may run in several threads."""
+        return self._folding is not None and self._folding.is_pure
+
     def probe(self, inputs: Nested, *, fold: bool) -> Any:
         """Return the model's outputs on a few inputs; fold BatchNorm if asked, possible, and proven on them."""
         given = map_tensors(torch.clone, inputs)

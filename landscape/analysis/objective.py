@@ -21,7 +21,7 @@ from landscape.analysis.estimates import Estimate, estimate
 from landscape.analysis.network import Network
 from landscape.analysis.precision import DTYPES, Precision, full_float32
 from landscape.analysis.products import Product, Way
-from landscape.analysis.streams import in_streams
+from landscape.analysis.streams import MOST_STREAMS, in_streams
 from landscape.analysis.trials import try_loss, try_metric, try_model
 from landscape.analysis.weights import Weights, flatten, unflatten
 from landscape.errors import LandscapeError
@@ -145,6 +145,12 @@ class Objective:
         return {operator: way.mode for operator, way in self.derivative_ways.items()}
 
     @property
+    def streams(self) -> int:
+        """How many batches may run side by side: several where nothing of the user's runs that could hold a state."""
+        own = self.loss_name in losses.LOSSES and set(self._metrics) <= {"loss", "accuracy"}
+        return MOST_STREAMS if own and self.network.is_pure else 1
+
+    @property
     def path(self) -> Literal["folded", "plain"]:
         """Which code path values take: BatchNorm folded into convolutions, or the model as it is."""
         return "folded" if self.network.folded else "plain"
@@ -185,7 +191,9 @@ class Objective:
                 batches = self._split(split)
                 parts = _first(batches.iterate(batch_size or self.batch_size, dtype), limit)
                 total = torch.zeros(len(self._metrics), 3, dtype=exact, device=self.device)
-                for part in in_streams(partial(self._batch_sums, forward, exact), parts, self.device):
+                for part in in_streams(
+                    partial(self._batch_sums, forward, exact), parts, self.device, most=self.streams
+                ):
                     total += part
                 table.append(total)
         return torch.stack(table)
@@ -198,7 +206,7 @@ class Objective:
         with torch.no_grad():
             rows = []
             for values, single in self.metric_values(forward(inputs), targets, count):
-                values = values.to(exact)
+                values = values.to(self.device, exact)
                 squares = values.square().sum() if single else torch.full_like(values[0], torch.nan)
                 rows.append(torch.stack([values.sum(), squares, torch.full_like(values[0], count)]))
             return torch.stack(rows)
@@ -251,7 +259,7 @@ class Objective:
                 with torch.no_grad():
                     return losses.per_example(self._metrics[metric](forward(inputs), targets), count)[0].cpu().double()
 
-            return torch.cat(list(in_streams(values, self.batches(split), self.device))).numpy()
+            return torch.cat(list(in_streams(values, self.batches(split), self.device, most=self.streams))).numpy()
 
     def gradient(
         self, weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
@@ -265,7 +273,7 @@ class Objective:
             return *derivatives.gradient(self._loss_sum(buffers, batch), point), batch[2]
 
         with derivatives.twice_differentiable():
-            for loss, gradient, count in in_streams(part, self.batches(split), self.device):
+            for loss, gradient, count in in_streams(part, self.batches(split), self.device, most=self.streams):
                 derivatives.add(total, gradient)
                 value += loss
                 n += count

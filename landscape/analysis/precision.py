@@ -10,6 +10,8 @@ import torch
 
 Precision: TypeAlias = Literal["float64", "float32", "bfloat16"]
 
+EMULATED = 3.0  # bfloat16 that takes so many times as long as float32 is emulated: in fact about ten times
+
 DTYPES: dict[str, torch.dtype] = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -17,10 +19,15 @@ DTYPES: dict[str, torch.dtype] = {"float64": torch.float64, "float32": torch.flo
 def full_float32() -> Iterator[None]:
     """Within this context float32 convolutions on CUDA are float32; by default torch rounds to TF32's 10-bit mantissa.
 
-    Values that are compared with bfloat16's, and all gradients and products, rely on it.
+    Values that are compared with bfloat16's, and all gradients and products, rely on it. A caller's autocast does not
+    reach inside either: a precision is what an objective says.
     """
     cudnn = torch.backends.cudnn
-    with cudnn.flags(
-        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+    with (
+        cudnn.flags(
+            enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+        ),
+        torch.autocast("cpu", enabled=False),
+        torch.autocast("cuda", enabled=False),
     ):
         yield

@@ -18,7 +18,7 @@ from landscape.analysis.batches import Nested, free_memory, map_tensors
 from landscape.analysis.derivatives import OPERATORS, BatchLoss, Mode, Operator, twice_differentiable
 from landscape.analysis.graphs import Graph, OnceDifferentiableError, graph_bytes, make_graph
 from landscape.analysis.precision import DTYPES
-from landscape.analysis.streams import MOST_STREAMS, in_streams
+from landscape.analysis.streams import in_streams
 from landscape.analysis.weights import Weights, unflatten
 from landscape.errors import LandscapeError
 
@@ -116,23 +116,24 @@ class Product:
         total = torch.zeros_like(columns.T)
         examples = 0
 
-        def multiply(part: _Part) -> tuple[Tensor, Graph, _Part]:
+        def multiply(part: _Part) -> tuple[Tensor, Graph | None, _Part]:
             graph = part.graph
             if graph is None:
                 assert part.loss is not None
                 graph = make_graph(self.way.mode, part.loss(), self._point, self.operator)
             rows = [torch.cat([w.reshape(-1) for w in graph.product(self.operator, vector)]) for vector in along]
-            return torch.stack(rows), graph, part
+            return torch.stack(rows), graph if part.keep else None, part
 
-        most = MOST_STREAMS if self.way.mode == "reverse over reverse" else 1  # torch has one level of forward mode
         with twice_differentiable(plain_kernels=self.way.plain_kernels):
-            for rows, graph, part in in_streams(multiply, self._parts(), self._objective.device, most=most):
+            parts = in_streams(multiply, self._parts(), self._objective.device, most=self._streams)
+            for rows, graph, part in parts:
                 total += rows
                 examples += part.count
                 if part.graph is None:
                     self.recorded += part.count / self.examples
-                    if part.keep:
-                        self._kept.append((graph, part.count))
+                if graph is not None:
+                    self._kept.append((graph, part.count))
+                    self.kept_bytes += self._bytes * part.count
         self.count += len(along)
         return (total / examples).T.reshape(vectors.shape).to(vectors)
 
@@ -201,16 +202,21 @@ class Product:
         if done == data.examples:
             return
         budget = KEPT_FRACTION * (free_memory(self._objective.device) + self.kept_bytes) if self._keep else 0.0
-        keeping, place = self.way.mode == "reverse over reverse", 0
+        keeping, place, planned = self.way.mode == "reverse over reverse", 0, self.kept_bytes
         for inputs, targets, count in data.iterate(self.batch_size, self._objective.dtype):
             place += count
             if place <= done:
                 continue
-            needed = self._bytes * count
-            keeping = keeping and self.kept_bytes + needed <= budget
-            if keeping:
-                self.kept_bytes += needed
+            planned += self._bytes * count
+            keeping = keeping and planned <= budget
             yield _Part(count, loss=partial(self._loss, inputs, targets, count), keep=keeping)
+
+    @cached_property
+    def _streams(self) -> int:
+        """How many graphs may be worked on side by side; torch has one level of forward mode for all threads."""
+        objective = self._objective
+        free = objective.data[self.split].sizes_are_free  # else each may be as large as memory allows
+        return objective.streams if self.way.mode == "reverse over reverse" and free else 1
 
     @cached_property
     def batch_size(self) -> int:

@@ -31,25 +31,40 @@ def in_streams(
     `work` must not rely on what a thread has to itself (gradient mode, `TorchFunctionMode`); torch's global switches
     hold in all streams. With one stream, and on other devices than a CPU, it runs in the caller's thread.
     """
-    streams = 1 if device.type != "cpu" or in_a_stream() else min(torch.get_num_threads(), most)
+    streams = count_streams(device, most)
     if streams < 2:
         yield from map(work, items)
         return
     pool = _pool(streams, torch.get_num_threads() // streams)
     left = iter(items)
     pending: deque[Future[Result]] = deque()
+
+    def oldest() -> Result:
+        result = pending[0].result()  # still pending where Ctrl-C comes in between
+        pending.popleft()
+        return result
+
     try:
         while len(group := list(islice(left, streams))) == streams:
-            pending.extend(pool.submit(work, item) for item in group)
-            while len(pending) > streams:
-                yield pending.popleft().result()
+            for item in group:
+                while len(pending) > streams:
+                    yield oldest()
+                pending.append(pool.submit(work, item))
         while pending:
-            yield pending.popleft().result()
+            yield oldest()
         yield from map(work, group)
     finally:
         for future in pending:
             future.cancel()
         wait(pending)
+
+
+def count_streams(device: torch.device, most: int = MOST_STREAMS) -> int:
+    """Return how many streams there are: as many, up to `most`, as leave the fewest threads without work."""
+    if device.type != "cpu" or in_a_stream():
+        return 1
+    threads = torch.get_num_threads()
+    return max(range(1, min(threads, most) + 1), key=lambda streams: (threads // streams * streams, streams))
 
 
 def in_a_stream() -> bool:
@@ -69,6 +84,6 @@ def _pool(streams: int, threads: int) -> ThreadPoolExecutor:
     before = torch.get_num_threads()
     pool = ThreadPoolExecutor(streams, "landscape-stream", initializer=begin)
     together = threading.Barrier(streams)
-    list(pool.map(lambda _: together.wait(), range(streams)))  # starts all of them
+    list(pool.map(lambda _: together.wait(60), range(streams)))  # starts all of them
     torch.set_num_threads(before)  # what threads that are started later begin with
     return pool

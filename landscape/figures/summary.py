@@ -18,6 +18,8 @@ from landscape.results import History, Line, Measure, Result, Sharpness, Spectru
 
 Named = Mapping[str, Mapping[str, Result]]  # by checkpoint label, then by name
 
+Samples = dict[str, dict[int, "Number"]]  # a quantity by checkpoint, then by the number of examples
+
 _FINAL = {
     "train_loss": "Train loss",
     "test_loss": "Test loss",
@@ -89,26 +91,30 @@ def key_numbers(named: Named) -> list[Row]:
     """Return the table at the top: final losses and accuracies, λ_max and the trace, and each sharpness measure.
 
     Of a measure that was taken at many radii, the curve of which the page draws, one stands for all; of one that was
-    taken on several samples, that of the most examples.
+    taken on several samples, that of the most examples that all the checkpoints have it of.
     """
-    named = {label: _most_examples_first(results) for label, results in named.items()}
     final = {key: Row(label, percent="accuracy" in key) for key, label in _FINAL.items()}
     gap = Row("Generalization gap", meaning="test loss − train loss")
     top = Row("λ_max", meaning="largest Hessian eigenvalue ± its error bound", flatness=True, bounds=True)
     trace = Row("Trace of the Hessian", meaning="± standard error of the estimate", flatness=True)
+    tops: Samples = {}
+    traces: Samples = {}
     for label, results in named.items():
         known = _final(results.values())
         for key, number in known.items():
             final[key].numbers[label] = number
         if {"test_loss", "train_loss"} <= known.keys():
             gap.numbers[label] = Number(known["test_loss"].value - known["train_loss"].value)
-        spectra = [r for r in results.values() if isinstance(r, Spectrum) and _is_hessian(r)]
-        with_top = next((spectrum for spectrum in spectra if np.any(spectrum.ends == 1)), None)
-        if with_top is not None:
-            top.numbers[label] = Number(float(with_top.eigenvalues[0]), float(with_top.bounds[0]))
-        traced = next((found for s in spectra if isinstance(found := s.attributes.get("trace"), Mapping)), None)
-        if traced is not None and isinstance(traced.get("value"), int | float):
-            trace.numbers[label] = Number(float(traced["value"]), float(traced.get("stderr") or math.nan))
+        for spectrum in (r for r in results.values() if isinstance(r, Spectrum) and _is_hessian(r)):
+            if np.any(spectrum.ends == 1):
+                number = Number(float(spectrum.eigenvalues[0]), float(spectrum.bounds[0]))
+                tops.setdefault(label, {}).setdefault(_examples(spectrum), number)
+            traced = spectrum.attributes.get("trace")
+            if isinstance(traced, Mapping) and isinstance(traced.get("value"), int | float):
+                number = Number(float(traced["value"]), float(traced.get("stderr") or math.nan))
+                traces.setdefault(label, {}).setdefault(_examples(spectrum), number)
+    top.numbers.update(_of_alike_samples(tops))
+    trace.numbers.update(_of_alike_samples(traces))
     measures = _measures(named, top)
     return [row for row in [*final.values(), gap, top, trace, *measures] if row.numbers]
 
@@ -151,14 +157,18 @@ def _value(row: Row, label: str) -> float:
 def _measures(named: Named, top: Row) -> list[Row]:
     """Return a row for each sharpness measure, one of each curve; λ_max only where no spectrum has it better."""
     found: dict[str, Row] = {}
+    samples: dict[str, Samples] = {}
     by_label = {label: [r for r in results.values() if isinstance(r, Sharpness)] for label, results in named.items()}
     left_out = _along_curves([result for results in by_label.values() for result in results])
     for label, results in by_label.items():
-        for measure in (measure for result in results for measure in result.measures):
+        for count, measure in ((_examples(result), measure) for result in results for measure in result.measures):
             if measure.label in left_out or (measure.name == "lambda_max" and label in top.numbers):
                 continue
-            row = found.setdefault(measure.label, Row(measure.label, meaning=measure.meaning, flatness=True))
-            row.numbers.setdefault(label, Number(measure.value, measure.stderr))
+            found.setdefault(measure.label, Row(measure.label, meaning=measure.meaning, flatness=True))
+            number = Number(measure.value, measure.stderr)
+            samples.setdefault(measure.label, {}).setdefault(label, {}).setdefault(count, number)
+    for name, row in found.items():
+        row.numbers.update(_of_alike_samples(samples[name]))
     return list(found.values())
 
 
@@ -197,14 +207,16 @@ def _sampling_error(key: str, value: float, count: object) -> float:
     return math.sqrt(value * (1 - value) / count)
 
 
-def _most_examples_first(results: Mapping[str, Result]) -> dict[str, Result]:
-    """Return the results in order of how many examples they were measured on, those on equally many as they come."""
+def _of_alike_samples(samples: Samples) -> dict[str, Number]:
+    """Return each checkpoint's number on the largest sample that all have, on its own largest where there is none."""
+    shared = set.intersection(*(set(by_count) for by_count in samples.values())) if samples else set()
+    return {label: by_count[max(shared or by_count)] for label, by_count in samples.items()}
 
-    def examples(result: Result) -> int:
-        counted = result.attributes.get("examples")
-        return sum(counted.values()) if isinstance(counted, Mapping) else 0
 
-    return dict(sorted(results.items(), key=lambda item: -examples(item[1])))
+def _examples(result: Result) -> int:
+    """Return how many examples were measured, of the first split, which curvature and sharpness are of."""
+    counted = result.attributes.get("examples")
+    return int(next(iter(counted.values()))) if isinstance(counted, Mapping) and counted else 0
 
 
 def _is_hessian(spectrum: Spectrum) -> bool:

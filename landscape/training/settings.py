@@ -120,7 +120,7 @@ def faster_precision(config: TrainConfig, dataset: Dataset, *, steps: int = 5) -
     labels = split.labels[: config.batch_size].to(device)
     times: dict[Precision, list[float]] = {"float32": [], "bfloat16": []}
     with seeded(config.seed, device):  # dropout must not move the caller's generators
-        for _ in range(1 + steps):  # in turns, so that another program's load meets both; the first one warms up
+        for place in range(1 + steps):  # in turns, so that another program's load meets both; the first one warms up
             for precision in times:
                 begin = time.perf_counter()
                 with autocast(device, precision):
@@ -129,7 +129,7 @@ def faster_precision(config: TrainConfig, dataset: Dataset, *, steps: int = 5) -
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
                 times[precision].append(time.perf_counter() - begin)
-            if times["bfloat16"][-1] > EMULATED * times["float32"][-1]:
+            if device.type == "cpu" and place == 1 and times["bfloat16"][-1] > EMULATED * times["float32"][-1]:
                 return "float32"
     seconds = {precision: min(each[1:]) for precision, each in times.items()}
     return "bfloat16" if 1.1 * seconds["bfloat16"] < seconds["float32"] else "float32"

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from landscape.analysis.batches import Nested
 from landscape.analysis.estimates import Estimate
 from landscape.analysis.multifidelity.scheme import Scheme
 from landscape.analysis.objective import DTYPES, Objective, Precision
 from landscape.analysis.precision import full_float32
+from landscape.analysis.streams import in_streams
 from landscape.data.subset import stratified_subset
 from landscape.errors import LandscapeError
 
@@ -70,24 +72,30 @@ class Levels:
     ) -> dict[str, Tensor]:
         """Return by split (G, M, 3): sum, sum of squares and count per group and metric, without waiting."""
         found = self._levels[level]
+        objective = found.objective
         exact = torch.float64 if found.objective.device.type != "mps" else torch.float32
         dtype = DTYPES[precision]
         table = {}
         with torch.no_grad(), full_float32():
-            forward = found.objective.network.forward(weights, buffers, dtype)
+            forward = objective.network.forward(weights, buffers, dtype)
+
+            def moments(batch: tuple[Nested, Nested, int]) -> tuple[Tensor, int]:
+                """Return (B, M, 3): value, square and 1 of each example and metric."""
+                inputs, targets, count = batch
+                with torch.no_grad():
+                    columns = []
+                    for values, single in objective.metric_values(forward(inputs), targets, count):
+                        x = values.to(exact)
+                        columns.append(torch.stack([x, x.square() if single else x * torch.nan, torch.ones_like(x)], 1))
+                    return torch.stack(columns, dim=1), count
+
             for split, groups in found.groups.items():
-                total = torch.zeros(2 * found.classes[split], len(found.objective.metrics), 3, dtype=exact)
-                total = total.to(found.objective.device)
+                total = torch.zeros(2 * found.classes[split], len(objective.metrics), 3, dtype=exact)
+                total = total.to(objective.device)
                 seen = 0
-                for inputs, targets, count in found.objective.data[split].iterate(batch_size, dtype):
-                    moments = [
-                        torch.stack([x, x.square() if single else x * torch.nan, torch.ones_like(x)], dim=1)
-                        for x, single in (
-                            (values.to(exact), single)
-                            for values, single in found.objective.metric_values(forward(inputs), targets, count)
-                        )
-                    ]
-                    total.index_add_(0, groups[seen : seen + count], torch.stack(moments, dim=1))
+                batches = objective.data[split].iterate(batch_size, dtype)
+                for part, count in in_streams(moments, batches, objective.device, most=objective.streams):
+                    total.index_add_(0, groups[seen : seen + count], part)
                     seen += count
                 table[split] = total
         return table
