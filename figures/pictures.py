@@ -1,18 +1,20 @@
-"""The pictures of the README from an analysis file: `python figures/pictures.py figures/resnet20-cifar10.h5 figures`.
+"""The pictures of the README from the analysis files beside this script: `python figures/pictures.py`.
 
 Needs the extra `export` (kaleido) and a Chromium or Chrome, which the environment variable BROWSER_PATH can name.
 """
 
-import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import landscape
 from landscape.figures.plots import compare
+from landscape.figures.trajectory import trajectory_figure
 from landscape.results import Result
 
 NAMES = {"resnet20-cifar10-sam": "SAM, 15 epochs", "resnet20-cifar10-adam": "Adam, 30 epochs"}
 MODES = {"modes": "fixed", "modes-recalibrated": "recalibrated", "modes-batch": "batch"}
 BETWEEN = "resnet20-cifar10-sam..resnet20-cifar10-adam/between"
+RUN, PLANE = "resnet20-cifar10-10k-adam-s0/trajectory", "resnet20-cifar10-10k-adam-s0/plane"
 
 
 def of_both(results: Mapping[str, Result], name: str) -> dict[str, Result]:
@@ -25,9 +27,10 @@ def in_modes(results: Mapping[str, Result]) -> dict[str, Result]:
     return {mode: results[f"resnet20-cifar10-sam/{name}"] for name, mode in MODES.items()}
 
 
-def main(source: str, folder: str) -> None:
+def main(folder: Path) -> None:
     """Write the pictures."""
-    results = landscape.load(source)
+    results = landscape.load(folder / "resnet20-cifar10.h5")
+    runs = landscape.load(folder / "trajectory.h5")
     pictures = {
         "surfaces": (compare(of_both(results, "plane"), title="", log=True), 560),
         "contours": (compare(of_both(results, "plane"), title="", log=True, view="contour"), 600),
@@ -35,10 +38,12 @@ def main(source: str, folder: str) -> None:
         "batchnorm": (compare(in_modes(results), title="SAM", metrics=["loss"]), 420),
         "between": (compare({"": results[BETWEEN]}, title=""), 420),
         "training": (compare(of_both(results, "history"), title=""), 480),
+        "density": (compare(of_both(results, "density-1000-density"), title=""), 480),
+        "trajectory": (trajectory_figure({"Adam": runs[RUN]}, on=runs[PLANE], title=""), 480),
     }
     for name, (figure, height) in pictures.items():
-        figure.write_image(f"{folder}/{name}.png", width=1200, height=height, scale=1.5)
+        figure.write_image(folder / f"{name}.png", width=1200, height=height, scale=1.5)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(Path(__file__).parent)
