@@ -14,7 +14,7 @@ from landscape.results import Result
 NAMES = {"resnet20-cifar10-sam": "SAM, 15 epochs", "resnet20-cifar10-adam": "Adam, 30 epochs"}
 MODES = {"modes": "fixed", "modes-recalibrated": "recalibrated", "modes-batch": "batch"}
 BETWEEN = "resnet20-cifar10-sam..resnet20-cifar10-adam/between"
-RUN, PLANE = "resnet20-cifar10-10k-adam-s0/trajectory", "resnet20-cifar10-10k-adam-s0/plane"
+RUN, PLANE = "resnet20-cifar10-10k-adam-s0/trajectory", "resnet20-cifar10-10k-adam-s0/pca"
 
 
 def of_both(results: Mapping[str, Result], name: str) -> dict[str, Result]:
