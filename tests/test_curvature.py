@@ -112,6 +112,22 @@ def test_the_bound_holds_the_rounding_error_of_float32_products() -> None:
     assert hessian(classifier(), top=1).attributes["product_error"] == 0
 
 
+@pytest.mark.parametrize("bent", [True, False])
+def test_rounding_at_relu_s_bend_counts_beyond_the_first_examples(bent: bool) -> None:
+    """Where rounding decides on which side of the bend an activation falls, second derivatives jump."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(2, 6, bias=False), nn.ReLU(), nn.Linear(6, 2))
+    model[0].weight.data[:, 1] = model[0].weight.data[:, 0]
+    x = torch.randn(40, 2, generator=torch.Generator().manual_seed(3))
+    if bent:
+        x[20] = torch.tensor([1.0, -1.0])  # every unit's activation is 0 but for rounding
+    o = Objective(model, "cross_entropy", x, torch.arange(40) % 2, device="cpu")
+    error = product_error(o, torch.randn(o.size, generator=torch.Generator().manual_seed(4)))
+    assert (error > 1e-4) == bent
+    assert hessian(o, top=1, tolerance=0.1).bounds[0] >= hessian(o, top=1, tolerance=0.1).attributes["product_error"]
+
+
 def test_the_bottom_alone_is_held_to_the_scale_of_the_whole_spectrum() -> None:
     spectrum = [100.0, 60, 30, *np.linspace(0.01, 5, 60), *np.linspace(-0.05, -0.01, 30)]
     found = hessian(quadratic(spectrum), top=0, bottom=1, tolerance=1e-3)
