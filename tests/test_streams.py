@@ -154,6 +154,24 @@ def test_a_function_of_the_users_in_the_graph_stays_in_one_thread() -> None:
     assert own.streams == 1
 
 
+def test_a_buffer_that_the_graph_writes_to_is_not_shared_by_threads() -> None:
+    """All threads pass the same tensors in; a workspace would hold another batch's."""
+
+    class Working(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("space", torch.zeros(8, 2, 6, 6))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.space.copy_(x)
+            return super().forward(self.space)
+
+    x, y = X[:40], Y[:40]
+    own = Objective(Working().double(), "cross_entropy", x, y, device="cpu", precision="float64", batch_size=8)
+    assert own.path == "folded"
+    assert own.streams == 1
+
+
 @torch.fx.wrap
 def wrapped(x: Tensor) -> Tensor:
     return x * 2

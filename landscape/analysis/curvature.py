@@ -41,7 +41,7 @@ def hessian(
         operator: "hessian"; "ggn" for the generalized Gauss–Newton matrix; "fisher" for the empirical Fisher matrix.
         tolerance: on the bound, relative to |λ| or to a tenth of the largest |λ|, whichever is more. An exact
             eigenvalue lies within the bound: Lehmann's or the residual norm ‖Hv − λv‖, plus the rounding error of a
-            float32 product, measured against float64 along the vector of the largest |λ|.
+            float32 product, measured along the vector of the largest |λ| (see `verification.product_error`).
         max_products: the most operator-vector products; pairs not converged by then are flagged.
         seed: of the random vectors.
         split: which split's loss; the first by default.

@@ -35,14 +35,19 @@ class Folding:
 
     @cached_property
     def is_pure(self) -> bool:
-        """Whether the network is a graph of modules and functions of torch's, and nothing is hooked to them."""
+        """Whether the network is a graph of modules and functions of torch's, with nothing hooked to them.
+
+        A graph that reads a buffer by itself, not within a module, may as well write to it: all threads would share it.
+        """
         parts = [module for module in self.network.modules() if module is not self.network]
         known = all(type(module).__module__.startswith("torch.nn.") for module in parts)
         hooked = any(module._forward_hooks or module._forward_pre_hooks for module in parts)
         graph = self.network.graph
         assert isinstance(graph, fx.Graph)
         called = (node.target for node in graph.nodes if node.op == "call_function")
-        return known and not hooked and all(_root(function) in _PURE for function in called)
+        read = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
+        shares = not read.isdisjoint(name for name, _ in self.network.named_buffers())
+        return known and not hooked and not shares and all(_root(function) in _PURE for function in called)
 
     def fold(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the folded network's tensors from the original parameters and buffers (a differentiable map)."""

@@ -20,6 +20,7 @@ from landscape.training.processes import current
 from landscape.training.recipes import PAIRS, RECIPES, Precision, TrainConfig, filled_in
 
 COMPILED_STEPS = 2000  # of a run for which compiling, about a minute, is worth it on a GPU
+EMULATED = 3.0  # bfloat16 that takes so many times as long as float32 is emulated, and one look is enough
 
 
 def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
@@ -102,9 +103,6 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     with fork:
         torch.manual_seed(seed)
         yield
-
-
-EMULATED = 3.0  # bfloat16 that takes so many times as long as float32 is emulated, and one look enough
 
 
 def faster_precision(config: TrainConfig, dataset: Dataset, *, steps: int = 5) -> Precision:
