@@ -144,7 +144,14 @@ def test_a_metric_whose_array_would_replace_another_is_refused(tmp_path: Path, m
 
 def test_the_shipped_file_of_the_first_version_is_read_and_written_again_unchanged(tmp_path: Path) -> None:
     shipped = load(SHIPPED)
-    assert {result.kind for result in shipped.values()} == {"history", "line", "surface", "spectrum", "sharpness"}
+    assert {result.kind for result in shipped.values()} == {
+        "density",
+        "history",
+        "line",
+        "surface",
+        "spectrum",
+        "sharpness",
+    }
     found = stored(tmp_path, shipped)
     assert list(found) == list(shipped)
     for name, result in shipped.items():
