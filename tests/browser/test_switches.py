@@ -1,6 +1,7 @@
 """Every switch of a plane does what it says, checked on the data of the figures."""
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -109,6 +110,27 @@ def test_contour_lines_wires_and_the_floor(pair, visit):
     assert seen > 100
     page.locator("#plane-0-floor").uncheck()
     page.wait_for_function(f"() => !{panel(0)}.data.some(trace => trace.meta?.role === 'floor')")
+
+
+def test_a_surface_that_is_still_being_measured_has_lines_of_its_own(tmp_path, visit):
+    whole = make.surface(nx=7, ny=5)
+    begun = replace(whole, points=whole.points[: 21 * 4])  # three of five rows, four rows of the table a point
+    page = visit(write_report({"a/plane": begun}, tmp_path / "report.html"))
+    main, drawn = f"{panel(0)}.data[0]", f"{panel(0)}.data.filter(trace => trace.meta?.role === 'lines')"
+    page.wait_for_function(f"() => {drawn}.length === 1")
+    assert not page.evaluate(f"{main}.contours.z.show")  # Plotly's lines beside missing points draw for seconds
+    page.locator("#plane-0-style label", has_text="Wireframe").click()
+    page.wait_for_function(f"() => {drawn}.length === 2")
+    levels, wires = page.evaluate(drawn)
+    assert not page.evaluate(f"{main}.contours.x.show || {main}.contours.y.show")
+    measured = [height for row in page.evaluate(f"{main}.z")[:3] for height in row]
+    assert sorted(z for z in wires["z"] if z is not None) == sorted(measured * 2)  # each point is on two wires
+    heights = [height for height, x in zip(levels["z"], levels["x"], strict=True) if x is not None]
+    assert heights
+    assert min(measured) <= min(heights) <= max(heights) <= max(measured)  # and not lifted off wires
+    assert max(y for y in levels["y"] if y is not None) <= 0  # the upper rows are not measured
+    page.locator("#plane-0-levels").uncheck()
+    page.wait_for_function(f"() => {drawn}.length === 1")
 
 
 def test_contours_have_levels_in_log_steps_or_even_ones(pair, visit):

@@ -201,10 +201,13 @@ def _follow_an_open_page(tmp_path: Path) -> None:
 
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))))
     flags = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-    with AnalysisFile(tmp_path / "f.h5") as file, watch(tmp_path, "f.h5") as seen, sync_playwright() as playwright:
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(AnalysisFile(tmp_path / "f.h5"))
         file.put("a/history", make.history("a"))
         file.begin("a/plane", dataclasses.replace(WHOLE, points=WHOLE.points[:0]))
         file.append(WHOLE.points[:84])
+        seen = stack.enter_context(watch(tmp_path, "f.h5"))  # after the points, so that its first page has them all
+        playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=program, args=flags)
         page = browser.new_page(viewport={"width": 1000, "height": 700})
         problems: list[str] = []

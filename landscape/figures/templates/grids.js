@@ -20,6 +20,10 @@ function heights(rows, { log, bottom, top }) {
   return rows.map((row) => Array.from(row, height));
 }
 
+function holed(z) {
+  return z.some((row) => row.includes(null));
+}
+
 // The grid index [y, x] of the lowest or highest value; null where there is none.
 function best(rows, which) {
   let found = null;

@@ -1,5 +1,5 @@
-// Lines of equal height of a grid, for the floor of a 3-D scene: Plotly draws them only together with those on the
-// surface. Each cell is cut into two triangles, in which a level is one straight piece, so that no case is ambiguous.
+// Lines of equal height of a grid, for the floor of a 3-D scene (Plotly draws them only together with those on the
+// surface) and for surfaces with points missing. Each cell is cut into two triangles, in which a level is one straight piece, so that no case is ambiguous.
 function isolines([xs, ys], z, levels) {
   const lines = { x: [], y: [], level: [] };
   for (let row = 0; row + 1 < ys.length; row += 1) {
@@ -31,6 +31,19 @@ function cut(triangle, levels, lines) {
     for (const parts of [lines.x, lines.y]) parts.push(null); // the pen is lifted
     lines.level.push(level);
   }
+}
+
+// The lines of a grid itself, along both axes, broken where points are missing.
+function gridlines([xs, ys], z) {
+  const lines = { x: [], y: [], z: [] };
+  const add = (x, y, height) => {
+    lines.x.push(height === null ? null : x);
+    lines.y.push(height === null ? null : y);
+    lines.z.push(height);
+  };
+  ys.forEach((y, row) => [...xs.map((x, column) => [x, y, z[row][column]]), [0, 0, null]].forEach((at) => add(...at)));
+  xs.forEach((x, column) => [...ys.map((y, row) => [x, y, z[row][column]]), [0, 0, null]].forEach((at) => add(...at)));
+  return lines;
 }
 
 function levelsOf({ start, top, step }) {

@@ -56,7 +56,7 @@ class Overlay {
       main.opacity = Number(plane.control(`${part}-opacity`).value) / 100;
       main.lighting = plane.shaping;
       main.hovertemplate = `<b>${panel.title}</b><br>${main.hovertemplate}`;
-      return [main, ...plane.floor(panel, z, shades.map(([share]) => [share, shades[1][1]]))];
+      return [main, ...plane.lines(main, panel, z), ...plane.floor(panel, z, shades.map(([share]) => [share, shades[1][1]]))];
     });
     return { data, layout: plane.room(look.dress(this.panel("first").relief.layout)) };
   }

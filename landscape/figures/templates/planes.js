@@ -135,7 +135,8 @@ class Plane {
       mark.z = place ? [place[2] + lift, scale.frame[1]] : []; // a pin up to the ceiling
     }
     const paths = this.pathsOn(panel).flatMap((path) => path.solid(this.moment, panel.axes, z, scale, this.lift));
-    return { data: [main, ...this.floor(panel, z, view.colours), ...marks, ...paths], layout: this.room(layout) };
+    const lines = [...this.lines(main, panel, z), ...this.floor(panel, z, view.colours)];
+    return { data: [main, ...lines, ...marks, ...paths], layout: this.room(layout) };
   }
 
   // The layout of a scene, with the axis of heights as the scale has it.
@@ -152,12 +153,33 @@ class Plane {
     const wires = this.chosen("style") === "wireframe";
     Object.assign(main, { z, customdata: panel.customdata, colorscale: colours, cmin: scale.bottom, cmax: scale.top });
     main.hidesurface = wires;
+    const whole = !holed(z);
+    const show = whole && this.control("levels").checked;
     main.contours = {
-      x: wires ? panel.wires.x : { highlight: false },
-      y: wires ? panel.wires.y : { highlight: false },
-      z: { ...main.contours.z, start: scale.start, end: scale.top, size: scale.step, show: this.control("levels").checked },
+      x: wires && whole ? panel.wires.x : { highlight: false },
+      y: wires && whole ? panel.wires.y : { highlight: false },
+      z: { ...main.contours.z, start: scale.start, end: scale.top, size: scale.step, show },
     };
     if (wires) main.contours.z.color = look.template.layout.font.color;
+  }
+
+  // Contour lines and wires of a surface that is still being measured. Plotly's own stretch without end beside points
+  // that are missing: where a processor draws them, every frame takes seconds.
+  lines(main, panel, z) {
+    if (!holed(z)) return [];
+    const { colorscale, cmin, cmax } = main;
+    const still = { type: "scatter3d", mode: "lines", hoverinfo: "skip", showlegend: false, meta: { role: "lines" } };
+    const drawn = [];
+    if (this.control("levels").checked) {
+      const { x, y, level } = isolines(panel.axes, z, levelsOf(this.scale));
+      const lift = main.hidesurface ? 0 : this.lift * (cmax - cmin); // or the surface would cut into them
+      drawn.push({ ...still, x, y, z: level.map((z) => z + lift), line: { color: main.contours.z.color, width: 2 } });
+    }
+    if (main.hidesurface) {
+      const wires = gridlines(panel.axes, z);
+      drawn.push({ ...still, ...wires, line: { color: wires.z, colorscale, cmin, cmax, width: 2, showscale: false } });
+    }
+    return drawn;
   }
 
   // The contour lines on the floor, in the surface's colours.

@@ -27,5 +27,6 @@ redraws.push(() => Promise.all(planes.map((plane) => plane.draw())));
     await pause();
     if (!live.has(scene)) await scene.show();
   }
+  await Promise.allSettled([...live].map((scene) => scene.drawing)); // one that came into sight by itself draws still
   document.documentElement.dataset.ready = "true";
 })();
