@@ -50,9 +50,14 @@ def test_checkpoints_are_compared_on_the_largest_sample_that_all_have():
     results = {"a/few": measured(0.5, 1000), "a/many": measured(0.25, 50000), "b/few": measured(0.4, 1000)}
     (row,) = (row for row in key_numbers(checkpoints(results)) if row.label == "SAM sharpness, ρ = 0.05")
     assert {label: number.value for label, number in row.numbers.items()} == {"a": 0.5, "b": 0.4}
+    assert row.explained == f"{row.meaning}, 1,000 examples"
     results["b/others"] = measured(0.3, 50000)
     (row,) = (row for row in key_numbers(checkpoints(results)) if row.label == "SAM sharpness, ρ = 0.05")
     assert {label: number.value for label, number in row.numbers.items()} == {"a": 0.25, "b": 0.3}
+    assert row.explained.endswith(", 50,000 examples")
+    del results["b/few"], results["a/many"]  # no sample that both have
+    (row,) = (row for row in key_numbers(checkpoints(results)) if row.label == "SAM sharpness, ρ = 0.05")
+    assert row.explained.endswith(", 1,000 and 50,000 examples")
 
 
 def test_final_numbers_come_from_the_history_where_nothing_else_has_them():

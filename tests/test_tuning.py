@@ -120,7 +120,7 @@ def test_points_that_diverge_in_both_precisions_do_not_decide(
     monkeypatch.setattr(
         tuning, "_probe", lambda *arguments: (torch.tensor(probes[arguments[3]][0]).numpy(), probes[arguments[3]][1])
     )
-    monkeypatch.setattr(tuning, "_is_emulated", lambda *_: False)
+    monkeypatch.setattr(tuning, "is_emulated", lambda *_: False)
     choice = choose_precision(objective(), [], tolerance=0.01, splits=("train",))
     assert choice.precision == ("bfloat16" if fits else "float32")
 

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from landscape.analysis.complement import Probe, probe_complement
 from landscape.analysis.enclosures import enclosure
-from landscape.analysis.precision import EMULATED
-from landscape.analysis.products import PROBE_EXAMPLES, Product
+from landscape.analysis.products import Product
 from landscape.analysis.search import OnProduct, Search
+from landscape.analysis.tuning import is_emulated
 
 if TYPE_CHECKING:
     from landscape.analysis.objective import Objective
@@ -48,15 +48,14 @@ def cheap_product(objective: Objective, exact: Product, tolerance: float) -> Pro
         return None
     if exact.way.mode != "reverse over reverse":
         return None
-    slow = exact.seconds_per_example()
-    if slow * exact.examples * USUAL_PRODUCTS < LEAST_SECONDS:
-        return None
     operator = "ggn" if exact.operator == "hessian" else exact.operator
     cheap = objective.product(operator, split=exact.split, precision="bfloat16")
-    at_few = exact.seconds_per_example(PROBE_EXAMPLES)
     try:
-        if cheap.seconds_per_example(PROBE_EXAMPLES) > EMULATED * at_few:
-            return None  # a whole batch would take long to tell
+        if is_emulated(objective, (exact.split,)):
+            return None
+        slow = exact.seconds_per_example()
+        if slow * exact.examples * USUAL_PRODUCTS < LEAST_SECONDS:
+            return None
         fast = cheap.seconds_per_example()
     except (RuntimeError, NotImplementedError):  # an operator of this model has no bfloat16 form
         return None

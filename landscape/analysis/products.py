@@ -18,7 +18,7 @@ from landscape.analysis.batches import Nested, free_memory, map_tensors
 from landscape.analysis.derivatives import OPERATORS, BatchLoss, Mode, Operator, twice_differentiable
 from landscape.analysis.graphs import Graph, OnceDifferentiableError, graph_bytes, make_graph
 from landscape.analysis.precision import DTYPES
-from landscape.analysis.streams import in_streams
+from landscape.analysis.streams import count_streams, in_streams
 from landscape.analysis.weights import Weights, unflatten
 from landscape.errors import LandscapeError
 
@@ -145,15 +145,15 @@ class Product:
         kept = min(1.0, budget / (max(self._bytes, 1.0) * self.examples))
         return (multiply + (1 - kept) * record) * self.examples / count
 
-    def seconds_per_example(self, batch_size: int | None = None) -> float:
+    def seconds_per_example(self) -> float:
         """Return how long a product takes once graphs are kept, as measured on one batch."""
-        _, multiply, count = self._timed(batch_size)
+        _, multiply, count = self._timed()
         return multiply / count
 
-    def _timed(self, batch_size: int | None = None) -> tuple[float, float, int]:
+    def _timed(self) -> tuple[float, float, int]:
         """Return the seconds of recording one batch's graph and of a product with it, and its number of examples."""
         with twice_differentiable(plain_kernels=self.way.plain_kernels):
-            batch, count = self._batch_loss(batch_size or self.batch_size)
+            batch, count = self._batch_loss(self.batch_size)
             started = self._now()
             graph = make_graph(self.way.mode, batch, self._point, self.operator)
             record = self._now() - started
@@ -220,9 +220,16 @@ class Product:
 
     @cached_property
     def batch_size(self) -> int:
-        """Examples at a time: as many as make a graph of the size that suits the device (ready batches keep theirs)."""
+        """Examples at a time: about as many as make a graph of the size that suits the device.
+
+        Where batches are worked on side by side, so many that all streams have the same number of equal ones. Ready
+        batches keep their sizes.
+        """
         suitable = int((GPU_GRAPH if self._objective.device.type == "cuda" else CPU_GRAPH) / max(self._bytes, 1.0))
-        return min(self._objective.batch_size, max(2 * PROBE_EXAMPLES, suitable))
+        size = min(self._objective.batch_size, max(2 * PROBE_EXAMPLES, suitable))
+        streams = count_streams(self._objective.device, self._streams)
+        batches = streams * math.ceil(self.examples / (size * streams))
+        return min(size, max(2 * PROBE_EXAMPLES, math.ceil(self.examples / batches)))
 
     @cached_property
     def _bytes(self) -> float:

@@ -42,7 +42,7 @@ def choose_precision(
         return PrecisionChoice(objective.precision, None)
     few = _spread(objective, splits)
     try:
-        if _is_emulated(few, splits):
+        if is_emulated(few, splits):
             return PrecisionChoice("float32", None)
         low, low_seconds = _probe(few, points, splits, "bfloat16")
     except (RuntimeError, NotImplementedError):  # an operator of this model has no bfloat16 form
@@ -119,7 +119,7 @@ def _has_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
-def _is_emulated(objective: Objective, splits: tuple[str, ...]) -> bool:
+def is_emulated(objective: Objective, splits: tuple[str, ...]) -> bool:
     """Whether a CPU has no bfloat16 of its own: told by a few examples, since all the probes would take long then."""
     if objective.device.type != "cpu":
         return False

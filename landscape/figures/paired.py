@@ -114,7 +114,7 @@ def paired_table(comparison: Comparison) -> Table:
         small = "" if found.clear else "holds zero"
         rows.append(
             [
-                Cell(found.row.label, small=found.row.meaning),
+                Cell(found.row.label, small=found.row.explained),
                 *(Cell(_spread(found.row, *one), value=one[0]) for one in (found.first, found.second)),
                 Cell(found.row.difference(Number(found.difference, found.half)), small=small, value=found.difference),
             ]

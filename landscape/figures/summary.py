@@ -53,6 +53,7 @@ class Row:
 
     label: str
     numbers: dict[str, Number] = field(default_factory=dict)
+    examples: dict[str, int] = field(default_factory=dict)  # that the numbers were measured on, where that is recorded
     meaning: str = ""
     percent: bool = False
     flatness: bool = False  # a sharpness measure: lower is flatter
@@ -66,6 +67,22 @@ class Row:
     def words(self, number: Number) -> str:
         """Return one of this quantity's numbers as text."""
         return numbers.percent(number.value) if self.percent else numbers.uncertain(number.value, number.error)
+
+    def take(self, samples: Samples) -> None:
+        """Take each checkpoint's number on the largest sample that all have, on its own largest where there is none."""
+        shared = set.intersection(*(set(by_count) for by_count in samples.values())) if samples else set()
+        for label, by_count in samples.items():
+            count = max(shared or by_count)
+            self.numbers[label] = by_count[count]
+            if count:
+                self.examples[label] = count
+
+    @property
+    def explained(self) -> str:
+        """What it means, and on how many examples it was measured."""
+        counts = sorted(set(self.examples.values()))
+        sample = " and ".join(f"{count:,}" for count in counts) + " examples" if counts else ""
+        return ", ".join(part for part in (self.meaning, sample) if part)
 
     def difference(self, number: Number) -> str:
         """Return a difference of this quantity as text, with its sign."""
@@ -113,8 +130,8 @@ def key_numbers(named: Named) -> list[Row]:
             if isinstance(traced, Mapping) and isinstance(traced.get("value"), int | float):
                 number = Number(float(traced["value"]), float(traced.get("stderr") or math.nan))
                 traces.setdefault(label, {}).setdefault(_examples(spectrum), number)
-    top.numbers.update(_of_alike_samples(tops))
-    trace.numbers.update(_of_alike_samples(traces))
+    top.take(tops)
+    trace.take(traces)
     measures = _measures(named, top)
     return [row for row in [*final.values(), gap, top, trace, *measures] if row.numbers]
 
@@ -127,7 +144,7 @@ def summary_table(rows: list[Row], labels: list[str], *, folded: str = "") -> Ta
         head.append(Head("Difference", small=f"{pair[1]} − {pair[0]}"))
     cells = []
     for row in rows:
-        cells.append([Cell(row.label, small=row.meaning)])
+        cells.append([Cell(row.label, small=row.explained)])
         cells[-1] += [Cell(row.cell(label), value=_value(row, label), checkpoint=label) for label in labels]
         if pair:
             cells[-1].append(_pair_cell(row, *pair))
@@ -168,7 +185,7 @@ def _measures(named: Named, top: Row) -> list[Row]:
             number = Number(measure.value, measure.stderr)
             samples.setdefault(measure.label, {}).setdefault(label, {}).setdefault(count, number)
     for name, row in found.items():
-        row.numbers.update(_of_alike_samples(samples[name]))
+        row.take(samples[name])
     return list(found.values())
 
 
@@ -205,12 +222,6 @@ def _sampling_error(key: str, value: float, count: object) -> float:
     if key != "test_accuracy" or not isinstance(count, int) or count < 1 or not 0 <= value <= 1:
         return math.nan
     return math.sqrt(value * (1 - value) / count)
-
-
-def _of_alike_samples(samples: Samples) -> dict[str, Number]:
-    """Return each checkpoint's number on the largest sample that all have, on its own largest where there is none."""
-    shared = set.intersection(*(set(by_count) for by_count in samples.values())) if samples else set()
-    return {label: by_count[max(shared or by_count)] for label, by_count in samples.items()}
 
 
 def _examples(result: Result) -> int:
