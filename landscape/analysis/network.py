@@ -11,10 +11,12 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.conv import _ConvNd
 
 from landscape.analysis.batches import Nested, map_tensors, tensors, working_copy
 from landscape.analysis.batchnorm import MODES, BatchNormMode, batch_norms, recalibrated_buffers
 from landscape.analysis.folding import Folding, NotFoldableError, find_folding
+from landscape.analysis.precision import rounded_kernels
 from landscape.analysis.streams import in_a_stream
 from landscape.analysis.weights import Weights, moving_parameters
 from landscape.errors import LandscapeError
@@ -94,7 +96,7 @@ class Network:
         if dtype == torch.float64:  # fold in it, too
             tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
         network, tensors = self._fast(tensors)
-        ready = {name: working_copy(t, dtype) for name, t in tensors.items()}
+        ready = _working_copies(network, tensors, dtype)
         return lambda inputs: self._call(network, ready, inputs)
 
     def point(self, weights: Mapping[str, Tensor] | None) -> tuple[Weights, Weights]:
@@ -147,7 +149,7 @@ class Network:
         return self._folding.network, self._folding.fold(tensors)
 
     def _batch_statistics(self, tensors: Weights, dtype: torch.dtype) -> Callable[[Nested], Any]:
-        ready = {name: working_copy(t, dtype) for name, t in tensors.items()}
+        ready = _working_copies(self.module, tensors, dtype)
 
         def forward(inputs: Nested) -> Any:
             scratch = {name: ready[name].clone() for name in self.buffers}  # running statistics are written to
@@ -177,6 +179,14 @@ class Network:
             if not difference < FOLDING_TOLERANCE:
                 return None, f"the folded network's outputs differ by {difference:.1e}"
         return folding, ""
+
+
+def _working_copies(network: nn.Module, tensors: Weights, dtype: torch.dtype) -> Weights:
+    """Return a network's tensors as its passes in this precision take them."""
+    if dtype == torch.bfloat16:
+        names = (f"{name}.weight" for name, module in network.named_modules() if isinstance(module, _ConvNd))
+        tensors = {**tensors, **rounded_kernels({name: tensors[name].detach() for name in names if name in tensors})}
+    return {name: working_copy(t, dtype) for name, t in tensors.items()}
 
 
 def _elsewhere(tensors: Mapping[str, Tensor]) -> Weights:
