@@ -1,4 +1,4 @@
-"""Weights of convolutions in bfloat16: each kernel keeps its sum, and so the loss keeps its value."""
+"""Weights in bfloat16: a kernel keeps its sum, biases their mean over the batches, and so the loss its value."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from landscape.analysis.objective import Objective
-from landscape.analysis.precision import rounded_kernels
+from landscape.analysis.precision import TURNS, rounded_in_turns, rounded_kernels
 
 SHAPES = {
     "1d": (4, 3, 5),
@@ -52,6 +52,19 @@ def test_no_kernel_hears_of_another() -> None:
     alone, beside = rounded_kernels({"a": a})["a"], rounded_kernels({"b": b, "a": a})["a"]
     torch.testing.assert_close(alone, beside, rtol=0, atol=0)
     torch.testing.assert_close(rounded_kernels({"a": a[1:2, 2:]})["a"], alone[1:2, 2:], rtol=0, atol=0)
+
+
+def test_biases_keep_their_mean_over_any_number_of_batches() -> None:
+    biases = {"a": drawn((40,), 0), "b": drawn((7,), 1) * 1e-3, "scale": torch.tensor(0.3)}
+    turns = rounded_in_turns(biases)
+    assert len(turns) == TURNS
+    for name, exact in biases.items():
+        rounded = torch.stack([turn[name] for turn in turns])
+        assert (rounded.dtype, rounded[0].shape) == (torch.bfloat16, exact.shape)
+        torch.testing.assert_close(rounded[0], exact.bfloat16(), rtol=0, atol=0)  # one batch alone: to the nearest
+        errors = rounded.double().cumsum(0) - exact.double() * torch.arange(1, TURNS + 1).view(-1, *[1] * exact.ndim)
+        assert (errors.abs() <= 1.01 * half_ulp(exact)).all()
+    assert rounded_in_turns({}) == [{}] * TURNS
 
 
 def smooth_images(count: int) -> Tensor:
@@ -105,3 +118,23 @@ def test_passes_in_bfloat16_take_them(batchnorm: str) -> None:
     expected = rounded_kernels({"w": last[0]})["w"]
     torch.testing.assert_close(last[1], expected, rtol=0, atol=0)
     assert not torch.equal(expected, last[0].bfloat16())
+
+
+def test_many_batches_undo_what_rounding_the_biases_does() -> None:
+    images, labels = smooth_images(64), torch.arange(64) % 10
+    errors: dict[int, list[float]] = {64: [], 4: []}
+    for seed in range(8):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            layers = [nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 256, 10)]
+            model = nn.Sequential(*layers)
+        with torch.no_grad():  # so that of all tensors only the biases are rounded
+            model[0].weight.copy_(model[0].weight.bfloat16())
+            model[3].weight.copy_(model[3].weight.bfloat16())
+            model[0].bias.add_(2.0)
+        objective = Objective(model, "cross_entropy", images.bfloat16().float(), labels, device="cpu")
+        exact = objective.sums()[0, 0, 0].item()
+        for size, found in errors.items():
+            found.append(objective.sums(precision="bfloat16", batch_size=size)[0, 0, 0].item() / exact - 1)
+    one, many = (float(np.sqrt(np.mean(np.square(errors[size])))) for size in (64, 4))
+    assert many < one / 2

@@ -16,7 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 from landscape.analysis.batches import Nested, map_tensors, tensors, working_copy
 from landscape.analysis.batchnorm import MODES, BatchNormMode, batch_norms, recalibrated_buffers
 from landscape.analysis.folding import Folding, NotFoldableError, find_folding
-from landscape.analysis.precision import rounded_kernels
+from landscape.analysis.precision import rounded_in_turns, rounded_kernels
 from landscape.analysis.streams import in_a_stream
 from landscape.analysis.weights import Weights, moving_parameters
 from landscape.errors import LandscapeError
@@ -86,8 +86,11 @@ class Network:
 
     def forward(
         self, weights: Mapping[str, Tensor] | None, buffers: Mapping[str, Tensor] | None, dtype: torch.dtype
-    ) -> Callable[[Nested], Any]:
-        """Return the network at a point of weight space as a function of inputs, its tensors folded and cast once."""
+    ) -> Callable[[int, Nested], Any]:
+        """Return the network at a point of weight space, its tensors folded and cast once.
+
+        It is a function of a batch's place in the pass and its inputs: in bfloat16 rounding errors cancel over batches.
+        """
         tensors = self._tensors(weights, buffers)
         if self.batchnorm == "batch":
             return self._batch_statistics(tensors, dtype)
@@ -96,8 +99,8 @@ class Network:
         if dtype == torch.float64:  # fold in it, too
             tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
         network, tensors = self._fast(tensors)
-        ready = _working_copies(network, tensors, dtype)
-        return lambda inputs: self._call(network, ready, inputs)
+        turns = _working_copies(network, tensors, dtype)
+        return lambda place, inputs: self._call(network, turns[place % len(turns)], inputs)
 
     def point(self, weights: Mapping[str, Tensor] | None) -> tuple[Weights, Weights]:
         """Return the moving parameters at a point, and the buffers to hold fixed while differentiating there.
@@ -148,10 +151,11 @@ class Network:
             return self.module, tensors
         return self._folding.network, self._folding.fold(tensors)
 
-    def _batch_statistics(self, tensors: Weights, dtype: torch.dtype) -> Callable[[Nested], Any]:
-        ready = _working_copies(self.module, tensors, dtype)
+    def _batch_statistics(self, tensors: Weights, dtype: torch.dtype) -> Callable[[int, Nested], Any]:
+        turns = _working_copies(self.module, tensors, dtype)
 
-        def forward(inputs: Nested) -> Any:
+        def forward(place: int, inputs: Nested) -> Any:
+            ready = turns[place % len(turns)]
             scratch = {name: ready[name].clone() for name in self.buffers}  # running statistics are written to
             with self._norms.training():
                 return self._call(self.module, {**ready, **scratch}, inputs)
@@ -181,12 +185,15 @@ class Network:
         return folding, ""
 
 
-def _working_copies(network: nn.Module, tensors: Weights, dtype: torch.dtype) -> Weights:
-    """Return a network's tensors as its passes in this precision take them."""
-    if dtype == torch.bfloat16:
-        names = (f"{name}.weight" for name, module in network.named_modules() if isinstance(module, _ConvNd))
-        tensors = {**tensors, **rounded_kernels({name: tensors[name].detach() for name in names if name in tensors})}
-    return {name: working_copy(t, dtype) for name, t in tensors.items()}
+def _working_copies(network: nn.Module, tensors: Weights, dtype: torch.dtype) -> list[Weights]:
+    """Return a network's tensors as its passes in this precision take them; several where batches take turns."""
+    if dtype != torch.bfloat16:
+        return [{name: working_copy(t, dtype) for name, t in tensors.items()}]
+    convolutions = (f"{name}.weight" for name, module in network.named_modules() if isinstance(module, _ConvNd))
+    kernels = rounded_kernels({name: tensors[name] for name in convolutions if name in tensors})
+    ready = {name: working_copy(t, dtype) for name, t in (tensors | kernels).items()}
+    small = {name: t for name, t in tensors.items() if t.is_floating_point() and t.ndim <= 1}
+    return [ready | turn for turn in rounded_in_turns(small)]
 
 
 def _elsewhere(tensors: Mapping[str, Tensor]) -> Weights:

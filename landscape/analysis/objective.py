@@ -191,21 +191,23 @@ class Objective:
                 batches = self._split(split)
                 parts = _first(batches.iterate(batch_size or self.batch_size, dtype), limit)
                 total = torch.zeros(len(self._metrics), 3, dtype=exact, device=self.device)
-                for part in in_streams(
-                    partial(self._batch_sums, forward, exact), parts, self.device, most=self.streams
-                ):
+                work = partial(self._batch_sums, forward, exact)
+                for part in in_streams(work, enumerate(parts), self.device, most=self.streams):
                     total += part
                 table.append(total)
         return torch.stack(table)
 
     def _batch_sums(
-        self, forward: Callable[[Nested], Any], exact: torch.dtype, batch: tuple[Nested, Nested, int]
+        self,
+        forward: Callable[[int, Nested], Any],
+        exact: torch.dtype,
+        numbered: tuple[int, tuple[Nested, Nested, int]],
     ) -> Tensor:
-        """Return (M, 3): the sums of one batch."""
-        inputs, targets, count = batch
+        """Return (M, 3): the sums of one batch, given with its place in the pass."""
+        place, (inputs, targets, count) = numbered
         with torch.no_grad():
             rows = []
-            for values, single in self.metric_values(forward(inputs), targets, count):
+            for values, single in self.metric_values(forward(place, inputs), targets, count):
                 values = values.to(self.device, exact)
                 squares = values.square().sum() if single else torch.full_like(values[0], torch.nan)
                 rows.append(torch.stack([values.sum(), squares, torch.full_like(values[0], count)]))
@@ -257,7 +259,9 @@ class Objective:
             def values(batch: tuple[Nested, Nested, int]) -> Tensor:
                 inputs, targets, count = batch
                 with torch.no_grad():
-                    return losses.per_example(self._metrics[metric](forward(inputs), targets), count)[0].cpu().double()
+                    return (
+                        losses.per_example(self._metrics[metric](forward(0, inputs), targets), count)[0].cpu().double()
+                    )
 
             return torch.cat(list(in_streams(values, self.batches(split), self.device, most=self.streams))).numpy()
 

@@ -79,12 +79,12 @@ class Levels:
         with torch.no_grad(), full_float32():
             forward = objective.network.forward(weights, buffers, dtype)
 
-            def moments(batch: tuple[Nested, Nested, int]) -> tuple[Tensor, int]:
+            def moments(numbered: tuple[int, tuple[Nested, Nested, int]]) -> tuple[Tensor, int]:
                 """Return (B, M, 3): value, square and 1 of each example and metric."""
-                inputs, targets, count = batch
+                place, (inputs, targets, count) = numbered
                 with torch.no_grad():
                     columns = []
-                    for values, single in objective.metric_values(forward(inputs), targets, count):
+                    for values, single in objective.metric_values(forward(place, inputs), targets, count):
                         x = values.to(exact)
                         columns.append(torch.stack([x, x.square() if single else x * torch.nan, torch.ones_like(x)], 1))
                     return torch.stack(columns, dim=1), count
@@ -94,7 +94,7 @@ class Levels:
                 total = total.to(objective.device)
                 seen = 0
                 batches = objective.data[split].iterate(batch_size, dtype)
-                for part, count in in_streams(moments, batches, objective.device, most=objective.streams):
+                for part, count in in_streams(moments, enumerate(batches), objective.device, most=objective.streams):
                     total.index_add_(0, groups[seen : seen + count], part)
                     seen += count
                 table[split] = total
