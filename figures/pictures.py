@@ -13,8 +13,8 @@ from landscape.results import Result
 
 NAMES = {"resnet20-cifar10-sam": "SAM, 15 epochs", "resnet20-cifar10-adam": "Adam, 30 epochs"}
 MODES = {"modes": "fixed", "modes-recalibrated": "recalibrated", "modes-batch": "batch"}
-BETWEEN = "resnet20-cifar10-sam..resnet20-cifar10-adam/between"
-RUN, PLANE = "resnet20-cifar10-10k-adam-s0/trajectory", "resnet20-cifar10-10k-adam-s0/pca"
+ENDS = "resnet20-cifar10-sam..resnet20-cifar10-adam"
+RUNS = {"trajectory-adam": "resnet20-cifar10-10k-adam-s0", "trajectory-sam": "resnet20-cifar10-10k-sam-s0"}
 
 
 def of_both(results: Mapping[str, Result], name: str) -> dict[str, Result]:
@@ -31,16 +31,20 @@ def main(folder: Path) -> None:
     """Write the pictures."""
     results = landscape.load(folder / "resnet20-cifar10.h5")
     runs = landscape.load(folder / "trajectory.h5")
+    curve = landscape.load(folder / "curve.h5")
     pictures = {
         "surfaces": (compare(of_both(results, "plane"), title="", log=True), 560),
         "contours": (compare(of_both(results, "plane"), title="", log=True, view="contour"), 600),
         "lines": (compare(of_both(results, "line"), title="", log=True), 480),
         "batchnorm": (compare(in_modes(results), title="SAM", metrics=["loss"]), 420),
-        "between": (compare({"": results[BETWEEN]}, title=""), 420),
+        "between": (compare({"": results[f"{ENDS}/between"]}, title=""), 420),
         "training": (compare(of_both(results, "history"), title=""), 480),
         "density": (compare(of_both(results, "density-1000-density"), title=""), 480),
-        "trajectory": (trajectory_figure({"Adam": runs[RUN]}, on=runs[PLANE], title=""), 480),
     }
+    path, plane = curve[f"{ENDS}/curve-path"], curve[f"{ENDS}/curve-plane"]
+    pictures["curve"] = trajectory_figure({"curve": path}, on=plane, title=""), 520
+    for name, run in RUNS.items():
+        pictures[name] = trajectory_figure({run: runs[f"{run}/trajectory"]}, on=runs[f"{run}/pca"], title=""), 480
     for name, (figure, height) in pictures.items():
         figure.write_image(folder / f"{name}.png", width=1200, height=height, scale=1.5)
 
