@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from landscape.analysis.objective import Objective
-from landscape.analysis.precision import TURNS, rounded_in_turns, rounded_kernels
+from landscape.analysis.precision import TURNS, RoundedInTurns, rounded_kernels
 
 SHAPES = {
     "1d": (4, 3, 5),
@@ -56,15 +56,55 @@ def test_no_kernel_hears_of_another() -> None:
 
 def test_biases_keep_their_mean_over_any_number_of_batches() -> None:
     biases = {"a": drawn((40,), 0), "b": drawn((7,), 1) * 1e-3, "scale": torch.tensor(0.3)}
-    turns = rounded_in_turns(biases)
-    assert len(turns) == TURNS
+    rounding = RoundedInTurns(biases)
+    last = rounding.of(TURNS - 1)
+    turns = [rounding.of(place) for place in range(TURNS)]  # in whatever order they are asked for
+    assert turns[-1] is last is rounding.of(2 * TURNS - 1)
     for name, exact in biases.items():
         rounded = torch.stack([turn[name] for turn in turns])
         assert (rounded.dtype, rounded[0].shape) == (torch.bfloat16, exact.shape)
         torch.testing.assert_close(rounded[0], exact.bfloat16(), rtol=0, atol=0)  # one batch alone: to the nearest
         errors = rounded.double().cumsum(0) - exact.double() * torch.arange(1, TURNS + 1).view(-1, *[1] * exact.ndim)
         assert (errors.abs() <= 1.01 * half_ulp(exact)).all()
-    assert rounded_in_turns({}) == [{}] * TURNS
+    assert RoundedInTurns({}).of(3) == {}
+
+
+def test_what_is_not_finite_stays_by_itself() -> None:
+    most, inf = torch.finfo(torch.float32).max, float("inf")
+    mask = torch.tensor([-inf, inf, -most, 0.3])  # the most of float32 is beyond bfloat16
+    rounding = RoundedInTurns({"mask": mask})
+    for place in range(3):
+        assert rounding.of(place)["mask"][:3].tolist() == [-inf, inf, -inf]
+        assert rounding.of(place)["mask"][3].item() == pytest.approx(0.3, rel=0.01)
+    kernel = torch.tensor([0.3, inf, 0.3, most, 0.3]).view(1, 1, 5)
+    torch.testing.assert_close(
+        rounded_kernels({"w": kernel})["w"].float(), kernel.bfloat16().float(), rtol=0.01, atol=0
+    )
+
+
+def test_bare_transposed_and_complex_convolutions() -> None:
+    x = smooth_images(4)
+    bare = Objective(
+        nn.Conv2d(3, 10, 16), lambda z, y: F.cross_entropy(z.flatten(1), y), x, torch.arange(4), device="cpu"
+    )
+    own = bare.network.forward(None, None, torch.bfloat16)(0, x.bfloat16())
+    weight = rounded_kernels({"w": bare.network.origin["weight"]})["w"]
+    torch.testing.assert_close(own, F.conv2d(x.bfloat16(), weight, bare.network.origin["bias"].bfloat16()))
+
+    class Waves(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.up = nn.ConvTranspose2d(3, 10, 2, stride=2)
+            self.waves = nn.Parameter(torch.zeros(2, dtype=torch.complex64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.up(x).mean((2, 3)) + self.waves.real.sum().to(x.dtype)
+
+    model = Waves()
+    waves = Objective(model, "cross_entropy", x, torch.arange(4), params="up*", device="cpu")
+    found = waves.network.forward(None, None, torch.bfloat16)(0, x.bfloat16())
+    rounded = model.up.bfloat16()
+    torch.testing.assert_close(found, rounded(x.bfloat16()).mean((2, 3)))
 
 
 def smooth_images(count: int) -> Tensor:

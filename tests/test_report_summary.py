@@ -55,9 +55,20 @@ def test_checkpoints_are_compared_on_the_largest_sample_that_all_have():
     (row,) = (row for row in key_numbers(checkpoints(results)) if row.label == "SAM sharpness, ρ = 0.05")
     assert {label: number.value for label, number in row.numbers.items()} == {"a": 0.25, "b": 0.3}
     assert row.explained.endswith(", 50,000 examples")
-    del results["b/few"], results["a/many"]  # no sample that both have
+    del results["b/others"], results["a/few"]  # no sample that both have
     (row,) = (row for row in key_numbers(checkpoints(results)) if row.label == "SAM sharpness, ρ = 0.05")
-    assert row.explained.endswith(", 1,000 and 50,000 examples")
+    assert row.explained.endswith(", 50,000 and 1,000 examples")  # in the order of the columns
+    results["b/few"] = replace(results["b/few"], attributes={})
+    (row,) = (row for row in key_numbers(checkpoints(results)) if row.label == "SAM sharpness, ρ = 0.05")
+    assert row.explained == row.meaning  # of one it is not known
+
+
+def test_a_measure_of_subsets_is_not_said_to_be_of_the_whole_sample():
+    sharpness = make.sharpness(sam=0.5)
+    measures = tuple(replace(m, parameters={**m.parameters, "m": 128}) for m in sharpness.measures)
+    result = replace(sharpness, measures=measures, attributes={"examples": {"train": 50000}})
+    (row,) = (row for row in key_numbers(checkpoints({"a/full": result})) if row.label == "SAM sharpness, ρ = 0.05")
+    assert row.explained == row.meaning
 
 
 def test_final_numbers_come_from_the_history_where_nothing_else_has_them():

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from landscape.analysis.batches import Nested, map_tensors, tensors, working_copy
 from landscape.analysis.batchnorm import MODES, BatchNormMode, batch_norms, recalibrated_buffers
 from landscape.analysis.folding import Folding, NotFoldableError, find_folding
-from landscape.analysis.precision import rounded_in_turns, rounded_kernels
+from landscape.analysis.precision import RoundedInTurns, rounded_kernels
 from landscape.analysis.streams import in_a_stream
 from landscape.analysis.weights import Weights, moving_parameters
 from landscape.errors import LandscapeError
@@ -99,8 +99,8 @@ class Network:
         if dtype == torch.float64:  # fold in it, too
             tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
         network, tensors = self._fast(tensors)
-        turns = _working_copies(network, tensors, dtype)
-        return lambda place, inputs: self._call(network, turns[place % len(turns)], inputs)
+        ready = _working_copies(network, tensors, dtype)
+        return lambda place, inputs: self._call(network, ready(place), inputs)
 
     def point(self, weights: Mapping[str, Tensor] | None) -> tuple[Weights, Weights]:
         """Return the moving parameters at a point, and the buffers to hold fixed while differentiating there.
@@ -152,13 +152,13 @@ class Network:
         return self._folding.network, self._folding.fold(tensors)
 
     def _batch_statistics(self, tensors: Weights, dtype: torch.dtype) -> Callable[[int, Nested], Any]:
-        turns = _working_copies(self.module, tensors, dtype)
+        ready = _working_copies(self.module, tensors, dtype)
 
         def forward(place: int, inputs: Nested) -> Any:
-            ready = turns[place % len(turns)]
-            scratch = {name: ready[name].clone() for name in self.buffers}  # running statistics are written to
+            own = ready(place)
+            scratch = {name: own[name].clone() for name in self.buffers}  # running statistics are written to
             with self._norms.training():
-                return self._call(self.module, {**ready, **scratch}, inputs)
+                return self._call(self.module, {**own, **scratch}, inputs)
 
         return forward
 
@@ -185,15 +185,23 @@ class Network:
         return folding, ""
 
 
-def _working_copies(network: nn.Module, tensors: Weights, dtype: torch.dtype) -> list[Weights]:
-    """Return a network's tensors as its passes in this precision take them; several where batches take turns."""
+def _working_copies(network: nn.Module, tensors: Weights, dtype: torch.dtype) -> Callable[[int], Weights]:
+    """Return a network's tensors as a pass in this precision takes them, as a function of a batch's place in it."""
     if dtype != torch.bfloat16:
-        return [{name: working_copy(t, dtype) for name, t in tensors.items()}]
-    convolutions = (f"{name}.weight" for name, module in network.named_modules() if isinstance(module, _ConvNd))
-    kernels = rounded_kernels({name: tensors[name] for name in convolutions if name in tensors})
+        ready = {name: working_copy(t, dtype) for name, t in tensors.items()}
+        return lambda _: ready
+    floating = {name: t for name, t in tensors.items() if t.is_floating_point()}
+    kernels = rounded_kernels({name: floating[name] for name in _convolutions(network) if name in floating})
     ready = {name: working_copy(t, dtype) for name, t in (tensors | kernels).items()}
-    small = {name: t for name, t in tensors.items() if t.is_floating_point() and t.ndim <= 1}
-    return [ready | turn for turn in rounded_in_turns(small)]
+    turns = RoundedInTurns({name: t for name, t in floating.items() if t.ndim <= 1})
+    return lambda place: ready | turns.of(place)
+
+
+def _convolutions(network: nn.Module) -> Iterator[str]:
+    """Yield the names of convolutions' weights; of transposed ones an output sees every so many taps, not their sum."""
+    for name, module in network.named_modules():
+        if isinstance(module, _ConvNd) and not isinstance(module, _ConvTransposeNd):
+            yield f"{name}.weight" if name else "weight"
 
 
 def _elsewhere(tensors: Mapping[str, Tensor]) -> Weights:

@@ -222,7 +222,7 @@ class Product:
     def batch_size(self) -> int:
         """Examples at a time: about as many as make a graph of the size that suits the device.
 
-        Where batches are worked on side by side, so many that all streams have the same number of equal ones. Ready
+        Where batches are worked on side by side, so that all streams have about the same number of equal ones. Ready
         batches keep their sizes.
         """
         suitable = int((GPU_GRAPH if self._objective.device.type == "cuda" else CPU_GRAPH) / max(self._bytes, 1.0))

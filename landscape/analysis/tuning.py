@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 
 from landscape.analysis.batchnorm import random_places
 from landscape.analysis.objective import Objective, Precision
-from landscape.analysis.precision import EMULATED
+from landscape.analysis.precision import DTYPES, EMULATED, full_float32
 from landscape.analysis.streams import count_streams
 from landscape.analysis.weights import Weights
 
@@ -123,10 +122,19 @@ def is_emulated(objective: Objective, splits: tuple[str, ...]) -> bool:
     """Whether a CPU has no bfloat16 of its own: told by a few examples, since all the probes would take long then."""
     if objective.device.type != "cpu":
         return False
-    seconds: dict[Precision, float] = {"float32": math.inf, "bfloat16": math.inf}
-    for precision in seconds:
-        for _ in range(3):  # the first one makes ready, and any can meet another program's load
-            started = time.perf_counter()
-            objective.sums(splits=splits[:1], precision=precision, batch_size=FEW_EXAMPLES, limit=FEW_EXAMPLES)
-            seconds[precision] = min(seconds[precision], time.perf_counter() - started)
+    seconds: dict[Precision, float] = {}
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    for precision in precisions:
+        inputs, _, _ = next(objective.data[splits[0]].iterate(FEW_EXAMPLES, DTYPES[precision]))
+        with torch.no_grad(), full_float32():
+            forward = objective.network.forward(
+                None, None, DTYPES[precision]
+            )  # BatchNorm is re-estimated here, if at all
+            seconds[precision] = min(_seconds_of(lambda: forward(0, inputs)) for _ in range(3))  # noqa: B023
     return seconds["bfloat16"] > EMULATED * seconds["float32"]
+
+
+def _seconds_of(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started

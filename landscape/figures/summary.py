@@ -68,20 +68,24 @@ class Row:
         """Return one of this quantity's numbers as text."""
         return numbers.percent(number.value) if self.percent else numbers.uncertain(number.value, number.error)
 
-    def take(self, samples: Samples) -> None:
-        """Take each checkpoint's number on the largest sample that all have, on its own largest where there is none."""
+    def take(self, samples: Samples, *, whole: bool = True) -> None:
+        """Take each checkpoint's number on the largest sample that all have, on its own largest where there is none.
+
+        `whole` where the numbers are of all the sample's examples, not of subsets of it.
+        """
         shared = set.intersection(*(set(by_count) for by_count in samples.values())) if samples else set()
         for label, by_count in samples.items():
             count = max(shared or by_count)
             self.numbers[label] = by_count[count]
-            if count:
+            if count and whole:
                 self.examples[label] = count
 
     @property
     def explained(self) -> str:
-        """What it means, and on how many examples it was measured."""
-        counts = sorted(set(self.examples.values()))
-        sample = " and ".join(f"{count:,}" for count in counts) + " examples" if counts else ""
+        """What it means, and on how many examples it was measured where all the numbers tell."""
+        counts = dict.fromkeys(self.examples[label] for label in self.numbers if label in self.examples)
+        told = counts and self.numbers.keys() <= self.examples.keys()
+        sample = " and ".join(f"{count:,}" for count in counts) + " examples" if told else ""
         return ", ".join(part for part in (self.meaning, sample) if part)
 
     def difference(self, number: Number) -> str:
@@ -175,6 +179,7 @@ def _measures(named: Named, top: Row) -> list[Row]:
     """Return a row for each sharpness measure, one of each curve; λ_max only where no spectrum has it better."""
     found: dict[str, Row] = {}
     samples: dict[str, Samples] = {}
+    of_subsets: set[str] = set()
     by_label = {label: [r for r in results.values() if isinstance(r, Sharpness)] for label, results in named.items()}
     left_out = _along_curves([result for results in by_label.values() for result in results])
     for label, results in by_label.items():
@@ -182,10 +187,12 @@ def _measures(named: Named, top: Row) -> list[Row]:
             if measure.label in left_out or (measure.name == "lambda_max" and label in top.numbers):
                 continue
             found.setdefault(measure.label, Row(measure.label, meaning=measure.meaning, flatness=True))
+            if measure.parameters.get("m") is not None:  # its meaning says how many, and of how many
+                of_subsets.add(measure.label)
             number = Number(measure.value, measure.stderr)
             samples.setdefault(measure.label, {}).setdefault(label, {}).setdefault(count, number)
     for name, row in found.items():
-        row.take(samples[name])
+        row.take(samples[name], whole=name not in of_subsets)
     return list(found.values())
 
 

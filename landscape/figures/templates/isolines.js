@@ -1,5 +1,6 @@
 // Lines of equal height of a grid, for the floor of a 3-D scene (Plotly draws them only together with those on the
-// surface) and for surfaces with points missing. Each cell is cut into two triangles, in which a level is one straight piece, so that no case is ambiguous.
+// surface) and for surfaces with points missing. Each cell is cut into two triangles, in which a level is one straight
+// piece, so that no case is ambiguous.
 function isolines([xs, ys], z, levels) {
   const lines = { x: [], y: [], level: [] };
   for (let row = 0; row + 1 < ys.length; row += 1) {

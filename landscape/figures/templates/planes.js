@@ -163,8 +163,8 @@ class Plane {
     if (wires) main.contours.z.color = look.template.layout.font.color;
   }
 
-  // Contour lines and wires of a surface that is still being measured. Plotly's own stretch without end beside points
-  // that are missing: where a processor draws them, every frame takes seconds.
+  // Contour lines and wires of a surface with points missing, as one that is still being measured. Plotly's own stretch
+  // without end beside those: where a processor draws them, every frame takes seconds.
   lines(main, panel, z) {
     if (!holed(z)) return [];
     const { colorscale, cmin, cmax } = main;
