@@ -259,9 +259,8 @@ class Objective:
             def values(batch: tuple[Nested, Nested, int]) -> Tensor:
                 inputs, targets, count = batch
                 with torch.no_grad():
-                    return (
-                        losses.per_example(self._metrics[metric](forward(0, inputs), targets), count)[0].cpu().double()
-                    )
+                    found = losses.per_example(self._metrics[metric](forward(0, inputs), targets), count)[0]
+                    return found.cpu().double()
 
             return torch.cat(list(in_streams(values, self.batches(split), self.device, most=self.streams))).numpy()
 

@@ -53,9 +53,7 @@ def rounded_kernels(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         rows = torch.cat([weights[name].reshape(-1, taps) for name in names]).T.contiguous()  # one row for each tap
         found = rows.to(torch.bfloat16)
         for tap in range(1, taps):
-            rows[tap] += (rows[tap - 1] - found[tap - 1]).nan_to_num_(
-                0.0, 0.0, 0.0
-            )  # what is not finite passes nothing on
+            rows[tap] += _left_over(rows[tap - 1], found[tap - 1])
             found[tap] = rows[tap]
         parts = torch.split(found.T, [weights[name].numel() // taps for name in names])
         rounded.update((name, part.reshape(weights[name].shape)) for name, part in zip(names, parts, strict=True))
@@ -88,6 +86,11 @@ class RoundedInTurns:
     def _next(self) -> dict[str, Tensor]:
         wanted = self._exact + self._carry
         found = wanted.to(torch.bfloat16)
-        self._carry = (wanted - found).nan_to_num_(0.0, 0.0, 0.0)  # what is not finite passes nothing on
+        self._carry = _left_over(wanted, found)
         parts = torch.split(found, [t.numel() for t in self._tensors.values()])
         return {name: part.view(t.shape) for part, (name, t) in zip(parts, self._tensors.items(), strict=True)}
+
+
+def _left_over(exact: Tensor, rounded: Tensor) -> Tensor:
+    """Return what rounding left for the next to take over: nothing where it is not finite."""
+    return (exact - rounded).nan_to_num_(0.0, 0.0, 0.0)

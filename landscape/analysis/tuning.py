@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,19 +123,16 @@ def is_emulated(objective: Objective, splits: tuple[str, ...]) -> bool:
     """Whether a CPU has no bfloat16 of its own: told by a few examples, since all the probes would take long then."""
     if objective.device.type != "cpu":
         return False
-    seconds: dict[Precision, float] = {}
-    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
-    for precision in precisions:
-        inputs, _, _ = next(objective.data[splits[0]].iterate(FEW_EXAMPLES, DTYPES[precision]))
+
+    def seconds(precision: Precision) -> float:
+        dtype, best = DTYPES[precision], math.inf
+        inputs, _, _ = next(objective.data[splits[0]].iterate(FEW_EXAMPLES, dtype))
         with torch.no_grad(), full_float32():
-            forward = objective.network.forward(
-                None, None, DTYPES[precision]
-            )  # BatchNorm is re-estimated here, if at all
-            seconds[precision] = min(_seconds_of(lambda: forward(0, inputs)) for _ in range(3))  # noqa: B023
-    return seconds["bfloat16"] > EMULATED * seconds["float32"]
+            forward = objective.network.forward(None, None, dtype)  # not timed: it may re-estimate BatchNorm
+            for _ in range(3):  # the first one makes ready, and any can meet another program's load
+                started = time.perf_counter()
+                forward(0, inputs)
+                best = min(best, time.perf_counter() - started)
+        return best
 
-
-def _seconds_of(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+    return seconds("bfloat16") > EMULATED * seconds("float32")
