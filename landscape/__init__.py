@@ -13,27 +13,27 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from landscape.version import __version__
 
 _HOMES = {
-    "AnalysisFile": "landscape.store",
+    "AnalysisFile": "landscape.storage.analysis_file",
     "LandscapeError": "landscape.errors",
-    "Objective": "landscape.analysis.objective",
+    "Objective": "landscape.analysis.objective.objective",
     "RandomPerturbation": "landscape.training",
     "SAM": "landscape.training",
     "TrainConfig": "landscape.training",
     "basin_width": "landscape.analysis.width",
-    "convexity": "landscape.analysis.convexity",
-    "density": "landscape.analysis.density",
+    "convexity": "landscape.analysis.surfaces.convexity",
+    "density": "landscape.analysis.curvature.density",
     "eigenvector_directions": "landscape.analysis.planes",
-    "eigenvectors": "landscape.analysis.curvature",
-    "find_snapshots": "landscape.analysis.trajectory",
+    "eigenvectors": "landscape.analysis.curvature.eigenvalues",
+    "find_snapshots": "landscape.analysis.planes.snapshots",
     "gradient_direction": "landscape.analysis.planes",
-    "hessian": "landscape.analysis.curvature",
-    "layers": "landscape.analysis.layers",
+    "hessian": "landscape.analysis.curvature.eigenvalues",
+    "layers": "landscape.analysis.curvature.layers",
     "line_between": "landscape.analysis.planes",
-    "load": "landscape.store",
-    "load_checkpoint": "landscape.checkpoint",
+    "load": "landscape.storage.analysis_file",
+    "load_checkpoint": "landscape.models.checkpoint",
     "load_dataset": "landscape.data",
     "pca_plane": "landscape.analysis.planes",
     "plane_along": "landscape.analysis.planes",
@@ -41,14 +41,14 @@ _HOMES = {
     "random_direction": "landscape.analysis.planes",
     "random_plane": "landscape.analysis.planes",
     "sam_direction": "landscape.analysis.planes",
-    "save_checkpoint": "landscape.checkpoint",
+    "save_checkpoint": "landscape.models.checkpoint",
     "sharpness": "landscape.analysis.sharpness",
-    "surface": "landscape.analysis.surface",
-    "trace": "landscape.analysis.trace",
+    "surface": "landscape.analysis.surfaces.surface",
+    "trace": "landscape.analysis.curvature.trace",
     "train": "landscape.training",
-    "train_curve": "landscape.analysis.curve_training",
+    "train_curve": "landscape.analysis.connectivity.curve_training",
     "train_pair": "landscape.training",
-    "tune_allocator": "landscape.allocator",
+    "tune_allocator": "landscape.execution.allocator",
     "user_direction": "landscape.analysis.planes",
     "write_report": "landscape.figures.report",
 }
@@ -93,13 +93,12 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from landscape.allocator import tune_allocator
-    from landscape.analysis.convexity import convexity
-    from landscape.analysis.curvature import eigenvectors, hessian
-    from landscape.analysis.curve_training import train_curve
-    from landscape.analysis.density import density
-    from landscape.analysis.layers import layers
-    from landscape.analysis.objective import Objective
+    from landscape.analysis.connectivity.curve_training import train_curve
+    from landscape.analysis.curvature.density import density
+    from landscape.analysis.curvature.eigenvalues import eigenvectors, hessian
+    from landscape.analysis.curvature.layers import layers
+    from landscape.analysis.curvature.trace import trace
+    from landscape.analysis.objective.objective import Objective
     from landscape.analysis.planes import (
         eigenvector_directions,
         gradient_direction,
@@ -112,16 +111,17 @@ if TYPE_CHECKING:
         sam_direction,
         user_direction,
     )
+    from landscape.analysis.planes.snapshots import find_snapshots
     from landscape.analysis.sharpness import sharpness
-    from landscape.analysis.surface import surface
-    from landscape.analysis.trace import trace
-    from landscape.analysis.trajectory import find_snapshots
+    from landscape.analysis.surfaces.convexity import convexity
+    from landscape.analysis.surfaces.surface import surface
     from landscape.analysis.width import basin_width
-    from landscape.checkpoint import load_checkpoint, save_checkpoint
     from landscape.data import load_dataset
     from landscape.errors import LandscapeError
+    from landscape.execution.allocator import tune_allocator
     from landscape.figures.report import write_report
-    from landscape.store import AnalysisFile, load
+    from landscape.models.checkpoint import load_checkpoint, save_checkpoint
+    from landscape.storage.analysis_file import AnalysisFile, load
     from landscape.training import SAM, RandomPerturbation, TrainConfig, train, train_pair
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
 
 N = 9
 INPUTS = torch.randn(N, 2, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

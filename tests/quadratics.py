@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
 
 N = 16
 CURVATURE = torch.tensor([4.0, 1.0, 0.5, 3.0, 2.0], dtype=torch.float64)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from landscape.errors import LandscapeError
-from landscape.training.augment import Augmentation, choose, crop, cut_out, draw, pad_images
+from landscape.training.pipeline.augment import Augmentation, choose, crop, cut_out, draw, pad_images
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landscape.analysis.axes import ascending, axis, between_axis, region_axis
+from landscape.analysis.planes.axes import ascending, axis, between_axis, region_axis
 from landscape.errors import LandscapeError
 
 SPANS = st.floats(1e-6, 1e6)

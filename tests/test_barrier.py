@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.analysis.barrier import barriers
-from landscape.analysis.objective import Objective
+from landscape.analysis.connectivity.barrier import barriers
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import line_between
-from landscape.analysis.surface import Settings, between_axis, surface
+from landscape.analysis.surfaces.surface import Settings, between_axis, surface
 from landscape.errors import LandscapeError
 
 N = 30

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from landscape.analysis import batches as module
-from landscape.analysis.batches import Batches, count_examples, map_tensors, tensors
+from landscape.analysis.objective import batches as module
+from landscape.analysis.objective.batches import Batches, count_examples, map_tensors, tensors
 from landscape.errors import LandscapeError
 
 CPU = torch.device("cpu")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.analysis.batchnorm import batch_norms, blended_buffers, random_places
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.batchnorm import batch_norms, blended_buffers, random_places
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import line_between
 from landscape.errors import LandscapeError
 

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from landscape.analysis.barrier import barriers
-from landscape.analysis.bezier import control_state, curve_path, curve_through
-from landscape.analysis.curve_training import CurveTraining, train_curve
-from landscape.analysis.objective import Objective
+from landscape.analysis.connectivity.barrier import barriers
+from landscape.analysis.connectivity.bezier import control_state, curve_path, curve_through
+from landscape.analysis.connectivity.curve_training import CurveTraining, train_curve
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import flatten
 from landscape.analysis.planes import line_between, plane_through
-from landscape.analysis.surface import Settings, surface
-from landscape.analysis.weights import flatten
+from landscape.analysis.surfaces.surface import Settings, surface
 from landscape.errors import LandscapeError
 
 N = 12

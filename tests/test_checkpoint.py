@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from landscape.checkpoint import (
+from landscape.errors import LandscapeError
+from landscape.models import build
+from landscape.models.checkpoint import (
     Checkpoint,
     build_model,
     file_sha256,
@@ -20,8 +22,6 @@ from landscape.checkpoint import (
     load_weights,
     save_checkpoint,
 )
-from landscape.errors import LandscapeError
-from landscape.models import build
 
 
 @pytest.fixture(scope="module")

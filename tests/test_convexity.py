@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landscape.analysis.convexity import METRICS, QUICK_PRODUCTS, convexity
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import Plane, random_plane
 from landscape.analysis.planes.plane import spanned
+from landscape.analysis.surfaces.convexity import METRICS, QUICK_PRODUCTS, convexity
 from landscape.errors import LandscapeError
 from landscape.results import Surface
 

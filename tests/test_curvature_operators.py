@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from landscape.analysis import graphs, products
-from landscape.analysis.convolution import FastConvolutions
-from landscape.analysis.curvature import hessian
-from landscape.analysis.objective import Objective
+from landscape.analysis.curvature.eigenvalues import hessian
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.operators import graphs
+from landscape.analysis.operators import operator as products
+from landscape.analysis.operators.convolution import FastConvolutions
 from landscape.errors import LandscapeError
 
 N = 7

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from landscape.analysis import density as module
-from landscape.analysis.density import density
+from landscape.analysis.curvature import density as module
+from landscape.analysis.curvature.density import density
 from landscape.errors import LandscapeError
 from landscape.results import Density, Floats
 

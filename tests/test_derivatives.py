@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.analysis.curvature import hessian
-from landscape.analysis.objective import Objective
-from landscape.analysis.precision import full_float32
-from landscape.analysis.weights import flatten
+from landscape.analysis.curvature.eigenvalues import hessian
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.precision import full_float32
+from landscape.analysis.objective.weights import flatten
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # torch scripts something of its own when this is imported

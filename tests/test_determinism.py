@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.analysis.curvature import hessian
-from landscape.analysis.density import density
-from landscape.analysis.determinism import DeterminismWarning, reservations
-from landscape.analysis.layers import layers
-from landscape.analysis.objective import Objective
-from landscape.analysis.trace import trace
+from landscape.analysis.curvature.density import density
+from landscape.analysis.curvature.eigenvalues import hessian
+from landscape.analysis.curvature.layers import layers
+from landscape.analysis.curvature.trace import trace
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.operators.determinism import DeterminismWarning, reservations
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("curvature_problem.py"))))
 X = torch.randn(12, 4, generator=torch.Generator().manual_seed(1))

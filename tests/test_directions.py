@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landscape.analysis.directions import normalized, raw_direction
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import random_plane
-from landscape.analysis.surface import surface
+from landscape.analysis.planes.normalization import normalized, raw_direction
+from landscape.analysis.surfaces.surface import surface
 
 
 class Varied(nn.Module):

@@ -349,6 +349,6 @@ def test_images_are_drawn_in_a_real_browser_in_every_format(tmp_path):
 
 
 def test_the_formats_of_images_are_those_of_the_command():
-    from landscape.cli import export
+    from landscape.cli.commands import export
 
     assert export.IMAGES == images.FORMATS

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from landscape.errors import LandscapeError
-from landscape.files import file_sha256, write_atomically
+from landscape.storage.atomic_write import file_sha256, write_atomically
 
 
 def names(folder):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.analysis.objective import Objective
-from landscape.analysis.weights import flatten, unflatten
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import flatten, unflatten
 from landscape.models import build
 
 N = 6

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from landscape.analysis.curvature import hessian
-from landscape.analysis.objective import Objective
+from landscape.analysis.curvature.eigenvalues import hessian
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness import sharpness
-from landscape.analysis.surface import surface
+from landscape.analysis.surfaces.surface import surface
 from landscape.data import load_dataset
 from landscape.models import build
 from landscape.training import TrainConfig, train

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from landscape.analysis.gradient_norm import gradient_norm
-from landscape.analysis.measuring import Settings
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.operators.gradient_norm import gradient_norm
 from landscape.analysis.planes import random_plane
-from landscape.analysis.surface import surface
+from landscape.analysis.surfaces.measuring import Settings
+from landscape.analysis.surfaces.surface import surface
 from landscape.errors import LandscapeError
 
 N = 23

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from landscape.errors import LandscapeError
-from landscape.imports import import_object
+from landscape.import_object import import_object
 
 
 @pytest.fixture(autouse=True)

@@ -78,22 +78,28 @@ TORCH = ("torch", "torchvision", "safetensors")
 FORBIDDEN = {  # modules → what none of their imports, lazy or not, may name
     ("landscape.results",): (*TORCH, "scipy", "h5py", "plotly", "sklearn"),
     (
-        "landscape.store",
-        "landscape.hdf5",
-        "landscape.hdf5_groups",
-        "landscape.journal",
+        "landscape.storage",
         "landscape.figures",
         "landscape.export",
     ): (
         *TORCH,
         "landscape.analysis",
         "landscape.training",
-        "landscape.checkpoint",
         "landscape.models",
         "landscape.data",
     ),
-    ("landscape.analysis",): ("landscape.training", "landscape.store", "landscape.figures", "landscape.hdf5"),
-    ("landscape.training",): ("landscape.analysis", "landscape.store", "landscape.figures", "landscape.hdf5"),
+    ("landscape.analysis",): (
+        "landscape.training",
+        "landscape.storage.analysis_file",
+        "landscape.figures",
+        "landscape.storage.hdf5",
+    ),
+    ("landscape.training",): (
+        "landscape.analysis",
+        "landscape.storage.analysis_file",
+        "landscape.figures",
+        "landscape.storage.hdf5",
+    ),
 }
 
 
@@ -165,7 +171,7 @@ class A:
 
 def test_opening_a_plot_loads_no_torch() -> None:
     code = (
-        "import sys; import landscape, landscape.store, landscape.figures.report; "
+        "import sys; import landscape, landscape.storage.analysis_file, landscape.figures.report; "
         "print([m for m in ('torch', 'torchvision', 'landscape.analysis', 'landscape.training') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness import KeskarSharpness
-from landscape.analysis.sharpness.box import ITERATIONS, BoxMaximum, box_half_widths, maximize_in_box
 from landscape.analysis.sharpness.keskar import percent
-from landscape.analysis.sharpness.manifold import RandomManifold
+from landscape.analysis.sharpness.lbfgsb import ITERATIONS, BoxMaximum, box_half_widths, maximize_in_box
+from landscape.analysis.sharpness.random_subspace import RandomManifold
 from landscape.errors import LandscapeError
 from landscape.results import Floats
 

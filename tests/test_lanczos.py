@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from landscape.analysis import basis
-from landscape.analysis.lanczos import FLOOR, Eigenpairs, extreme_eigenpairs
+from landscape.analysis.linalg import basis
+from landscape.analysis.linalg.lanczos import FLOOR, Eigenpairs, extreme_eigenpairs
 from landscape.errors import LandscapeError
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landscape.analysis.layers import layer_parameters, layers
-from landscape.analysis.objective import Objective
+from landscape.analysis.curvature.layers import layer_parameters, layers
+from landscape.analysis.objective.objective import Objective
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("curvature_problem.py"))))
 BLOCKS = {"0": slice(0, 16), "1": slice(16, 20), "5": slice(20, 29)}

@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 
 from landscape.models import build
+from landscape.models.shake import shaken
 from landscape.models.shakeshake import ShakeShakeBlock, TwoPaths
-from landscape.models.shaking import shaken
 
 
 @pytest.mark.parametrize(("width", "millions"), [(32, 2.9), (64, 11.7), (96, 26.2)])

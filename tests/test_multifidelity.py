@@ -14,12 +14,12 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 from torch import nn
 
-from landscape.analysis.multifidelity.allocation import Search, quantile
-from landscape.analysis.multifidelity.field import Field, Shape
-from landscape.analysis.multifidelity.levels import Levels, stratified_estimate
-from landscape.analysis.multifidelity.scheme import Scheme, scheme
-from landscape.analysis.multifidelity.tolerance import conformal, held_out, relative_errors
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.surfaces.allocation import Search, quantile
+from landscape.analysis.surfaces.field import Field, Shape
+from landscape.analysis.surfaces.levels import Levels, stratified_estimate
+from landscape.analysis.surfaces.scheme import Scheme, scheme
+from landscape.analysis.surfaces.tolerance import conformal, held_out, relative_errors
 from landscape.errors import LandscapeError
 
 

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from landscape.analysis import curvature, neighbour
-from landscape.analysis.curvature import hessian
-from landscape.analysis.objective import Objective
-from landscape.analysis.products import Product
+from landscape.analysis.curvature import eigenvalues as curvature
+from landscape.analysis.curvature import warm_start as neighbour
+from landscape.analysis.curvature.eigenvalues import hessian
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.operators.operator import Product
 
 quadratic = runpy.run_path(str(Path(__file__).with_name("curvature_problem.py")))["quadratic"]
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from landscape.analysis.curvature import hessian
-from landscape.analysis.objective import Objective
+from landscape.analysis.curvature.eigenvalues import hessian
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness import sharpness
-from landscape.analysis.surface import surface
+from landscape.analysis.surfaces.surface import surface
 from landscape.errors import LandscapeError
 
 N = 23  # no multiple of any batch size used here

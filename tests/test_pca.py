@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import flatten
 from landscape.analysis.planes import pca_plane, principal_components
 from landscape.analysis.planes.pca import gram_matrix, plane_again
-from landscape.analysis.weights import flatten
 from landscape.errors import LandscapeError
 
 INPUTS, LABELS = torch.randn(6, 4, dtype=torch.float64), torch.tensor([0, 1, 2, 0, 1, 2])

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.analysis.directions import raw_direction
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import digest, dot, flatten, norm
 from landscape.analysis.planes import (
     Direction,
     Triangle,
@@ -33,7 +33,7 @@ from landscape.analysis.planes import (
     triangle,
     user_direction,
 )
-from landscape.analysis.weights import digest, dot, flatten, norm
+from landscape.analysis.planes.normalization import raw_direction
 from landscape.errors import LandscapeError
 from landscape.results import Spectrum
 

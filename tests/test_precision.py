@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.analysis.objective import Objective
-from landscape.analysis.precision import TURNS, RoundedInTurns, rounded_kernels
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.precision import TURNS, RoundedInTurns, rounded_kernels
 
 SHAPES = {
     "1d": (4, 3, 5),

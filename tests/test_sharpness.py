@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness import (
     AsamSharpness,
     AverageSharpness,
@@ -24,9 +24,9 @@ from landscape.analysis.sharpness import (
     sharpness,
     usual_measures,
 )
+from landscape.analysis.sharpness.cost import cost_of, measured_rates
+from landscape.analysis.sharpness.measure import curves, with_evidence
 from landscape.analysis.sharpness.rounding import Rounding
-from landscape.analysis.sharpness.timing import cost_of, measured_rates
-from landscape.analysis.sharpness.verb import curves, with_evidence
 from landscape.errors import LandscapeError
 from landscape.results import Measure
 

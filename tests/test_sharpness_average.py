@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from landscape.analysis.directions import raw_direction
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.planes.normalization import raw_direction
 from landscape.analysis.sharpness import AverageSharpness
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("quadratics.py"))))

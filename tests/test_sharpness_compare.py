@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness import (
     KeskarSharpness,
     LargestEigenvalue,
@@ -22,7 +22,7 @@ from landscape.analysis.sharpness import (
     sharpness,
 )
 from landscape.analysis.sharpness.compare import paired_stderr, ranking
-from landscape.analysis.sharpness.finding import UNITS, group_means, group_sizes, units_of
+from landscape.analysis.sharpness.evidence import UNITS, group_means, group_sizes, units_of
 from landscape.results import Measure, Sharpness
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("quadratics.py"))))

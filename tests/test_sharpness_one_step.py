@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness import AsamSharpness, SamSharpness
-from landscape.analysis.sharpness.ascent import asam_perturbation, sam_perturbation
-from landscape.analysis.sharpness.finding import seeded_generator
+from landscape.analysis.sharpness.ascent_step import asam_perturbation, sam_perturbation
+from landscape.analysis.sharpness.evidence import seeded_generator
 from landscape.errors import LandscapeError
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("quadratics.py"))))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness.subsets import count_subsets, subsets
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("quadratics.py"))))

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness import SamSharpness, WorstCaseSharpness
 from landscape.analysis.sharpness.auto_pgd import auto_pgd, checkpoints
-from landscape.analysis.sharpness.finding import seeded_generator
+from landscape.analysis.sharpness.evidence import seeded_generator
 from landscape.analysis.sharpness.logits import normalized_logits, with_logits
 from landscape.errors import LandscapeError
 

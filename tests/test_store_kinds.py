@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import landscape
 from landscape.errors import LandscapeError
 from landscape.results import POINT, Density, Layers, Line, Result, Sampled, Study, Surface, Trajectory, points_table
-from landscape.store import AnalysisFile, load
+from landscape.storage.analysis_file import AnalysisFile, load
 
 kinds = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("kinds.py"))))
 SHIPPED = Path(landscape.__file__).parent.parent / "figures" / "resnet20-cifar10.h5"

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landscape.analysis.objective import Objective
-from landscape.analysis.streams import count_streams, in_a_stream, in_streams
+from landscape.analysis.objective.objective import Objective
+from landscape.execution.threads import count_streams, in_a_stream, in_streams
 from landscape.models import build
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landscape.analysis.subset_mean import mean_spectrum
-from landscape.cli.subsets import disjoint_subsets
+from landscape.cli.jobs.subsets import disjoint_subsets
 from landscape.data import stratified_subset
 from landscape.errors import LandscapeError
 from landscape.results import Spectrum

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from landscape.analysis.bezier import curve_through
-from landscape.analysis.objective import Objective
+from landscape.analysis.connectivity.bezier import curve_through
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import dot
 from landscape.analysis.planes import Plane, line_between, pca_plane, plane_through, random_plane
-from landscape.analysis.surface import (
+from landscape.analysis.surfaces.surface import (
     Settings,
     _Grid,
     axis,
@@ -25,7 +26,6 @@ from landscape.analysis.surface import (
     settle,
     surface,
 )
-from landscape.analysis.weights import dot
 from landscape.errors import LandscapeError
 from landscape.results import Line, Surface, points_table
 

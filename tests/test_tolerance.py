@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
-from landscape.analysis.measuring import Request, Settings
-from landscape.analysis.multifidelity.scheme import Scheme
-from landscape.analysis.multifidelity.tolerance import Outcome, estimate_within
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import random_plane
-from landscape.analysis.surface import surface
+from landscape.analysis.surfaces.measuring import Request, Settings
+from landscape.analysis.surfaces.scheme import Scheme
+from landscape.analysis.surfaces.surface import surface
+from landscape.analysis.surfaces.tolerance import Outcome, estimate_within
 from landscape.data import stratified_subset
 from landscape.errors import LandscapeError
 from landscape.results import points_table

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from landscape.analysis import trace as module
-from landscape.analysis.trace import estimate_traces, trace
+from landscape.analysis.curvature import trace as module
+from landscape.analysis.curvature.trace import estimate_traces, trace
 from landscape.errors import LandscapeError
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("curvature_problem.py"))))

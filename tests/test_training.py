@@ -10,14 +10,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from landscape import models
-from landscape.checkpoint import build_model
 from landscape.data import Dataset, Split, load_dataset, stratified_subset
 from landscape.errors import LandscapeError
+from landscape.models.checkpoint import build_model
 from landscape.training import EpochReport, TrainConfig, evaluate, pair_members, resolve, settings, train, train_pair
-from landscape.training.augment import Augmentation
 from landscape.training.optimizers import make_optimizer
-from landscape.training.order import batches, epoch_order
-from landscape.training.resident import Resident
+from landscape.training.pipeline.augment import Augmentation
+from landscape.training.pipeline.device_dataset import Resident
+from landscape.training.pipeline.shuffling import batches, epoch_order
 from landscape.training.sam import SAM
 from landscape.training.schedule import learning_rate
 from landscape.training.settings import initial_model

@@ -13,7 +13,7 @@ import torch
 
 from landscape.data import Dataset, Split, load_dataset
 from landscape.training import TrainConfig, train
-from landscape.training.processes import Processes, joined
+from landscape.training.distributed import Processes, joined
 
 # 90 examples: batches of 40, 40 and 10, so that the last one is short; 80 where every part has to be a micro-batch.
 GROUP_NORM = TrainConfig(

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from landscape.checkpoint import build_model
 from landscape.data import Dataset, Split, load_dataset
 from landscape.errors import LandscapeError
+from landscape.models.checkpoint import build_model
 from landscape.training import DivergedError, TrainConfig, train
 from landscape.training.run import settings_of
 

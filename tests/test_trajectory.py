@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import pca_plane
-from landscape.analysis.trajectory import Snapshots, find_snapshots
+from landscape.analysis.planes.snapshots import Snapshots, find_snapshots
 from landscape.errors import LandscapeError
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landscape.analysis import tuning
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective import autotune as tuning
+from landscape.analysis.objective.autotune import choose_batch_size, choose_precision
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import random_plane
-from landscape.analysis.surface import settle, surface
-from landscape.analysis.tuning import choose_batch_size, choose_precision
+from landscape.analysis.surfaces.surface import settle, surface
 
 N = 600
 INPUTS = torch.randn(N, 5, generator=torch.Generator().manual_seed(1))

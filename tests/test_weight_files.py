@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from landscape.errors import LandscapeError
-from landscape.weight_files import load_state, load_weights
+from landscape.models.weight_files import load_state, load_weights
 
 
 def refused(path, load=load_weights):

@@ -12,16 +12,17 @@ import pytest
 import torch
 from torch import nn
 
-from landscape.analysis import losses, workers
-from landscape.analysis.measuring import Measurer, Request, Settings
-from landscape.analysis.multifidelity.levels import Levels
-from landscape.analysis.multifidelity.scheme import Scheme
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective import losses
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import random_plane
-from landscape.analysis.surface import surface
-from landscape.analysis.workers import Pool, shared_out
+from landscape.analysis.surfaces import workers
+from landscape.analysis.surfaces.levels import Levels
+from landscape.analysis.surfaces.measuring import Measurer, Request, Settings
+from landscape.analysis.surfaces.scheme import Scheme
+from landscape.analysis.surfaces.surface import surface
+from landscape.analysis.surfaces.workers import Pool, shared_out
 from landscape.errors import LandscapeError
-from landscape.imports import import_object
+from landscape.import_object import import_object
 
 N = 40
 X = torch.randn(N, 2, 4, 4, generator=torch.Generator().manual_seed(0))

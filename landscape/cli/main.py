@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from landscape import __version__
-from landscape.cli import console
 from landscape.cli.parsing import HELP, parse
+from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
+from landscape.version import __version__
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -15,17 +15,17 @@ from typing import Annotated, Any, Protocol, TextIO, TypeAlias
 import tyro
 from tyro.conf import subcommand
 
-from landscape.cli.convexity import Convexity
-from landscape.cli.curve import Curve
-from landscape.cli.demo import Demo
-from landscape.cli.export import Export
-from landscape.cli.hessian import Hessian
-from landscape.cli.info import Info
-from landscape.cli.report import Report
-from landscape.cli.sharpness import Sharpness
-from landscape.cli.surface import Surface
-from landscape.cli.train import Train
-from landscape.cli.trajectory import Trajectory
+from landscape.cli.commands.convexity import Convexity
+from landscape.cli.commands.curve import Curve
+from landscape.cli.commands.demo import Demo
+from landscape.cli.commands.export import Export
+from landscape.cli.commands.hessian import Hessian
+from landscape.cli.commands.info import Info
+from landscape.cli.commands.report import Report
+from landscape.cli.commands.sharpness import Sharpness
+from landscape.cli.commands.surface import Surface
+from landscape.cli.commands.train import Train
+from landscape.cli.commands.trajectory import Trajectory
 from landscape.errors import LandscapeError
 
 Command: TypeAlias = (

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from landscape.data.npz import read_arrays
 from landscape.errors import LandscapeError
-from landscape.files import write_atomically
+from landscape.storage.atomic_write import write_atomically
 
 
 def cache_folder() -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from landscape.data.dataset import Dataset, measure_normalization
 from landscape.errors import LandscapeError
-from landscape.imports import import_object
+from landscape.import_object import import_object
 
 KINDS = "digits, cifar10, cifar100, svhn, folder:PATH, npz:FILE, package.module:factory or file.py:factory"
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from landscape.export.tables import table
-from landscape.hdf5_groups import to_json
 from landscape.results import Result, Sampled, Sharpness
+from landscape.storage.hdf5_arrays import to_json
 
 
 def npz_bytes(result: Result) -> bytes:

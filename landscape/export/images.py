@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal
 import plotly.graph_objects as go
 
 from landscape.errors import LandscapeError
-from landscape.files import write_atomically
+from landscape.storage.atomic_write import write_atomically
 
 ImageFormat = Literal["png", "svg", "pdf"]
 FORMATS: tuple[ImageFormat, ...] = ("png", "svg", "pdf")

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from landscape.hdf5_groups import to_json
 from landscape.results import (
     Density,
     History,
@@ -21,6 +20,7 @@ from landscape.results import (
     Study,
     Trajectory,
 )
+from landscape.storage.hdf5_arrays import to_json
 
 Columns = Mapping[str, Any]  # name → values, all of one length
 

@@ -28,8 +28,8 @@ from landscape.figures.sharpness_blocks import sharpness_blocks, study_blocks
 from landscape.figures.summary import Row, checkpoints, differences_table, key_numbers, summary_table
 from landscape.figures.tables import Table
 from landscape.figures.verdict import barriers, verdict
-from landscape.files import write_atomically
 from landscape.results import Result
+from landscape.storage.atomic_write import write_atomically
 
 SCRIPTS = (  # what runs before plotly.js, and what after
     ("page.js", "look.js", "print.js", "copy.js", "tables.js"),
@@ -55,7 +55,7 @@ def write_report(
     """Write the report and return where it is; an existing file is replaced whole or not at all.
 
     Args:
-        results: The results by "<checkpoint label>/<name>", as `landscape.store.load` gives them.
+        results: The results by "<checkpoint label>/<name>", as `landscape.storage.analysis_file.load` gives them.
         path: The HTML file to write.
         title: A heading; by default one that names the checkpoints.
         sources: The analysis files that the results come from; only their names are shown.

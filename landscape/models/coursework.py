@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landscape.models.parts import check_positive, global_average
+from landscape.models.layers import check_positive, global_average
 
 STAGES = ((16, 64, 1), (64, 128, 2), (128, 256, 2))  # inner width, output width, stride of each
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from landscape.errors import LandscapeError
-from landscape.models.parts import blocks_per_stage, check_positive, conv3x3, draw_convolutions, global_average
+from landscape.models.layers import blocks_per_stage, check_positive, conv3x3, draw_convolutions, global_average
 
 Norm: TypeAlias = Literal["batch", "group"]
 CHANNELS_PER_GROUP = 16

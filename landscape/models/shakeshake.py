@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from landscape.errors import LandscapeError
-from landscape.models.parts import (
+from landscape.models.layers import (
     blocks_per_stage,
     check_positive,
     conv1x1,
@@ -15,7 +15,7 @@ from landscape.models.parts import (
     draw_convolutions,
     global_average,
 )
-from landscape.models.shaking import shaken, uniform_per_image
+from landscape.models.shake import shaken, uniform_per_image
 
 
 class ShakeShake(nn.Module):

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from landscape.errors import LandscapeError
-from landscape.models.parts import (
+from landscape.models.layers import (
     blocks_per_stage,
     check_positive,
     conv1x1,

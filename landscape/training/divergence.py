@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from landscape.checkpoint import Checkpoint
 from landscape.errors import LandscapeError
+from landscape.models.checkpoint import Checkpoint
 
 
 class DivergedError(LandscapeError):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.training.processes import Processes
-from landscape.training.resident import Resident
+from landscape.training.distributed import Processes
+from landscape.training.pipeline.device_dataset import Resident
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 

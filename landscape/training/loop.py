@@ -12,18 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from landscape.checkpoint import Checkpoint
 from landscape.data import Dataset, stratified_subset
 from landscape.errors import LandscapeError
-from landscape.training.augment import Augmentation, choose, draw
+from landscape.models.checkpoint import Checkpoint
 from landscape.training.averaging import averages_after_epoch, averages_after_step, recalibrate
+from landscape.training.distributed import Processes, current
 from landscape.training.divergence import DivergedError
 from landscape.training.evaluation import Evaluation, autocast, evaluate
-from landscape.training.order import batches, epoch_order
-from landscape.training.processes import Processes, current
+from landscape.training.make_checkpoint import checkpoint_of
+from landscape.training.pipeline.augment import Augmentation, choose, draw
+from landscape.training.pipeline.device_dataset import Resident
+from landscape.training.pipeline.shuffling import batches, epoch_order
 from landscape.training.recipes import PAIRS, RECIPES, TrainConfig
-from landscape.training.record import checkpoint_of
-from landscape.training.resident import Resident
 from landscape.training.run import Run
 from landscape.training.schedule import learning_rate
 from landscape.training.settings import resolve, seeded, with_validation

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from landscape.checkpoint import Checkpoint
 from landscape.data import Dataset
 from landscape.errors import LandscapeError
+from landscape.models.checkpoint import Checkpoint
 from landscape.training.loop import EpochReport, train
 from landscape.training.recipes import PAIRS, TrainConfig
 from landscape.training.settings import resolve

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from landscape.errors import LandscapeError
-from landscape.training.augment import Augment
+from landscape.training.pipeline.augment import Augment
 from landscape.training.schedule import Schedule
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]

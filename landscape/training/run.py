@@ -17,14 +17,14 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from landscape.data import Dataset
 from landscape.errors import LandscapeError
-from landscape.files import write_atomically
+from landscape.models.weight_files import read_torch_file
+from landscape.storage.atomic_write import write_atomically
 from landscape.training.averaging import averaged_model
+from landscape.training.distributed import Processes
 from landscape.training.optimizers import make_optimizer
-from landscape.training.processes import Processes
 from landscape.training.recipes import TrainConfig
 from landscape.training.schedule import plateau
 from landscape.training.settings import initial_model
-from landscape.weight_files import read_torch_file
 
 FORMAT = "landscape-training-state"
 

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from landscape.data import Dataset, hold_out
 from landscape.errors import LandscapeError
 from landscape.models import MODELS, build
-from landscape.training.augment import Augment, choose
+from landscape.training.distributed import current
 from landscape.training.evaluation import autocast
-from landscape.training.processes import current
+from landscape.training.pipeline.augment import Augment, choose
 from landscape.training.recipes import PAIRS, RECIPES, Precision, TrainConfig, filled_in
 
 COMPILED_STEPS = 2000  # of a run for which compiling, about a minute, is worth it on a GPU

@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import nn
 
-from landscape.files import write_atomically
+from landscape.storage.atomic_write import write_atomically
 
 
 def snapshot_path(folder: Path, epoch: int) -> Path:

@@ -43,8 +43,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp
 
 import landscape
-from landscape.checkpoint import build_model
 from landscape.data import load_dataset, stratified_subset
+from landscape.models.checkpoint import build_model
 
 TOOLS = ("landscape", "curvlinops", "pyhessian", "pyhessian1")
 PACKAGES = {"curvlinops": "curvlinops-for-pytorch", "pyhessian": "PyHessian"}
@@ -238,7 +238,9 @@ def work(tool: str, options: argparse.Namespace) -> dict[str, Any]:
         landscape.tune_allocator()  # from here on: what loading the images has freed goes back to the system
     if tool == "reference":
         return {"digest": problem.digest(), **reference(problem)}
-    imported = {"landscape": "landscape.analysis.curvature", "curvlinops": "curvlinops"}.get(tool, "pyhessian")
+    imported = {"landscape": "landscape.analysis.curvature.eigenvalues", "curvlinops": "curvlinops"}.get(
+        tool, "pyhessian"
+    )
     importlib.import_module(imported)
     import scipy.sparse.linalg  # noqa: F401
 

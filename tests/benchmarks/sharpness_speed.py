@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 
 import landscape
-from landscape.analysis.weights import flatten
+from landscape.analysis.objective.weights import flatten
 from landscape.models import build
 
 

@@ -53,11 +53,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler
 
 import landscape
-from landscape.analysis.measuring import Measurer, Request, settle
 from landscape.analysis.planes import Plane, random_plane
-from landscape.checkpoint import build_model
+from landscape.analysis.surfaces.measuring import Measurer, Request, settle
 from landscape.data import load_dataset, stratified_subset
 from landscape.data.downloads import import_datasets
+from landscape.models.checkpoint import build_model
 
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "resnet20-cifar10-sam.pt"
 PACKAGES = {"loss-landscapes": "loss_landscapes", "landscaper": "landscaper"}

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
 from landscape.cli import main
-from landscape.store import AnalysisFile
+from landscape.storage.analysis_file import AnalysisFile
 
 
 @dataclass(frozen=True)

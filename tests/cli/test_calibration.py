@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from landscape.checkpoint import Checkpoint, load_checkpoint
-from landscape.cli.calibration import AugmentedBatches, augmentation_of, calibration_inputs, calibration_words
+from landscape.cli.jobs.calibration import AugmentedBatches, augmentation_of, calibration_inputs, calibration_words
 from landscape.data import Dataset, Split
-from landscape.store import load
+from landscape.models.checkpoint import Checkpoint, load_checkpoint
+from landscape.storage.analysis_file import load
 
 
 def dataset(examples: int = 40, size: int = 8) -> Dataset:

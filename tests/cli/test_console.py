@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from landscape.cli import console
+from landscape.cli.terminal import console
 
 
 @pytest.mark.parametrize(

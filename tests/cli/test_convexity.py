@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from landscape.results import Surface
-from landscape.store import load
+from landscape.storage.analysis_file import load
 
 FEW = ("--points", "5x3", "--subset", "16", "--params", "linear.*", "--tolerance", "0.1")
 

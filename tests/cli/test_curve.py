@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from landscape.analysis.curve_training import CurveTraining
+from landscape.analysis.connectivity.curve_training import CurveTraining
 from landscape.results import Line, Surface, Trajectory
-from landscape.store import load
+from landscape.storage.analysis_file import load
 
 SMALL = (
     "--steps",

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from landscape.checkpoint import load_checkpoint
-from landscape.cli import demo, hessian, sharpness
-from landscape.store import load
+from landscape.cli.commands import demo, hessian, sharpness
+from landscape.models.checkpoint import load_checkpoint
+from landscape.storage.analysis_file import load
 
 
 def test_the_demo_does_the_whole_job_and_finds_it_done(run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from landscape.export import images
 from landscape.results import Result
-from landscape.store import AnalysisFile
+from landscape.storage.analysis_file import AnalysisFile
 
 kinds = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent.parent / "kinds.py")))
 make = kinds.make

@@ -9,10 +9,10 @@ import pytest
 import torch
 import xarray
 
-from landscape.analysis.axes import axis
-from landscape.analysis.measuring import Measurer
+from landscape.analysis.planes.axes import axis
+from landscape.analysis.surfaces.measuring import Measurer
 from landscape.results import Surface
-from landscape.store import load
+from landscape.storage.analysis_file import load
 
 QUICK = ("--precision", "float32")
 
@@ -35,7 +35,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     """A tiny network of the user's own, with weights and data."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("landscape.analysis.measuring.choose_batch_size", lambda *_: (200, 1e5))  # it is timed
+    monkeypatch.setattr("landscape.analysis.surfaces.measuring.choose_batch_size", lambda *_: (200, 1e5))  # it is timed
     Path("mine.py").write_text(
         "import torch\n"
         "def make(): return torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))\n"
@@ -185,7 +185,7 @@ def test_workers_and_their_threads_are_recorded(run, mine, monkeypatch: pytest.M
 
     seen: list[int] = []
     run(*mine, "--points", "3")
-    monkeypatch.setattr("landscape.analysis.workers.Pool", Alone)
+    monkeypatch.setattr("landscape.analysis.surfaces.workers.Pool", Alone)
     assert run(*mine, "--points", "3", "--workers", "2", "--out", "two.h5").code == 0
     assert seen == [2, 1]
     assert plane("two.h5").attributes["threads"] == 1

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from landscape.analysis.determinism import DeterminismWarning
-from landscape.cli.second_order import reservations_in_one_line
+from landscape.analysis.operators.determinism import DeterminismWarning
+from landscape.cli.jobs.second_order import reservations_in_one_line
 from landscape.results import Density, Layers, Spectrum
-from landscape.store import load
+from landscape.storage.analysis_file import load
 
 QUICK = ("--top", "1", "--params", "linear.*", "--subset", "32")
 
@@ -38,7 +38,7 @@ def test_what_has_not_converged_is_flagged(run, pair) -> None:
 
 
 def test_where_rounding_is_in_the_way_more_products_are_not_advised(run, pair, monkeypatch) -> None:
-    monkeypatch.setattr("landscape.analysis.curvature.product_error", lambda *_: 12.5)
+    monkeypatch.setattr("landscape.analysis.curvature.eigenvalues.product_error", lambda *_: 12.5)
     outcome = run("hessian", pair.sam, *pair.data, *QUICK)
     assert "not all converged; more products would not help, for one is off by 1.2e+01" in outcome.err
 

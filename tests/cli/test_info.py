@@ -2,7 +2,7 @@ import json
 
 import torch
 
-from landscape.checkpoint import file_sha256, load_checkpoint
+from landscape.models.checkpoint import file_sha256, load_checkpoint
 
 
 def test_a_checkpoint(run, pair) -> None:

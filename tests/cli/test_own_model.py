@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from landscape.store import load
+from landscape.storage.analysis_file import load
 
 MODULE = """
 import torch

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from landscape.analysis.weights import moving_parameters
-from landscape.checkpoint import build_model, load_checkpoint, save_checkpoint
+from landscape.analysis.objective.weights import moving_parameters
+from landscape.models.checkpoint import build_model, load_checkpoint, save_checkpoint
 from landscape.results import Line, Surface
-from landscape.store import load
+from landscape.storage.analysis_file import load
 
 FAST = ("--points", "3", "--precision", "float32")
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from landscape.cli.report import merged
-from landscape.store import AnalysisFile
+from landscape.cli.commands.report import merged
+from landscape.storage.analysis_file import AnalysisFile
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent.parent / "synthetic.py")))
 

@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from landscape.cli import watching
-from landscape.cli.watching import Watched, served, stamp
+from landscape.cli import live_server as watching
+from landscape.cli.live_server import Watched, served, stamp
 from landscape.errors import LandscapeError
-from landscape.store import AnalysisFile
+from landscape.storage.analysis_file import AnalysisFile
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent.parent / "synthetic.py")))
 WHOLE = make.surface("a", nx=7, ny=5)  # 4 rows a point

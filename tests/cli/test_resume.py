@@ -11,7 +11,7 @@ import pytest
 
 from landscape.errors import LandscapeError
 from landscape.results import Surface
-from landscape.store import AnalysisFile, load
+from landscape.storage.analysis_file import AnalysisFile, load
 
 PLANE = ("--points", "5x3", "--precision", "float32")
 
@@ -131,7 +131,7 @@ def test_all_checkpoints_of_a_stopped_run_keep_its_settings(run, interrupt, pair
     results = load("results/sam+adam.h5")
     assert [int(results[f"{name}/plane"].computed().sum()) for name in ("sam", "adam")] == [3, 0]
     assert run("report").code == 0  # with a surface that has no points yet
-    monkeypatch.setattr("landscape.cli.sampling.settle", lambda *_, **__: pytest.fail("settled again"))
+    monkeypatch.setattr("landscape.cli.jobs.sampling.settle", lambda *_, **__: pytest.fail("settled again"))
     assert run(*words).code == 0
     results = load("results/sam+adam.h5")
     assert all(results[f"{name}/plane"].complete for name in ("sam", "adam"))
@@ -139,7 +139,7 @@ def test_all_checkpoints_of_a_stopped_run_keep_its_settings(run, interrupt, pair
 
 def test_a_run_that_would_give_other_bits_is_not_gone_on_with(run, interrupt, pair, monkeypatch) -> None:
     interrupt("surface", pair.sam, *pair.data, *PLANE, after=4)
-    monkeypatch.setattr("landscape.analysis.objective.Objective.path", "plain")
+    monkeypatch.setattr("landscape.analysis.objective.objective.Objective.path", "plain")
     run_again = run("surface", pair.sam, *pair.data, *PLANE)
     assert run_again.code == 2
     assert "begun with the code path folded and this is plain" in run_again.err

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from landscape.analysis.objective import Objective
-from landscape.checkpoint import load_checkpoint, save_checkpoint
-from landscape.cli.sharpness import MEASURES as KINDS
-from landscape.cli.sharpness import Sharpness as Options
-from landscape.cli.sharpness_job import wanted
+from landscape.analysis.objective.objective import Objective
+from landscape.cli.commands.sharpness import MEASURES as KINDS
+from landscape.cli.commands.sharpness import Sharpness as Options
+from landscape.cli.jobs.sharpness import wanted
 from landscape.errors import LandscapeError
 from landscape.figures.study import study_figure
+from landscape.models.checkpoint import load_checkpoint, save_checkpoint
 from landscape.results import Sharpness, Spectrum, Study
-from landscape.store import load
+from landscape.storage.analysis_file import load
 
 PART = ("--params", "linear.*", "--subset", "32")
 QUICK = ("--pairs", "2", "--restarts", "0", "--epsilons", "1e-3", *PART)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import xarray
 
-from landscape.checkpoint import load_checkpoint
+from landscape.models.checkpoint import load_checkpoint
 from landscape.results import Line, Surface
-from landscape.store import load
+from landscape.storage.analysis_file import load
 
 PLANE = ("--points", "5x3", "--precision", "float32")
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy import stats
 
-from landscape.checkpoint import is_checkpoint, load_checkpoint
-from landscape.cli.train import Train
+from landscape.cli.commands.train import Train
+from landscape.models.checkpoint import is_checkpoint, load_checkpoint
 
 QUICK = ("--epochs", "1", "--batch-size", "32", "--precision", "float32")
 

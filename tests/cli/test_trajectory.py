@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from landscape.checkpoint import load_checkpoint
+from landscape.models.checkpoint import load_checkpoint
 from landscape.results import Surface, Trajectory
-from landscape.store import load
+from landscape.storage.analysis_file import load
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import Weights, norm
 from landscape.analysis.planes.plane import Plane, spanned
-from landscape.analysis.weights import Weights, norm
 from landscape.errors import LandscapeError
 
 DISTANCE = "a Euclidean distance of 1 in weight space"  # what a step of 1 is along a direction of length 1

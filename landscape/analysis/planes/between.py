@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import Weights, dot
 from landscape.analysis.planes.plane import Extent, Plane, combined, spanned
-from landscape.analysis.weights import Weights, dot
 from landscape.errors import LandscapeError
 
 UNIT = "the distance between the first two checkpoints"

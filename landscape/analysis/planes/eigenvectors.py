@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from landscape.analysis.objective.weights import Weights
 from landscape.analysis.planes.along import DISTANCE, Direction
-from landscape.analysis.weights import Weights
 from landscape.errors import LandscapeError
 from landscape.results import Spectrum
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import Weights, norm
 from landscape.analysis.planes.along import DISTANCE, Direction
-from landscape.analysis.weights import Weights, norm
 from landscape.errors import LandscapeError
 
 

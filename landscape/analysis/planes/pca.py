@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import Weights
 from landscape.analysis.planes.along import DISTANCE
 from landscape.analysis.planes.between import check_same
 from landscape.analysis.planes.plane import Plane, spanned
-from landscape.analysis.weights import Weights
 from landscape.errors import LandscapeError
 from landscape.results import Floats, Trajectory
 

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from landscape.analysis.batchnorm import blended_buffers
-from landscape.analysis.weights import Weights, digest, dot, moved, norm
+from landscape.analysis.objective.batchnorm import blended_buffers
+from landscape.analysis.objective.weights import Weights, digest, dot, moved, norm
 from landscape.errors import LandscapeError
 from landscape.results import Floats
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from landscape.analysis.directions import Normalization, OneDimensional, normalized, raw_direction, transposed_weights
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes.along import Direction, plane_along
+from landscape.analysis.planes.normalization import (
+    Normalization,
+    OneDimensional,
+    normalized,
+    raw_direction,
+    transposed_weights,
+)
 from landscape.analysis.planes.plane import Plane
 from landscape.errors import LandscapeError
 

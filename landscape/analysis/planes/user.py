@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import Weights, norm, unflatten
 from landscape.analysis.planes.along import Direction
-from landscape.analysis.weights import Weights, norm, unflatten
 from landscape.errors import LandscapeError
 
 

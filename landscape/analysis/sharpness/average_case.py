@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from landscape.analysis.directions import raw_direction
 from landscape.analysis.estimates import estimate_of
-from landscape.analysis.objective import Objective
-from landscape.analysis.sharpness.finding import Cost, Finding, OnStep, label_of, units_of
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import Weights, moved
+from landscape.analysis.planes.normalization import raw_direction
+from landscape.analysis.sharpness.evidence import Cost, Finding, OnStep, label_of, units_of
 from landscape.analysis.sharpness.logits import Logits, with_logits
 from landscape.analysis.sharpness.rounding import Rounding
-from landscape.analysis.weights import Weights, moved
 from landscape.results import Floats
 
 

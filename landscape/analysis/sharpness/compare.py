@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from landscape.analysis.sharpness.finding import group_sizes
+from landscape.analysis.sharpness.evidence import group_sizes
 from landscape.results import Measure, Sharpness
 
 CLEAR = 2.0  # standard errors above which a difference counts as clear

@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 import torch
 
-from landscape.analysis.objective import Objective
-from landscape.analysis.sharpness.box import ITERATIONS, BoxMaximum, box_half_widths, maximize_in_box
-from landscape.analysis.sharpness.finding import Cost, Finding, OnStep, label_of
-from landscape.analysis.sharpness.manifold import COLUMNS, RandomManifold
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import Weights, flatten, unflatten
+from landscape.analysis.sharpness.evidence import Cost, Finding, OnStep, label_of
+from landscape.analysis.sharpness.lbfgsb import ITERATIONS, BoxMaximum, box_half_widths, maximize_in_box
+from landscape.analysis.sharpness.random_subspace import COLUMNS, RandomManifold
 from landscape.analysis.sharpness.rounding import Rounding
-from landscape.analysis.weights import Weights, flatten, unflatten
 from landscape.errors import LandscapeError
 from landscape.results import Floats
 

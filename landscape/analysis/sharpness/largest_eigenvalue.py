@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from landscape.analysis.curvature import hessian
-from landscape.analysis.objective import Objective
-from landscape.analysis.sharpness.finding import Cost, Finding, OnStep
+from landscape.analysis.curvature.eigenvalues import hessian
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.sharpness.evidence import Cost, Finding, OnStep
 from landscape.results import Spectrum
 
 _USUAL_PRODUCTS = 20.0  # for an estimate of the time

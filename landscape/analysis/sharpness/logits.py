@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from landscape.analysis.losses import Loss
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.losses import Loss
+from landscape.analysis.objective.objective import Objective
 from landscape.errors import LandscapeError
 
 Logits: TypeAlias = Literal["raw", "normalized"]

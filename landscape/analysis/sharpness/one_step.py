@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from landscape.analysis.estimates import estimate_of
-from landscape.analysis.objective import Objective
-from landscape.analysis.sharpness.ascent import (
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import Weights, moved
+from landscape.analysis.sharpness.ascent_step import (
     ETA,
     Scope,
     asam_perturbation,
@@ -18,7 +19,7 @@ from landscape.analysis.sharpness.ascent import (
     gradient_norm,
     sam_perturbation,
 )
-from landscape.analysis.sharpness.finding import (
+from landscape.analysis.sharpness.evidence import (
     Cost,
     Finding,
     OnStep,
@@ -31,7 +32,6 @@ from landscape.analysis.sharpness.finding import (
 )
 from landscape.analysis.sharpness.rounding import Rounding
 from landscape.analysis.sharpness.subsets import count_subsets, subsets
-from landscape.analysis.weights import Weights, moved
 from landscape.errors import LandscapeError
 from landscape.results import Floats
 

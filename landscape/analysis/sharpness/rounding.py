@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from landscape.analysis.objective import Objective, Precision
-from landscape.analysis.weights import Weights, moved
+from landscape.analysis.objective.objective import Objective, Precision
+from landscape.analysis.objective.weights import Weights, moved
 
 
 class Rounding:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from landscape.analysis.sharpness.finding import seeded_generator
+from landscape.analysis.sharpness.evidence import seeded_generator
 from landscape.errors import LandscapeError
 from landscape.results import Floats, Sharpness, Study
 

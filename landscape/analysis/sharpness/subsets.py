@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from landscape.analysis.batches import Batches
-from landscape.analysis.objective import Objective
-from landscape.analysis.sharpness.finding import seeded_generator
+from landscape.analysis.objective.batches import Batches
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.sharpness.evidence import seeded_generator
 
 
 def count_subsets(available: int, size: int, examples: int | None = None) -> int:

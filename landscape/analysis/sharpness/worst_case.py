@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.analysis.directions import raw_direction
 from landscape.analysis.estimates import estimate_of
-from landscape.analysis.objective import Objective
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import flatten, moved, unflatten
+from landscape.analysis.planes.normalization import raw_direction
 from landscape.analysis.sharpness.auto_pgd import STEPS, BallMaximum, auto_pgd
-from landscape.analysis.sharpness.finding import Cost, Finding, OnStep, jsonable_norm, label_of, over_subsets, units_of
+from landscape.analysis.sharpness.evidence import Cost, Finding, OnStep, jsonable_norm, label_of, over_subsets, units_of
 from landscape.analysis.sharpness.logits import Logits, with_logits
 from landscape.analysis.sharpness.rounding import Rounding
 from landscape.analysis.sharpness.subsets import count_subsets, subsets
-from landscape.analysis.weights import flatten, moved, unflatten
 from landscape.errors import LandscapeError
 
 _RESTART_DRAWS = 1_000_000  # numbers of random starts begin here, away from those of random directions

@@ -1,0 +1,43 @@
+"""The barrier on a line between two models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from landscape.analysis.estimates import estimate_of
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.planes import Plane
+from landscape.errors import LandscapeError
+from landscape.results import Line, Surface
+
+
+def barriers(objective: Objective, plane: Plane, line: Line | Surface) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the loss barrier of each split, `[split]["loss"]` → value, stderr, at.
+
+    max over t of L(w_t) − (1−t) L(w_0) − t L(w_1) on the line's points within [0, 1] (so 0 where the line sags), with
+    the standard error of that paired difference over the examples, in the objective's precision. A loss that diverges
+    on the way makes it inf or NaN.
+
+    Raises:
+        LandscapeError: if the line lacks a point at 0 or 1.
+    """
+    inside = (line.alpha >= 0) & (line.alpha <= 1)
+    if isinstance(line, Surface) or not {0.0, 1.0} <= set(line.alpha[inside & line.computed()].tolist()):
+        raise LandscapeError("a barrier needs the losses at both ends; expected a line with measured points at 0 and 1")
+    inside &= line.computed()
+    t = line.alpha[inside]
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for s, split in enumerate(line.splits):
+        loss = line.grid("loss")[s][inside]
+        with np.errstate(invalid="ignore"):  # of inf and NaN
+            at = float(t[np.argmax(loss - (1 - t) * loss[0] - t * loss[-1])])  # NaN counts as the largest
+            first, middle, last = (_per_example(objective, plane, x, split) for x in (0.0, at, 1.0))
+            rise = estimate_of(middle - (1 - at) * first - at * last, single=objective.has_per_example_loss)
+        found[split] = {"loss": {"value": rise.value, "stderr": rise.stderr, "at": at}}
+    return found
+
+
+def _per_example(objective: Objective, plane: Plane, t: float, split: str) -> Any:
+    return objective.per_example(plane.at(t), buffers=plane.buffers_at(t), split=split)

@@ -1,0 +1,1 @@
+"""Eigenvalues, trace, spectral density and per-layer curvature of an objective."""

@@ -1,0 +1,123 @@
+"""Spectral density of a curvature operator by stochastic Lanczos quadrature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from landscape.analysis.linalg.basis import DOUBLE_BASIS_BYTES, MAX_BASIS_BYTES
+from landscape.analysis.linalg.tridiagonal import krylov
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.operators.metadata import Account
+from landscape.errors import LandscapeError
+from landscape.results import Density, Floats
+
+RESOLUTION = 0.01  # the default width, as a fraction of the largest |Ritz value|
+PER_SIGMA = 4  # points of the grid
+MARGIN = 8  # widths around each Ritz value that the grid resolves
+
+
+def density(
+    objective: Objective,
+    *,
+    operator: str = "hessian",
+    vectors: int = 4,
+    steps: int = 60,
+    sigma: float | None = None,
+    seed: int = 0,
+    split: str | None = None,
+    on_product: Callable[[], None] | None = None,
+) -> Density:
+    """Return φ(t) = 1/n_v Σ_l Σ_i τ²_{l,i} N(t; θ_{l,i}, σ²), which integrates to 1.
+
+    θ are the Ritz values of Lanczos from random unit vectors with full reorthogonalization, τ the first components of
+    the tridiagonal matrix's eigenvectors (Ghorbani et al. 2019, arXiv:1901.10159, algorithm 1; Golub & Welsch 1969).
+
+    Args:
+        objective: whose loss, at whose weights.
+        operator: "hessian", "ggn" or "fisher".
+        vectors: n_v, random starting vectors; the standard error is over them.
+        steps: of Lanczos for each (fewer where the space is exhausted: the rows of nodes are then filled up with
+            weights of 0).
+        sigma: σ, the width of each Ritz value's Gaussian; by default a hundredth of the largest |θ|, rounded to one
+            digit. Curves of other widths do not compare.
+        seed: of the starting vectors.
+        split: which split's loss; the first by default.
+        on_product: called after each product.
+
+    Raises:
+        LandscapeError: for counts below 1, a width that is not positive, more steps than memory holds vectors, or a
+            loss that diverges here.
+    """
+    if vectors < 1 or steps < 1:
+        raise LandscapeError(f"got {vectors} vectors and {steps} steps; expected at least 1 of each")
+    if sigma is not None and not 0 < sigma < np.inf:
+        raise LandscapeError(f"got a width of {sigma}; expected a positive number")
+    account = Account(objective, operator, split, seed)
+    product = objective.product(operator, split=split)
+    steps = min(steps, product.size)
+    nodes, weights = np.zeros((vectors, steps)), np.zeros((vectors, steps))
+    generator = torch.Generator().manual_seed(seed)
+    exact = _dtype(product.size, steps, objective.device)
+    for row in range(vectors):
+        start = torch.randn(product.size, generator=generator, dtype=torch.float64).to(objective.device, exact)
+        for step, found in enumerate(krylov(product, start), start=1):
+            if on_product is not None:
+                on_product()
+            if step == steps or found.betas[-1] == 0:
+                theta, s = found.eigh()
+                nodes[row], weights[row] = theta[-1], 0.0
+                nodes[row, :step], weights[row, :step] = theta, s[0] ** 2
+                break
+    width = _one_digit(RESOLUTION * float(np.abs(nodes).max())) if sigma is None else sigma
+    grid = _grid(nodes, width)
+    curves = np.stack([smeared(grid, *row, width) for row in zip(nodes, weights, strict=True)])
+    attributes = {
+        **account.attributes(),
+        "vectors": vectors,
+        "steps": steps,
+        "reorthogonalization": "full",
+        "sigma_chosen": sigma is None,
+    }
+    return Density(
+        eigenvalue=grid,
+        density=curves.mean(axis=0),
+        stderr=curves.std(axis=0, ddof=1) / np.sqrt(vectors) if vectors > 1 else np.full(len(grid), np.nan),
+        nodes=nodes,
+        weights=weights,
+        sigma=width,
+        products=product.count,
+        attributes=attributes,
+    )
+
+
+def smeared(grid: Floats, nodes: Floats, weights: Floats, sigma: float) -> Floats:
+    """Return Σ_i weight_i N(t; node_i, σ²) at the points of a grid."""
+    z = (grid[:, None] - nodes) / sigma
+    curve: Floats = np.exp(-0.5 * z**2) @ weights / (sigma * np.sqrt(2 * np.pi))
+    return curve
+
+
+def _grid(nodes: Floats, sigma: float) -> Floats:
+    """Return an ascending grid that resolves the Gaussian around each Ritz value, and leaves out what is empty."""
+    offsets = np.arange(-MARGIN * PER_SIGMA, MARGIN * PER_SIGMA + 1)
+    cells = np.unique(np.unique(np.round(nodes * (PER_SIGMA / sigma)))[:, None] + offsets)
+    return np.asarray(cells * (sigma / PER_SIGMA))
+
+
+def _dtype(size: int, steps: int, device: torch.device) -> torch.dtype:
+    """Return float64 for the vectors of one run, or float32 where those would take too much memory."""
+    if 4 * size * steps > MAX_BASIS_BYTES:
+        most = int(MAX_BASIS_BYTES // (4 * size))
+        raise LandscapeError(
+            f"{steps} Lanczos vectors of {size} parameters need more than {MAX_BASIS_BYTES / 1e9:.0f} GB; "
+            f"give at most {most} steps, or choose params="
+        )
+    return torch.float64 if 8 * size * steps <= DOUBLE_BASIS_BYTES and device.type != "mps" else torch.float32
+
+
+def _one_digit(value: float) -> float:
+    """Return a positive number rounded to one significant digit; 1 for 0, where any width will do."""
+    return float(f"{value:.0e}") if value > 0 else 1.0

@@ -1,0 +1,183 @@
+"""Curvature of the loss: extreme eigenvalues of its Hessian, Gauss–Newton matrix and Fisher matrix."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+
+from landscape.analysis.curvature.warm_start import cheap_product, leading_vectors, search_from
+from landscape.analysis.linalg.lanczos import Eigenpairs, OnProduct, extreme_eigenpairs
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import Weights, unflatten
+from landscape.analysis.operators.metadata import Account
+from landscape.analysis.operators.rounding import product_error
+from landscape.results import Spectrum
+
+NEIGHBOURS_VECTORS = 0.1  # residuals below this ask for more than the vectors of a cheap neighbour
+ROUNDING_SHARE = 0.1  # of the tolerance, left for the rounding error of the products
+
+
+def hessian(
+    objective: Objective,
+    *,
+    top: int = 5,
+    bottom: int = 0,
+    operator: Literal["hessian", "ggn", "fisher"] = "hessian",
+    tolerance: float = 1e-3,
+    max_products: int = 200,
+    seed: int = 0,
+    split: str | None = None,
+    on_product: OnProduct | None = None,
+) -> Spectrum:
+    """Return the `top` largest and `bottom` smallest eigenvalues, each with its residual, bound and a converged flag.
+
+    Args:
+        objective: whose loss, at whose weights.
+        top: how many of the largest algebraic eigenvalues.
+        bottom: how many of the smallest; they lie close together and take several times as many products.
+        operator: "hessian"; "ggn" for the generalized Gauss–Newton matrix; "fisher" for the empirical Fisher matrix.
+        tolerance: on the bound, relative to |λ| or to a tenth of the largest |λ|, whichever is more. An exact
+            eigenvalue lies within the bound: Lehmann's or the residual norm ‖Hv − λv‖, plus the rounding error of a
+            float32 product, measured along the vector of the largest |λ| (see `verification.product_error`).
+        max_products: the most operator-vector products; pairs not converged by then are flagged.
+        seed: of the random vectors.
+        split: which split's loss; the first by default.
+        on_product: called after each product with the count and the bounds relative to what is asked.
+
+    Raises:
+        LandscapeError: if more eigenvalues are asked for than there are parameters, or the loss diverges here.
+    """
+    return eigenvectors(
+        objective,
+        top=top,
+        bottom=bottom,
+        operator=operator,
+        tolerance=tolerance,
+        vector_tolerance=math.inf,
+        max_products=max_products,
+        seed=seed,
+        split=split,
+        on_product=on_product,
+    )[0]
+
+
+def eigenvectors(
+    objective: Objective,
+    *,
+    top: int = 5,
+    bottom: int = 0,
+    operator: Literal["hessian", "ggn", "fisher"] = "hessian",
+    tolerance: float = 1e-3,
+    vector_tolerance: float = 0.01,
+    max_products: int = 200,
+    seed: int = 0,
+    split: str | None = None,
+    on_product: OnProduct | None = None,
+) -> tuple[Spectrum, tuple[Weights, ...]]:
+    """Return what `hessian` does, and one unit vector of weights per eigenvalue, its largest entry positive.
+
+    The residuals ‖Hv − λv‖ are then at most `vector_tolerance` times |λ| or a tenth of the largest |λ|, or flagged; the
+    other options are those of `hessian`.
+    """
+    account = Account(objective, operator, split, seed)
+    pairs, method, used = _eigenpairs(
+        objective,
+        top=top,
+        bottom=bottom,
+        operator=operator,
+        tolerance=(1 - ROUNDING_SHARE) * tolerance,
+        vector_tolerance=vector_tolerance,
+        max_products=max_products,
+        seed=seed,
+        split=split,
+        on_product=on_product,
+    )
+    values = pairs.values.numpy()
+    rounding = product_error(objective, pairs.vectors[:, int(np.argmax(np.abs(values)))], operator, split)
+    bounds = pairs.bounds.numpy() + np.nan_to_num(rounding)
+    attributes = {
+        **account.attributes(),
+        "tolerance": tolerance,
+        "bound": "the lesser of residual and Lehmann's bound, + product error",
+        "product_error": rounding,
+        "outside": list(pairs.outside),
+        "method": method,
+        "products_by_operator": used,
+    }
+    if top >= 5:
+        attributes["ratio_5"] = float(values[0] / values[4])
+    spectrum = Spectrum(
+        eigenvalues=values,
+        ends=pairs.ends.numpy().astype(np.int8),
+        residuals=pairs.residuals.numpy(),
+        bounds=bounds,
+        converged=pairs.converged.numpy() & (bounds <= tolerance * pairs.scales.numpy()),
+        products=sum(used.values()),
+        attributes=attributes,
+    )
+    return spectrum, tuple(_signed(vector, objective) for vector in pairs.vectors.T)
+
+
+def _eigenpairs(
+    objective: Objective,
+    *,
+    top: int,
+    bottom: int,
+    operator: str,
+    tolerance: float,
+    vector_tolerance: float,
+    max_products: int,
+    seed: int,
+    split: str | None,
+    on_product: OnProduct | None,
+) -> tuple[Eigenpairs, str, dict[str, int]]:
+    """Return the pairs, how they were found, and the products used by operator and precision."""
+    product = objective.product(operator, split=split)
+    name = f"{objective.precision} {operator}"
+    suited = 0 < top < product.size and bottom == 0 and vector_tolerance > NEIGHBOURS_VECTORS
+    cheap = cheap_product(objective, product, tolerance) if suited else None
+    spent: dict[str, int] = {}
+    if cheap is not None:
+        rounded = (
+            cheap if cheap.operator == operator else objective.product(operator, split=split, precision="bfloat16")
+        )
+        leading = leading_vectors(
+            cheap,
+            rounded,
+            top=top,
+            tolerance=tolerance,
+            max_products=max_products,
+            seed=seed,
+            device=objective.device,
+            on_product=on_product,
+        )
+        cheap.release()  # the exact graphs need the memory
+        spent = {f"bfloat16 {one.operator}": one.count for one in {cheap, rounded}}
+        if leading is not None:
+            search = search_from(leading, product, top=top, tolerance=tolerance, device=objective.device)
+            search.run(max_products - leading.products)
+            method = f"Lanczos on the bfloat16 {cheap.operator}, then Rayleigh–Ritz on the {name}"
+            return search.result(), method, {**spent, name: product.count}
+    pairs = extreme_eigenpairs(
+        product,
+        product.size,
+        top=top,
+        bottom=bottom,
+        tolerance=tolerance,
+        vector_tolerance=vector_tolerance,
+        max_products=max_products,
+        seed=seed,
+        device=objective.device,
+        on_product=on_product,
+    )
+    return pairs, f"Lanczos on the {name}", {**spent, name: product.count}
+
+
+def _signed(vector: torch.Tensor, objective: Objective) -> Weights:
+    """Return a vector as weights, the sign chosen so that its largest entry is positive."""
+    v = vector / vector.norm()
+    v = v * torch.sign(v[v.abs().argmax()])
+    return unflatten(v.to(objective.device, objective.dtype).contiguous(), objective.origin)

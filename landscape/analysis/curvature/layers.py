@@ -1,0 +1,114 @@
+"""Curvature of each layer by itself: the diagonal blocks of the Hessian, one for each module with parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from landscape.analysis.curvature.eigenvalues import ROUNDING_SHARE
+from landscape.analysis.curvature.trace import estimate_traces
+from landscape.analysis.linalg.lanczos import extreme_eigenpairs
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.operators.metadata import Account
+from landscape.analysis.operators.rounding import product_error
+from landscape.results import Layers
+
+OnLayer = Callable[[str, int], None]
+
+
+def layers(
+    objective: Objective,
+    *,
+    operator: str = "hessian",
+    tolerance: float = 1e-3,
+    max_products: int = 100,
+    trace_products: int = 18,
+    seed: int = 0,
+    split: str | None = None,
+    on_product: OnLayer | None = None,
+) -> Layers:
+    """Return the largest eigenvalue and the trace of each layer's own block, in the order of the network.
+
+    A layer is a module that has parameters of its own; its block is the part of the matrix that belongs to them. The
+    trace is by Hutch++; it is exact for layers of at most `trace_products` parameters.
+
+    Args:
+        objective: whose loss, at whose weights.
+        operator: "hessian", "ggn" or "fisher".
+        tolerance: on the eigenvalues' bounds, relative; the bounds are those of `hessian`.
+        max_products: for the eigenvalue of each layer.
+        trace_products: for the trace of each layer.
+        seed: of the random vectors.
+        split: which split's loss; the first by default.
+        on_product: called after each product with the layer's name and the number of layers done.
+
+    Raises:
+        LandscapeError: if the loss diverges here.
+    """
+    account = Account(objective, operator, split, seed)
+    groups = layer_parameters(objective.origin)
+    rows, products = [], 0
+    for done, (name, parameters) in enumerate(groups.items()):
+
+        def report(*_: object, name: str = name, done: int = done) -> None:
+            if on_product is not None:
+                on_product(name, done)
+
+        product = objective.product(operator, split=split, names=parameters)
+        pairs = extreme_eigenpairs(
+            product,
+            product.size,
+            top=1,
+            tolerance=(1 - ROUNDING_SHARE) * tolerance,
+            max_products=max_products,
+            seed=seed,
+            device=objective.device,
+            on_product=report,
+        )
+        traces = estimate_traces(
+            product,
+            product.size,
+            products=trace_products,
+            seed=seed,
+            device=objective.device,
+            on_product=report,
+        )
+        products += product.count
+        product.release()  # the next layer's graphs need the memory
+        rounding = product_error(objective, pairs.vectors[:, 0], operator, split, names=parameters)
+        bound = pairs.bounds[0].item() + (rounding if np.isfinite(rounding) else 0.0)
+        rows.append(
+            (
+                product.size,
+                pairs.values[0].item(),
+                bound,
+                pairs.converged[0].item() and bound <= tolerance * pairs.scales[0].item(),
+                traces.trace,
+                traces.trace_stderr,
+            )
+        )
+    sizes, top, bounds, converged, values, stderrs = zip(*rows, strict=True)
+    return Layers(
+        names=tuple(groups),
+        parameters=np.array(sizes, dtype=np.int64),
+        top=np.array(top),
+        bounds=np.array(bounds),
+        converged=np.array(converged, dtype=bool),
+        trace=np.array(values),
+        trace_stderr=np.array(stderrs),
+        products=products,
+        attributes={
+            **account.attributes(),
+            "tolerance": tolerance,
+            "trace_method": f"Hutch++ with {trace_products} products",
+        },
+    )
+
+
+def layer_parameters(names: Iterable[str]) -> Mapping[str, Sequence[str]]:
+    """Return parameter names by the module that owns them, in their order; the root module's is called "(root)"."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.rpartition(".")[0] or "(root)", []).append(name)
+    return groups

@@ -1,0 +1,296 @@
+"""A search for extreme eigenpairs: Rayleigh–Ritz in a growing basis, bounds, and a look at what is outside of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from landscape.analysis.linalg.basis import Basis, basis_room
+from landscape.analysis.linalg.bounds import enclosure, estimated_bounds, probable_range
+from landscape.analysis.linalg.complement import probe_complement
+from landscape.errors import LandscapeError
+from landscape.results import Floats
+
+FLOOR = 0.1  # eigenvalues smaller than this fraction of the largest are asked for its absolute accuracy
+CHECK_PRODUCTS = 40  # of one search for what was missed, at most, or twice the search before it where that is more
+UNKNOWN = (-np.inf, np.inf)
+
+Apply = Callable[[Tensor], Tensor]
+OnProduct = Callable[[int, Tensor], None]
+
+
+@dataclass(frozen=True)
+class Eigenpairs:
+    """Eigenpairs of a symmetric operator, the top ones first, descending; then the bottom ones."""
+
+    values: Tensor  # (K,) float64
+    vectors: Tensor  # (n, K) unit columns
+    ends: Tensor  # (K,) +1 top, −1 bottom
+    residuals: Tensor  # (K,) ‖A v − λ v‖
+    bounds: Tensor  # (K,) an exact eigenvalue lies within it of λ
+    scales: Tensor  # (K,) max(|λ|, FLOOR · largest |λ| of the operator), which the tolerance is relative to
+    converged: Tensor  # (K,) bound ≤ tolerance · scale, and nothing as extreme was missed
+    products: int
+    check_products: int  # of these, by the search for what was missed
+    outside: tuple[float, float]  # range of the operator in the complement of the space searched; see `Search`
+
+
+class Search:
+    """Rayleigh–Ritz in a growing basis, and what is known of the rest of the space.
+
+    The bound of a pair is the smaller of its residual (some exact eigenvalue is that near) and half the width of
+    Lehmann's enclosure of the eigenvalue of its place, once the range outside the basis is known.
+
+    Attributes:
+        outside: bounds of the operator's spectrum in the complement of the basis, as far as they are known.
+        check_products: products that found them out.
+    """
+
+    def __init__(
+        self,
+        product: Apply,
+        size: int,
+        *,
+        top: int,
+        bottom: int = 0,
+        tolerance: float = 1e-3,
+        vector_tolerance: float = np.inf,
+        floor: float = FLOOR,
+        basis: int | None = None,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        on_product: OnProduct | None = None,
+    ) -> None:
+        wanted = top + bottom
+        if top < 0 or bottom < 0 or not 1 <= wanted <= size:
+            raise LandscapeError(
+                f"got top={top} and bottom={bottom} eigenvalues; expected 1 to {size} together, the number of "
+                "parameters"
+            )
+        self.basis = Basis(
+            product, size, basis_room(basis, wanted, size, more=100 if bottom else 0), torch.device(device)
+        )
+        self.outside, self.check_products = UNKNOWN, 0
+        self._product, self._top, self._bottom = product, top, bottom
+        self._tolerance, self._vector_tolerance, self._floor = tolerance, vector_tolerance, floor
+        self._generator = torch.Generator().manual_seed(seed)
+        self._on_product = on_product
+        self._pure = True  # whether the basis is the Krylov space of one random vector
+        self._last: tuple[Any, Floats] = None, np.zeros(0)  # the state that the bounds were last computed in, and those
+
+    @property
+    def products(self) -> int:
+        """Operator-vector products so far."""
+        return self.basis.products + self.check_products
+
+    @property
+    def wanted(self) -> list[int]:
+        """The places of the wanted pairs found so far, among the Ritz values in descending order."""
+        count = self.basis.count
+        upper = min(self._top, count)
+        return [*range(upper), *range(count - min(self._bottom, count - upper), count)]
+
+    @property
+    def complete(self) -> bool:
+        """Whether there are as many pairs as wanted."""
+        return len(self.wanted) == self._top + self._bottom
+
+    @property
+    def settled(self) -> bool:
+        """Whether the wanted bounds (estimates of them, while `outside` is unknown) and residuals are small enough."""
+        return self.complete and bool((self._excess() <= 1).all())
+
+    @property
+    def verified(self) -> bool:
+        """Whether nothing more extreme than what is wanted, by more than the tolerance, was missed at either end."""
+        return bool(self._verified().all())
+
+    @property
+    def whole(self) -> tuple[float, float]:
+        """Bounds of the operator's whole spectrum, as far as the Krylov space of a random vector tells."""
+        basis = self.basis
+        if not self._pure or basis.count == 0:
+            return UNKNOWN
+        betas = np.append(np.diag(basis.T, 1), np.sqrt(np.trace(basis.G)))
+        return probable_range(np.diag(basis.T), np.abs(betas), basis.size)
+
+    def random(self) -> Tensor:
+        """Return the next random vector."""
+        return torch.randn(self.basis.size, generator=self._generator, dtype=torch.float64)
+
+    def begin(self, start: Tensor | None) -> None:
+        """Begin with the rows of (k, n), or with a random vector."""
+        self._pure = start is None
+        self.add(self.random()[None] if start is None else start)
+
+    def add(self, vectors: Tensor) -> None:
+        """Add the rows of (k, n) to the basis; a random vector where they lie in it already (a Krylov space's end)."""
+        if self.basis.count + len(vectors) > self.basis.room:
+            self._restart()
+        while self.basis.append(vectors) == 0:
+            vectors, self._pure = self.random()[None], False
+        self._report()
+
+    def run(self, max_products: int, *, check: bool = True) -> None:
+        """Search until all is settled and verified, or the products are spent."""
+        while not self.basis.full:
+            done = self.settled and (self.verified or not check)
+            if done or (self.products >= max_products and self.complete):
+                return
+            if not self.settled or self._krylov_will_tell():
+                self._extend()
+            elif not self._check(max_products):
+                return
+
+    def result(self, *, checked: bool = True) -> Eigenpairs:
+        """Return the wanted pairs as they stand."""
+        index, ends = self.wanted, self._ends()
+        ritz, residuals, bounds = self.basis.values[index], self.basis.residuals[index], self._bounds()
+        verified = self._verified()
+        if checked and self.outside == UNKNOWN:  # estimates are no bounds
+            bounds = np.minimum(residuals, self._extremes())
+        values = self._centres() if self.outside != UNKNOWN else ritz
+        scales = self._scales()
+        converged = (bounds <= self._tolerance * scales) & (verified if checked else True)
+        converged &= residuals / self._vector_tolerance <= scales
+        order = np.lexsort((-values, -ends))  # of nearly equal ones the centres can be in another order
+
+        def ordered(array: NDArray[Any]) -> Tensor:
+            return torch.from_numpy(array[order])
+
+        return Eigenpairs(
+            values=ordered(values),
+            vectors=self.basis.vectors([index[place] for place in order]),
+            ends=ordered(ends),
+            residuals=ordered(np.hypot(residuals, values - ritz)),
+            bounds=ordered(bounds),
+            scales=ordered(scales),
+            converged=ordered(converged),
+            products=self.products,
+            check_products=self.check_products,
+            outside=self.outside,
+        )
+
+    def _extremes(self) -> Floats:
+        """Return how far beyond its Ritz value the most extreme eigenvalue of an end can be, where one is wanted."""
+        values, ends = self.basis.values[self.wanted], self._ends()
+        lowest, highest = self.whole
+        above = highest - values if self._top == 1 else np.full(len(values), np.inf)
+        below = values - lowest if self._bottom == 1 else np.full(len(values), np.inf)
+        return np.maximum(np.where(ends > 0, above, below), 0.0)
+
+    def _extend(self) -> None:
+        """Add the residual of the pair that is furthest from the tolerance."""
+        worst = self.wanted[int(np.argmax(self._excess()))]
+        self.add((self.basis.next_krylov() if self._pure else self.basis.residual(worst))[None])
+
+    def _krylov_will_tell(self) -> bool:
+        """Whether the Krylov space itself, as it grows, will verify the ends: one pair is wanted at each at most."""
+        return self._pure and max(self._top, self._bottom) == 1 and self.basis.count < self.basis.room
+
+    def _restart(self) -> None:
+        """Reduce the basis to its most wanted Ritz vectors, shared out between the two ends."""
+        basis = self.basis
+        keep = min(basis.room - 2, len(self.wanted) + 5)
+        upper = keep if self._bottom == 0 else max(self._top, round(keep * self._top / (self._top + self._bottom)))
+        basis.restart([*range(upper), *range(basis.count - (keep - upper), basis.count)])
+        self.outside, self._pure = UNKNOWN, False  # what was dropped is outside now
+
+    def _check(self, max_products: int) -> bool:
+        """Search the complement; return whether there is something to go on with: a verdict, or what was missed."""
+        values, allowed, ends = self.basis.values[self.wanted], self._allowed(), self._ends()
+
+        def good(low: float, high: float) -> bool:
+            self.outside = low, high
+            return self.verified and self.settled
+
+        found = probe_complement(
+            self._product,
+            self.basis,
+            self.random(),
+            good=good,
+            limits=(
+                (values - allowed)[ends < 0].max(initial=-np.inf),
+                (values + allowed)[ends > 0].min(initial=np.inf),
+            ),
+            most=max(1, min(max(CHECK_PRODUCTS, 2 * self.basis.products), max_products - self.products)),
+            on_product=self.count_check,
+        )
+        if found.missed is not None:
+            self.outside, self._pure = UNKNOWN, False
+            self.add(found.missed[None])
+        return found.missed is not None or self.verified
+
+    def _verified(self) -> NDArray[np.bool_]:
+        """Return for each wanted pair whether nothing more extreme than its end's last was missed."""
+        values, allowed, ends = self.basis.values[self.wanted], self._allowed(), self._ends()
+        if self.basis.full:
+            return np.full(len(ends), True)
+        above = (values + allowed)[ends > 0].min(initial=np.inf)
+        below = (values - allowed)[ends < 0].max(initial=-np.inf)
+        low, high = self.outside
+        top = high <= above or (self._top == 1 and self.whole[1] <= above)
+        bottom = low >= below or (self._bottom == 1 and self.whole[0] >= below)
+        return np.where(ends > 0, top, bottom)
+
+    def count_check(self) -> None:
+        """Count a product of a search for what was missed."""
+        self.check_products += 1
+        self._report()
+
+    def _report(self) -> None:
+        if self._on_product is not None:
+            self._on_product(self.products, torch.from_numpy(self._excess()))
+
+    def _ends(self) -> Floats:
+        upper = min(self._top, self.basis.count)
+        return np.array([1] * upper + [-1] * (len(self.wanted) - upper), dtype=np.int8)
+
+    def _scales(self) -> Floats:
+        return np.maximum(np.abs(self.basis.values[self.wanted]), self._floor * self.basis.largest)
+
+    def _allowed(self) -> Floats:
+        return self._tolerance * self._scales()
+
+    def _excess(self) -> Floats:
+        """Return the bounds (or residuals, where they are worse) in units of what is allowed."""
+        residuals = self.basis.residuals[self.wanted] / self._vector_tolerance
+        excess: Floats = np.maximum(self._bounds() / self._tolerance, residuals) / self._scales().clip(1e-300)
+        return excess
+
+    def _enclosures(self) -> Floats:
+        basis = self.basis
+        rows = []
+        for place, end in zip(self.wanted, self._ends(), strict=True):
+            if end > 0:
+                rows.append(enclosure(basis.values, basis.G, place, *self.outside))
+            else:  # the same of −A
+                low, high = self.outside
+                first, last = enclosure(-basis.values[::-1], basis.G[::-1, ::-1], basis.count - 1 - place, -high, -low)
+                rows.append((-last, -first))
+        return np.array(rows)
+
+    def _centres(self) -> Floats:
+        """Return the middle of each enclosure where it is the better bound; the Ritz value elsewhere."""
+        ritz, residuals = self.basis.values[self.wanted], self.basis.residuals[self.wanted]
+        low, high = self._enclosures().T
+        return np.where((high - low) / 2 < residuals, (low + high) / 2, ritz)
+
+    def _bounds(self) -> Floats:
+        """Return bounds that hold where `outside` is known; else estimates that take the next Ritz value for it."""
+        state = self.basis.count, self.products, self.outside
+        if self._last[0] != state:
+            residuals = self.basis.residuals
+            if self.basis.full or self.outside == UNKNOWN:
+                bounds = estimated_bounds(self.basis.values, residuals, self._top, len(self.wanted))
+            else:
+                low, high = self._enclosures().T
+                bounds = np.minimum(residuals[self.wanted], (high - low) / 2)
+            self._last = state, bounds
+        return self._last[1]

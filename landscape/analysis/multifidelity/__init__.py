@@ -1,1 +1,0 @@
-"""Surfaces estimated from several levels of nested subsets, at a stated error."""

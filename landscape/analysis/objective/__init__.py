@@ -1,0 +1,1 @@
+"""The loss as a function of weights: model, data, BatchNorm folding, precision."""

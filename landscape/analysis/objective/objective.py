@@ -1,0 +1,407 @@
+"""The objective: the one place that knows model, loss, data, device, precision and BatchNorm mode."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, TypeAlias, cast
+
+import numpy as np
+import scipy.sparse.linalg
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from landscape.analysis.estimates import Estimate, estimate
+from landscape.analysis.objective import derivatives, losses
+from landscape.analysis.objective.batches import Batches, Nested, Preprocess
+from landscape.analysis.objective.batchnorm import BatchNormMode
+from landscape.analysis.objective.calibration import Calibration
+from landscape.analysis.objective.network import Network
+from landscape.analysis.objective.precision import DTYPES, Precision, full_float32
+from landscape.analysis.objective.validation import try_loss, try_metric, try_model
+from landscape.analysis.objective.weights import Weights, flatten, unflatten
+from landscape.analysis.operators.operator import Product, Way
+from landscape.errors import LandscapeError
+from landscape.execution.threads import MOST_STREAMS, in_streams
+
+__all__ = ["CPU_BATCH", "DTYPES", "GPU_BATCH", "Data", "Objective", "Precision", "pick_device"]
+
+Data: TypeAlias = Nested | Iterable[tuple[Nested, Nested]] | Mapping[str, Any]
+
+CPU_BATCH = 250  # keeps the activations of small networks in cache; surfaces choose theirs by measurement
+GPU_BATCH = 2500
+
+
+class Objective:
+    """The mean loss of a model on fixed data, as a function of its trainable parameters.
+
+    `Objective(model, loss, inputs, targets)` for tensors, `Objective(model, loss, batches)` for a re-iterable of
+    (inputs, targets) with a fixed order, `Objective(model, loss, {"train": (inputs, targets), "test": batches})` for
+    several splits. Works on its own copy of the model in evaluation mode: the caller's weights, buffers, mode and
+    random state are never touched.
+
+    Args:
+        model: any `nn.Module`. Tensors are passed to it as `model(x)`, tuples as `model(*x)`, dictionaries as
+            `model(**x)`.
+        loss: "cross_entropy", "mse", or a function of (outputs, targets) with one value per example, (B,), or a
+            scalar that counts as the batch's mean.
+        data: inputs, batches, or a mapping from split names to either; the first split is the one derivatives use.
+        targets: one per input, where `data` is inputs.
+        metrics: further functions like `loss`, by name. Accuracy is added for classification.
+        params: comma-separated globs of the parameters that move; frozen parameters never do.
+        batchnorm: statistics along a path: "fixed" (the model's), "recalibrated" at each point, or "batch".
+        calibration_examples: size of the fixed set of training examples that "recalibrated" uses.
+        calibration: inputs to use instead of a random sample of them, already preprocessed. Where training augmented,
+            give augmented ones: the statistics of images as they are differ, and the loss with them.
+        precision: of losses and derivatives; surfaces choose their own (`precision="auto"`).
+        device: "auto", "cpu", "cuda", ...
+        batch_size: examples at a time where `data` holds tensors.
+        preprocess: applied to each batch of inputs on the device (normalization, for instance).
+        fold: whether BatchNorm may be folded into convolutions (the fast path); `path` and `path_reason` say what
+            was done.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: str | losses.Loss,
+        data: Data,
+        targets: Nested | None = None,
+        *,
+        metrics: Mapping[str, losses.Metric] | None = None,
+        params: str = "*",
+        batchnorm: BatchNormMode = "fixed",
+        calibration_examples: int = 1000,
+        calibration: Nested | None = None,
+        precision: Literal["float64", "float32"] = "float32",
+        device: str | torch.device = "auto",
+        batch_size: int | None = None,
+        preprocess: Preprocess | None = None,
+        fold: bool = True,
+    ) -> None:
+        if precision not in ("float64", "float32"):
+            raise LandscapeError(f"unknown precision {precision!r} of an objective; expected float64 or float32")
+        if batch_size is not None and batch_size < 1:
+            raise LandscapeError(f"got a batch size of {batch_size}; expected at least 1")
+        self.device = pick_device(device)
+        self.precision: Precision = precision
+        self.dtype = DTYPES[precision]
+        self.params = params
+        self.calibration = calibration
+        self.batch_size = batch_size or (GPU_BATCH if self.device.type == "cuda" else CPU_BATCH)
+        self.loss_name, self.loss_function = losses.resolve_loss(loss)
+
+        named = (
+            data
+            if targets is None and isinstance(data, Mapping)
+            else {"train": data if targets is None else (data, targets)}
+        )
+        self.data: dict[str, Batches] = {
+            split: _batches(examples, self.device, preprocess)
+            for split, examples in cast(Mapping[str, Any], named).items()
+        }
+        if not self.data:
+            raise LandscapeError("the data holds no splits; expected at least one, for example {'train': (x, y)}")
+        self.splits = tuple(self.data)
+        source = self.data.get("train", self.data[self.splits[0]])
+        calibrating = Calibration(calibration, calibration_examples, source, size=self.batch_size, dtype=self.dtype)
+        self.calibration_examples = calibrating.examples
+        self.network = Network(
+            model,
+            params=params,
+            batchnorm=batchnorm,
+            dtype=self.dtype,
+            device=self.device,
+            calibration=calibrating,
+        )
+        self.batchnorm = self.network.batchnorm
+        self.origin: Weights = self.network.origin
+        self.size = sum(p.numel() for p in self.origin.values())
+
+        inputs, targets, _ = next(self.data[self.splits[0]].iterate(min(self.batch_size, 8), self.dtype))
+        outputs = try_model(self.network, inputs, fold=fold)
+        self._metrics: dict[str, losses.Metric] = {"loss": self.loss_function}
+        if self.loss_name != "mse" and losses.is_classification(outputs, targets):
+            self._metrics["accuracy"] = losses.accuracy
+            for batches in self.data.values():
+                batches.check_labels(outputs.shape[1])
+        # Without one value per example there are only batch means, without a spread.
+        self.has_per_example_loss = try_loss(self.loss_name, self.loss_function, outputs, targets)
+        for name, metric in (metrics or {}).items():
+            if name in self._metrics:
+                raise LandscapeError(
+                    f"a metric cannot be named {name!r}, which is measured already; choose another name"
+                )
+            try_metric(name, metric, outputs, targets)
+            self._metrics[name] = metric
+        self.metrics = tuple(self._metrics)
+        self.derivative_ways: dict[str, Way] = {}  # by operator; found by the first product
+
+    @property
+    def derivative_modes(self) -> dict[str, str]:
+        """How second derivatives are taken, by operator, once there has been a product with it."""
+        return {operator: way.mode for operator, way in self.derivative_ways.items()}
+
+    @property
+    def streams(self) -> int:
+        """How many batches may run side by side: several where nothing of the user's runs that could hold a state."""
+        own = self.loss_name in losses.LOSSES and set(self._metrics) <= {"loss", "accuracy"}
+        return MOST_STREAMS if own and self.network.is_pure else 1
+
+    @property
+    def path(self) -> Literal["folded", "plain"]:
+        """Which code path values take: BatchNorm folded into convolutions, or the model as it is."""
+        return "folded" if self.network.folded else "plain"
+
+    @property
+    def path_reason(self) -> str:
+        """Why the path is the plain one; empty where it is the fast one."""
+        return self.network.path_reason
+
+    def sums(
+        self,
+        weights: Mapping[str, Tensor] | None = None,
+        *,
+        buffers: Mapping[str, Tensor] | None = None,
+        splits: Iterable[str] | None = None,
+        precision: Precision | None = None,
+        batch_size: int | None = None,
+        limit: int | None = None,
+    ) -> Tensor:
+        """Return (S, M, 3): sum, sum of squares and count per split and metric, without waiting for the device.
+
+        Accumulated in float64 (in float32 on MPS, which has no float64).
+
+        Args:
+            weights: parameters that differ from the origin; None for the origin itself.
+            buffers: buffers that differ from the model's.
+            splits: which ones; all by default.
+            precision: of the forward pass; the objective's by default.
+            batch_size: examples at a time; the objective's by default.
+            limit: only about this many first examples of each split (whole batches), for probing.
+        """
+        dtype = DTYPES[precision or self.precision]
+        exact = torch.float64 if self.device.type != "mps" else torch.float32
+        table = []
+        with torch.no_grad(), full_float32():
+            forward = self.network.forward(weights, buffers, dtype)
+            for split in splits or self.splits:
+                batches = self._split(split)
+                parts = _first(batches.iterate(batch_size or self.batch_size, dtype), limit)
+                total = torch.zeros(len(self._metrics), 3, dtype=exact, device=self.device)
+                work = partial(self._batch_sums, forward, exact)
+                for part in in_streams(work, enumerate(parts), self.device, most=self.streams):
+                    total += part
+                table.append(total)
+        return torch.stack(table)
+
+    def _batch_sums(
+        self,
+        forward: Callable[[int, Nested], Any],
+        exact: torch.dtype,
+        numbered: tuple[int, tuple[Nested, Nested, int]],
+    ) -> Tensor:
+        """Return (M, 3): the sums of one batch, given with its place in the pass."""
+        place, (inputs, targets, count) = numbered
+        with torch.no_grad():
+            rows = []
+            for values, single in self.metric_values(forward(place, inputs), targets, count):
+                values = values.to(self.device, exact)
+                squares = values.square().sum() if single else torch.full_like(values[0], torch.nan)
+                rows.append(torch.stack([values.sum(), squares, torch.full_like(values[0], count)]))
+            return torch.stack(rows)
+
+    @property
+    def named_metrics(self) -> Mapping[str, losses.Metric]:
+        """What is measured, the loss first."""
+        return self._metrics
+
+    def metric_values(self, outputs: Any, targets: Nested, count: int) -> list[tuple[Tensor, bool]]:
+        """Return for each metric its (B,) values on a batch's outputs, and whether they are one per example."""
+        raised = self._raised(outputs)
+        return [losses.per_example(metric(raised, targets), count) for metric in self._metrics.values()]
+
+    def evaluate(
+        self,
+        weights: Mapping[str, Tensor] | None = None,
+        *,
+        buffers: Mapping[str, Tensor] | None = None,
+        splits: Iterable[str] | None = None,
+        precision: Precision | None = None,
+    ) -> dict[str, dict[str, Estimate]]:
+        """Return the mean of every metric with its standard error: `result[split][metric]`."""
+        chosen = tuple(splits or self.splits)
+        table = self.sums(weights, buffers=buffers, splits=chosen, precision=precision).cpu().numpy()
+        return {
+            split: {metric: estimate(*row) for metric, row in zip(self.metrics, rows, strict=True)}
+            for split, rows in zip(chosen, table, strict=True)
+        }
+
+    def loss(self, weights: Mapping[str, Tensor] | None = None, *, split: str | None = None) -> float:
+        """Return the mean loss on one split, the first by default."""
+        name = split or self.splits[0]
+        return self.evaluate(weights, splits=(name,))[name]["loss"].value
+
+    def per_example(
+        self,
+        weights: Mapping[str, Tensor] | None = None,
+        *,
+        buffers: Mapping[str, Tensor] | None = None,
+        split: str | None = None,
+        metric: str = "loss",
+    ) -> NDArray[np.float64]:
+        """Return one value per example, (N,), for paired differences between weights."""
+        with torch.no_grad(), full_float32():
+            forward = self.network.forward(weights, buffers, self.dtype)
+
+            def values(batch: tuple[Nested, Nested, int]) -> Tensor:
+                inputs, targets, count = batch
+                with torch.no_grad():
+                    found = losses.per_example(self._metrics[metric](forward(0, inputs), targets), count)[0]
+                    return found.cpu().double()
+
+            return torch.cat(list(in_streams(values, self.batches(split), self.device, most=self.streams))).numpy()
+
+    def gradient(
+        self, weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
+    ) -> tuple[float, Weights]:
+        """Return the mean loss and its gradient at `weights` (the origin by default)."""
+        point, buffers = self.network.point(weights)
+        total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
+        value = torch.zeros((), dtype=torch.float64 if self.device.type != "mps" else torch.float32, device=self.device)
+
+        def part(batch: tuple[Nested, Nested, int]) -> tuple[Tensor, Weights, int]:
+            return *derivatives.gradient(self._loss_sum(buffers, batch), point), batch[2]
+
+        with derivatives.twice_differentiable():
+            for loss, gradient, count in in_streams(part, self.batches(split), self.device, most=self.streams):
+                derivatives.add(total, gradient)
+                value += loss
+                n += count
+        return float(value) / n, {name: g / n for name, g in total.items()}
+
+    def hessian_product(
+        self, vector: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
+    ) -> Weights:
+        """Return H v, H the Hessian of the mean loss at `weights` (Pearlmutter 1994), taken through the folding."""
+        return self._product_once("hessian", vector, weights, split)
+
+    def ggn_product(
+        self, vector: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
+    ) -> Weights:
+        """Return G v, G = Jᵀ (∂²loss/∂outputs²) J the generalized Gauss–Newton matrix (Schraudolph 2002, eq. 10)."""
+        return self._product_once("ggn", vector, weights, split)
+
+    def fisher_product(
+        self, vector: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
+    ) -> Weights:
+        """Return F v, F the empirical Fisher matrix: the mean of gᵢ gᵢᵀ over the examples, with their own labels."""
+        return self._product_once("fisher", vector, weights, split)
+
+    def _product_once(
+        self, operator: str, vector: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None, split: str | None
+    ) -> Weights:
+        product = Product(self, operator, split=split, weights=weights, keep=False)
+        return unflatten(product(flatten({name: vector[name] for name in self.origin})), self.origin)
+
+    def variant(self, *, data: Mapping[str, Batches] | None = None, loss: losses.Loss | None = None) -> Objective:
+        """Return an objective that shares this one's network, on other examples or with another loss."""
+        other = copy.copy(self)
+        if data is not None:
+            other.data, other.splits = dict(data), tuple(data)
+        if loss is not None:
+            other.loss_name, other.loss_function = losses.resolve_loss(loss)
+            other.derivative_ways = {}
+            other._metrics = {**self._metrics, "loss": loss}
+        return other
+
+    def product(
+        self,
+        operator: str = "hessian",
+        *,
+        split: str | None = None,
+        weights: Mapping[str, Tensor] | None = None,
+        buffers: Mapping[str, Tensor] | None = None,
+        names: Sequence[str] | None = None,
+        precision: Precision | None = None,
+    ) -> Product:
+        """Return the map v → A v on flat vectors (n,), or on the columns of (n, k); see `Product`.
+
+        Args:
+            operator: "hessian", "ggn" or "fisher".
+            split: of the data; the first by default.
+            weights: where; the origin by default.
+            buffers: held fixed there, where they are not the model's own.
+            names: parameters that vectors are made of; all by default.
+            precision: of the network's passes; the objective's by default.
+
+        Raises:
+            LandscapeError: for another operator, or a split that is not there.
+        """
+        self._split(split or self.splits[0])
+        return Product(self, operator, split=split, weights=weights, buffers=buffers, names=names, precision=precision)
+
+    def linear_operator(
+        self, operator: str = "hessian", *, split: str | None = None
+    ) -> scipy.sparse.linalg.LinearOperator:
+        """Return the operator for SciPy: (n, n), float64 outside and the objective's precision inside."""
+        apply = self.product(operator, split=split)
+
+        def matvec(vector: NDArray[Any]) -> NDArray[Any]:
+            return apply(torch.from_numpy(np.ascontiguousarray(vector.reshape(-1), dtype=np.float64))).numpy()
+
+        return scipy.sparse.linalg.LinearOperator(
+            (self.size, self.size), matvec=matvec, rmatvec=matvec, dtype=np.float64
+        )
+
+    def _loss_sum(self, buffers: Weights, batch: tuple[Nested, Nested, int]) -> Callable[[Weights], Tensor]:
+        """Return the sum of the loss over a batch's examples, as a function of the moving parameters."""
+        inputs, targets, count = batch
+
+        def loss_sum(moving: Weights) -> Tensor:
+            outputs = self.network.outputs(moving, buffers, inputs)
+            return losses.per_example(self.loss_function(outputs, targets), count)[0].sum()
+
+        return loss_sum
+
+    def batches(self, split: str | None = None) -> Iterator[tuple[Nested, Nested, int]]:
+        """Yield a split's batches of (inputs, targets, count) in the objective's precision, the first by default."""
+        return self._split(split or self.splits[0]).iterate(self.batch_size, self.dtype)
+
+    def _split(self, name: str) -> Batches:
+        if name not in self.data:
+            raise LandscapeError(f"no split {name!r} in the data; it has {', '.join(self.splits)}")
+        return self.data[name]
+
+    def _raised(self, outputs: Any) -> Any:
+        """Return outputs of a low-precision pass in at least the objective's precision, so that losses are not low."""
+        if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+            return outputs
+        return outputs.to(torch.promote_types(outputs.dtype, self.dtype))
+
+
+def pick_device(device: str | torch.device) -> torch.device:
+    """Return the device named, or for "auto" CUDA, else MPS, else the CPU."""
+    if str(device) != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _first(batches: Iterable[tuple[Nested, Nested, int]], limit: int | None) -> Iterator[tuple[Nested, Nested, int]]:
+    """Yield batches until they hold as many examples as `limit`, if there is one."""
+    seen = 0
+    for batch in batches:
+        yield batch
+        seen += batch[2]
+        if limit is not None and seen >= limit:
+            return
+
+
+def _batches(examples: Any, device: torch.device, preprocess: Preprocess | None) -> Batches:
+    if isinstance(examples, tuple) and len(examples) == 2:
+        return Batches(examples[0], examples[1], device=device, preprocess=preprocess)
+    return Batches(examples, None, device=device, preprocess=preprocess)

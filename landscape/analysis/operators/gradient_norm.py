@@ -1,0 +1,89 @@
+"""The norm of the loss's gradient, with its standard error over the examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.func import jvp
+
+from landscape.analysis.estimates import Estimate, estimate
+from landscape.analysis.objective import derivatives, losses
+from landscape.analysis.objective.batches import Nested
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import Weights, norm
+
+
+def gradient_norm(
+    objective: Objective,
+    weights: Mapping[str, Tensor],
+    *,
+    buffers: Mapping[str, Tensor] | None = None,
+    split: str | None = None,
+) -> Estimate:
+    """Return ‖g‖, g the gradient of the mean loss at `weights`, in the objective's precision.
+
+    The standard error is that of the mean over the examples of ⟨∇loss_i, g/‖g‖⟩, whose value is ‖g‖ (delta method); NaN
+    where g is zero or not finite, or where the loss gives batch means only.
+    """
+    point, still = _point(objective, weights, buffers)
+    total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
+    with derivatives.twice_differentiable():
+        for inputs, targets, count in objective.batches(split):
+            values = _losses(objective, still, inputs, targets, count)
+            _, gradient = derivatives.gradient(lambda moving, values=values: values(moving).sum(), point)  # type: ignore[misc]
+            derivatives.add(total, gradient)
+            n += count
+    length = norm(total)
+    nothing = Estimate(length / n, float("nan"), n)
+    if not (objective.has_per_example_loss and 0 < length < float("inf")):
+        return nothing
+    unit = {name: g / length for name, g in total.items()}
+    slope, squares = 0.0, 0.0
+    with derivatives.twice_differentiable():
+        for inputs, targets, count in objective.batches(split):
+            slopes = _along(_losses(objective, still, inputs, targets, count), point, unit).cpu().double()
+            slope, squares = slope + float(slopes.sum()), squares + float(slopes.square().sum())
+    return Estimate(nothing.value, estimate(slope, squares, n).stderr, n)
+
+
+def _point(
+    objective: Objective, weights: Mapping[str, Tensor], buffers: Mapping[str, Tensor] | None
+) -> tuple[Weights, Weights]:
+    """Return the moving parameters, and the buffers that the loss has there: `buffers`, or re-estimated from them."""
+    network = objective.network
+    if network.batchnorm == "recalibrated":
+        return {name: weights.get(name, w) for name, w in network.origin.items()}, network.recalibrated(
+            weights, buffers
+        )
+    point, own = network.point(weights)
+    return point, {**own, **(buffers or {})}
+
+
+def _losses(
+    objective: Objective, buffers: Weights, inputs: Nested, targets: Nested, count: int
+) -> Callable[[Weights], Tensor]:
+    """Return a batch's losses, (B,), as a function of the moving parameters."""
+
+    def values(moving: Weights) -> Tensor:
+        outputs = objective.network.outputs(moving, buffers, inputs)
+        return losses.per_example(objective.loss_function(outputs, targets), count)[0]
+
+    return values
+
+
+def _along(values: Callable[[Weights], Tensor], point: Weights, vector: Weights) -> Tensor:
+    """Return each value's derivative along a vector: forward mode, or where an operator lacks it, twice reverse."""
+    try:
+        slopes: Tensor = jvp(values, (point,), (vector,))[1]
+        return slopes
+    except (NotImplementedError, RuntimeError):
+        leaves = {name: w.detach().requires_grad_() for name, w in point.items()}
+    with torch.enable_grad():
+        found = values(leaves)
+        seed = torch.zeros_like(found).requires_grad_()
+        parameters = list(leaves.values())
+        pulled = torch.autograd.grad(found, parameters, seed, create_graph=True, materialize_grads=True)
+        inner = torch.stack([(p * vector[name]).sum() for name, p in zip(leaves, pulled, strict=True)]).sum()
+        return torch.autograd.grad(inner, seed)[0]

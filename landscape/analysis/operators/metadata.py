@@ -1,0 +1,33 @@
+"""What results made of second derivatives say of how they were taken."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.provenance import describe
+from landscape.analysis.operators.determinism import warn_of_reservations
+
+
+class Account:
+    """Begins when a measurement does; warns of a loss whose derivatives mean little."""
+
+    def __init__(self, objective: Objective, operator: str, split: str | None, seed: int) -> None:
+        self._objective, self._operator, self._seed = objective, operator, seed
+        self._split = split or objective.splits[0]
+        self._started = time.perf_counter()
+        self._warnings = warn_of_reservations(objective, split)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes of the result, JSON-able, once there has been a product."""
+        way = self._objective.derivative_ways[self._operator]
+        return {
+            **describe(self._objective, (self._split,)),
+            "operator": self._operator,
+            "seed": self._seed,
+            "derivative_mode": way.mode + (", torch's plain recurrent kernels" if way.plain_kernels else ""),
+            "derivative_reason": way.reason,
+            "warnings": list(self._warnings),
+            "seconds": time.perf_counter() - self._started,
+        }

@@ -1,0 +1,288 @@
+"""Curvature products of the mean loss on flat vectors."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from landscape.analysis.objective import losses
+from landscape.analysis.objective.batches import Nested, free_memory, map_tensors
+from landscape.analysis.objective.derivatives import OPERATORS, BatchLoss, Mode, Operator, twice_differentiable
+from landscape.analysis.objective.precision import DTYPES
+from landscape.analysis.objective.weights import Weights, unflatten
+from landscape.analysis.operators.graphs import Graph, OnceDifferentiableError, graph_bytes, make_graph
+from landscape.errors import LandscapeError
+from landscape.execution.threads import count_streams, in_streams
+
+if TYPE_CHECKING:
+    from landscape.analysis.objective.objective import Objective, Precision
+
+KEPT_FRACTION = 0.5  # of the device's free memory, for the graphs of all batches together
+CPU_GRAPH = 128e6  # bytes of one batch's graph: about 50 images of ResNet-20, whose activations stay in the cache
+GPU_GRAPH = 4e9
+PROBE_EXAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Way:
+    """How second derivatives are taken."""
+
+    mode: Mode
+    plain_kernels: bool = False  # torch's own for recurrent layers, instead of oneDNN's and cuDNN's
+    reason: str = ""  # why not the first way; empty where it is
+
+
+WAYS = (
+    Way("reverse over reverse"),
+    Way("forward over reverse"),
+    Way("reverse over reverse", plain_kernels=True),
+    Way("forward over reverse", plain_kernels=True),
+)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A batch's share of a product."""
+
+    count: int  # its examples
+    graph: Graph | None = None
+    loss: Callable[[], BatchLoss] | None = None  # what to record it of, where there is none
+    keep: bool = False
+
+
+class Product:
+    """v → A v at fixed weights, A the mean loss's "hessian", "ggn" or "fisher".
+
+    The graph of each batch is kept after its first product while memory allows; the others are recorded every time.
+
+    Args:
+        objective: whose loss.
+        operator: which curvature.
+        split: of the data; the first by default.
+        weights: where; the objective's origin by default.
+        buffers: held fixed there, where they are not the model's own.
+        names: the parameters that vectors are made of; all the moving ones by default (else a diagonal block of A).
+        precision: of the network's passes; the objective's by default. Vectors and sums stay in the objective's.
+        keep: whether to keep graphs at all.
+
+    Attributes:
+        size: n, the length of vectors.
+        examples: of the split.
+        count: products so far.
+        recorded: passes over the whole split that recorded graphs so far (a fraction where some are kept).
+        kept_bytes: memory the kept graphs hold, as estimated from a few examples.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        operator: str = "hessian",
+        *,
+        split: str | None = None,
+        weights: Mapping[str, Tensor] | None = None,
+        buffers: Mapping[str, Tensor] | None = None,
+        names: Sequence[str] | None = None,
+        precision: Precision | None = None,
+        keep: bool = True,
+    ) -> None:
+        if operator not in OPERATORS:
+            raise LandscapeError(f"unknown operator {operator!r}; expected one of {', '.join(OPERATORS)}")
+        self.operator: Operator = operator
+        if operator == "fisher" and not objective.has_per_example_loss:
+            raise LandscapeError("the Fisher matrix needs a loss with one value per example, not a batch's mean")
+        self._objective, self.split, self._keep = objective, split or objective.splits[0], keep
+        self._dtype = objective.dtype if precision is None else DTYPES[precision]
+        point, own = objective.network.point(weights)
+        self._buffers = {**own, **(buffers or {})}
+        self._point = point if names is None else {name: point[name] for name in names}
+        self._still = {name: w for name, w in point.items() if name not in self._point}
+        self.examples = objective.data[self.split].examples
+        self.size = sum(w.numel() for w in self._point.values())
+        self.count, self.recorded, self.kept_bytes = 0, 0.0, 0.0
+        self._kept: list[tuple[Graph, int]] = []
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """Return A v for a vector (n,), or for each column of (n, k)."""
+        columns = vectors.reshape(self.size, -1).to(self._objective.device, self._objective.dtype)
+        along = [unflatten(column, self._point) for column in columns.T]
+        total = torch.zeros_like(columns.T)
+        examples = 0
+
+        def multiply(part: _Part) -> tuple[Tensor, Graph | None, _Part]:
+            graph = part.graph
+            if graph is None:
+                assert part.loss is not None
+                graph = make_graph(self.way.mode, part.loss(), self._point, self.operator)
+            rows = [torch.cat([w.reshape(-1) for w in graph.product(self.operator, vector)]) for vector in along]
+            return torch.stack(rows), graph if part.keep else None, part
+
+        with twice_differentiable(plain_kernels=self.way.plain_kernels):
+            parts = in_streams(multiply, self._parts(), self._objective.device, most=self._streams)
+            for rows, graph, part in parts:
+                total += rows
+                examples += part.count
+                if part.graph is None:
+                    self.recorded += part.count / self.examples
+                if graph is not None:
+                    self._kept.append((graph, part.count))
+                    self.kept_bytes += self._bytes * part.count
+        self.count += len(along)
+        return (total / examples).T.reshape(vectors.shape).to(vectors)
+
+    def seconds(self) -> float:
+        """Return about how long a product takes, its share of graphs that memory will not keep recorded anew."""
+        record, multiply, count = self._timed()
+        keeping = self._keep and self.way.mode == "reverse over reverse"
+        budget = KEPT_FRACTION * (free_memory(self._objective.device) + self.kept_bytes) if keeping else 0.0
+        kept = min(1.0, budget / (max(self._bytes, 1.0) * self.examples))
+        return (multiply + (1 - kept) * record) * self.examples / count
+
+    def seconds_per_example(self) -> float:
+        """Return how long a product takes once graphs are kept, as measured on one batch."""
+        _, multiply, count = self._timed()
+        return multiply / count
+
+    def _timed(self) -> tuple[float, float, int]:
+        """Return the seconds of recording one batch's graph and of a product with it, and its number of examples."""
+        with twice_differentiable(plain_kernels=self.way.plain_kernels):
+            batch, count = self._batch_loss(self.batch_size)
+            started = self._now()
+            graph = make_graph(self.way.mode, batch, self._point, self.operator)
+            record = self._now() - started
+            vector = {name: torch.ones_like(w) for name, w in self._point.items()}
+            best = math.inf
+            for _ in range(2):
+                started = self._now()
+                graph.product(self.operator, vector)
+                best = min(best, self._now() - started)
+        return record, best, count
+
+    def _now(self) -> float:
+        """Return the time when all that was begun on the device is done."""
+        if self._objective.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def sharing(self, operator: Operator) -> Product:
+        """Return the product with the other one of "hessian" and "ggn" from the same graphs."""
+        if not {self.operator, operator} <= {"hessian", "ggn"}:
+            raise ValueError(f"the graphs of {self.operator} do not give products with {operator}")
+        other = copy.copy(self)  # the list of graphs is one and the same
+        other.operator, other.count = operator, 0
+        return other
+
+    def release(self) -> None:
+        """Forget the kept graphs; they are recorded again when next needed."""
+        self._kept.clear()
+        self.kept_bytes = 0.0
+
+    @property
+    def way(self) -> Way:
+        """How second derivatives are taken: the first of `WAYS` that this model has all operators for."""
+        ways = self._objective.derivative_ways
+        if self.operator not in ways:
+            ways[self.operator] = self._find_way()
+        return ways[self.operator]
+
+    def _parts(self) -> Iterator[_Part]:
+        """Yield each batch: its graph where it is kept, else what records it, to be kept where memory allows."""
+        data = self._objective.data[self.split]
+        kept = list(self._kept)
+        for graph, count in kept:
+            yield _Part(count, graph=graph)
+        done = sum(count for _, count in kept)
+        if done == data.examples:
+            return
+        budget = KEPT_FRACTION * (free_memory(self._objective.device) + self.kept_bytes) if self._keep else 0.0
+        keeping, place, planned = self.way.mode == "reverse over reverse", 0, self.kept_bytes
+        for inputs, targets, count in data.iterate(self.batch_size, self._objective.dtype):
+            place += count
+            if place <= done:
+                continue
+            planned += self._bytes * count
+            keeping = keeping and planned <= budget
+            yield _Part(count, loss=partial(self._loss, inputs, targets, count), keep=keeping)
+
+    @cached_property
+    def _streams(self) -> int:
+        """How many graphs may be worked on side by side; torch has one level of forward mode for all threads."""
+        objective = self._objective
+        free = objective.data[self.split].sizes_are_free  # else each may be as large as memory allows
+        return objective.streams if self.way.mode == "reverse over reverse" and free else 1
+
+    @cached_property
+    def batch_size(self) -> int:
+        """Examples at a time: about as many as make a graph of the size that suits the device.
+
+        Where batches are worked on side by side, so that all streams have about the same number of equal ones. Ready
+        batches keep their sizes.
+        """
+        suitable = int((GPU_GRAPH if self._objective.device.type == "cuda" else CPU_GRAPH) / max(self._bytes, 1.0))
+        size = min(self._objective.batch_size, max(2 * PROBE_EXAMPLES, suitable))
+        streams = count_streams(self._objective.device, self._streams)
+        batches = streams * math.ceil(self.examples / (size * streams))
+        return min(size, max(2 * PROBE_EXAMPLES, math.ceil(self.examples / batches)))
+
+    @cached_property
+    def _bytes(self) -> float:
+        """Memory that the graph of one example takes, as measured on a few."""
+        batch, count = self._probe()
+        mode = self.way.mode
+        with twice_differentiable(plain_kernels=self.way.plain_kernels):
+            return graph_bytes(lambda: make_graph(mode, batch, self._point, self.operator)) / count
+
+    def _probe(self) -> tuple[BatchLoss, int]:
+        return self._batch_loss(min(PROBE_EXAMPLES, self._objective.batch_size))
+
+    def _batch_loss(self, size: int) -> tuple[BatchLoss, int]:
+        inputs, targets, count = next(self._objective.data[self.split].iterate(size, self._objective.dtype))
+        return self._loss(inputs, targets, count), count
+
+    def _loss(self, inputs: Nested, targets: Nested, count: int) -> BatchLoss:
+        objective, dtype = self._objective, self._dtype
+
+        def cast(nested: Nested, dtype: torch.dtype) -> Nested:
+            return map_tensors(lambda t: t.to(dtype) if t.is_floating_point() else t, nested)
+
+        given = inputs if dtype == objective.dtype else cast(inputs, dtype)
+
+        def outputs(moving: Weights) -> Any:
+            found = objective.network.outputs({**self._still, **moving}, self._buffers, given, dtype)
+            return found if dtype == objective.dtype else cast(found, objective.dtype)
+
+        return BatchLoss(outputs, lambda z: losses.per_example(objective.loss_function(z, targets), count)[0])
+
+    def _find_way(self) -> Way:
+        """Return the first way that works for all that moves, having tried the product on a few examples.
+
+        Not for the vectors' own parameters alone: the next product's may lie behind a function that fails.
+        """
+        batch, _ = self._probe()
+        point = {**self._still, **self._point}
+        ones = {name: torch.ones_like(w) for name, w in point.items()}
+        failures: list[str] = []
+        for way in WAYS:
+            try:
+                with twice_differentiable(plain_kernels=way.plain_kernels):
+                    graph = make_graph(way.mode, batch, point, self.operator)
+                    graph.check()
+                    graph.product(self.operator, ones)
+            except OnceDifferentiableError as error:
+                failures.append(str(error))
+                if self.operator == "hessian":
+                    break  # forward mode would differentiate that backward, too
+            except (NotImplementedError, RuntimeError) as error:
+                if "memory" in str(error):
+                    raise
+                failures.append(" ".join(str(error).split(".")[0].split()))
+            else:
+                return replace(way, reason=failures[0] if failures else "")
+        raise LandscapeError(f"torch cannot take second derivatives of this model: {failures[0]}")

@@ -1,0 +1,102 @@
+"""Random directions in weight space: drawn alike on every machine, and scaled to the weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from landscape.analysis.objective.weights import Weights
+from landscape.errors import LandscapeError
+
+Normalization: TypeAlias = Literal["filter", "layer", "weight", "none"]
+OneDimensional: TypeAlias = Literal["zero", "scaled", "li-code"]
+
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_TINY = 1e-10  # Li et al.'s guard against filters that are zero
+
+
+def raw_direction(shapes: Mapping[str, torch.Size], seed: int, number: int) -> Weights:
+    """Return N(0, 1) draws in float32, the same on every machine.
+
+    Each parameter has a Philox stream of its own, keyed by (seed, direction number, parameter name), so that a draw
+    does not depend on what else the model holds.
+    """
+    drawn = {}
+    for name, shape in shapes.items():
+        key = int.from_bytes(hashlib.sha256(f"{seed}/{number}/{name}".encode()).digest()[:16], "little")
+        stream = np.random.Generator(np.random.Philox(key=key))
+        drawn[name] = torch.from_numpy(stream.standard_normal(tuple(shape), dtype=np.float32).reshape(tuple(shape)))
+    return drawn
+
+
+def normalized(
+    direction: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
+    *,
+    normalization: Normalization = "filter",
+    one_dimensional: OneDimensional = "zero",
+    transposed: Mapping[str, int] | None = None,
+) -> Weights:
+    """Return the direction scaled to the weights (Li et al. 2018, arXiv:1712.09913, section 4).
+
+    Args:
+        direction: one tensor per parameter, on the CPU (norms are taken in float64, so that they, and the direction's
+            hash, do not depend on instruction sets and threads).
+        weights: of the same names and shapes.
+        normalization: "filter": each filter gets the norm of the weights' filter; "layer": each tensor; "weight":
+            elementwise d · |w|; "none".
+        one_dimensional: biases and norm parameters: "zero", "scaled" (as one filter), or "li-code" (d := w).
+        transposed: groups of those weights whose output units lie along dimension 1 (transposed convolutions).
+    """
+    expect_one_of("normalization", normalization, ("filter", "layer", "weight", "none"))
+    expect_one_of("one_dimensional", one_dimensional, ("zero", "scaled", "li-code"))
+    result = {}
+    for name, d in direction.items():
+        w = weights[name].to(d)
+        if w.ndim <= 1 and one_dimensional != "scaled":
+            result[name] = torch.zeros_like(d) if one_dimensional == "zero" else w.clone()
+        elif normalization == "weight":
+            result[name] = d * w.abs()
+        elif normalization == "none":
+            result[name] = d.clone()
+        elif normalization == "layer" or w.ndim <= 1:
+            result[name] = _rescaled(d, w.double().norm(), d.double().norm())
+        else:
+            groups = (transposed or {}).get(name)
+            result[name] = _rescaled(d, _filter_norms(w.double(), groups), _filter_norms(d.double(), groups))
+    return result
+
+
+def transposed_weights(model: nn.Module) -> dict[str, int]:
+    """Return the groups of each transposed convolution's weight, by the parameter's name."""
+    modules = model.named_modules()
+    return {f"{name}.weight".lstrip("."): m.groups for name, m in modules if isinstance(m, _TRANSPOSED)}
+
+
+def expect_one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
+    """Check an option's value.
+
+    Raises:
+        LandscapeError: where it is none of the choices.
+    """
+    if value not in choices:
+        raise LandscapeError(f"unknown {option} {value!r}; expected one of {', '.join(choices)}")
+
+
+def _filter_norms(w: Tensor, groups: int | None) -> Tensor:
+    """Return the norm of the filter each entry belongs to, broadcastable to the shape of `w`."""
+    if groups is None:
+        rows: Tensor = torch.linalg.vector_norm(w, dim=tuple(range(1, w.ndim)), keepdim=True)
+        return rows
+    grouped = w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
+    norms: Tensor = torch.linalg.vector_norm(grouped, dim=(1, *range(3, grouped.ndim)), keepdim=True)
+    return norms.expand_as(grouped).reshape(w.shape)
+
+
+def _rescaled(d: Tensor, target: Tensor, length: Tensor) -> Tensor:
+    return (d.double() * (target / (length + _TINY))).to(d.dtype)

@@ -1,0 +1,86 @@
+"""The weights along a training run: one file each, read when asked for."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import overload
+
+from torch import Tensor
+
+from landscape.errors import LandscapeError
+from landscape.models.weight_files import load_weights
+
+SUFFIXES = (".safetensors", ".pt", ".pth")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+class Snapshots(Sequence[dict[str, Tensor]]):
+    """Weight files of one run in order, as a sequence of state dicts of which none is kept.
+
+    Attributes:
+        paths: the files.
+        positions: where on the way they are, ascending: the last numbers in the files' names (epochs), or 0, 1, 2, ...
+    """
+
+    def __init__(self, paths: Sequence[str | Path], *, names: Collection[str] | None = None) -> None:
+        """Take files in the order given; `names` are the model's own, to know which prefixes to strip."""
+        self.paths = tuple(Path(path) for path in paths)
+        self.positions = _positions(self.paths)
+        self._names = names
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Tensor]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Snapshots: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, Tensor] | Snapshots:
+        if isinstance(index, slice):
+            return Snapshots(self.paths[index], names=self._names)
+        return load_weights(self.paths[index], names=self._names)[0]
+
+
+def find_snapshots(folder: str | Path, *, names: Collection[str] | None = None) -> Snapshots:
+    """Return the snapshots in a folder: its weight files, ordered by the numbers in their names.
+
+    Those called `epoch-<number>.safetensors`, as `landscape train --snapshots` writes them, where there are any.
+
+    Raises:
+        LandscapeError: for a folder that is missing or holds fewer than two.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise LandscapeError(
+            f"no folder {folder} of snapshots; train with --snapshots, or name the folder or the files with --snapshots"
+        )
+    files = [path for path in folder.iterdir() if path.suffix in SUFFIXES]
+    ours = [path for path in files if path.match("epoch-*.safetensors")]
+    chosen = sorted(ours or files, key=_natural)
+    if len(chosen) < 2:
+        raise LandscapeError(
+            f"{folder} holds {len(chosen)} weight files; expected the snapshots of a run, at least two of them"
+        )
+    return Snapshots(chosen, names=names)
+
+
+def _natural(path: Path) -> tuple[tuple[float | str, ...], str]:
+    """Return a key by which 9 comes before 10, and 3 before 3.5."""
+    parts: list[float | str] = list(_NUMBER.split(path.stem))
+    numbers = [float(number) for number in _NUMBER.findall(path.stem)]
+    mixed = [part for pair in zip(parts, [*numbers, -1.0], strict=True) for part in pair]
+    return tuple(mixed), path.name
+
+
+def _positions(paths: Sequence[Path]) -> tuple[float, ...]:
+    found = [_NUMBER.findall(path.stem) for path in paths]
+    if all(found):
+        positions = tuple(float(numbers[-1]) for numbers in found)
+        if all(a < b for a, b in itertools.pairwise(positions)):
+            return positions
+    return tuple(float(index) for index in range(len(paths)))

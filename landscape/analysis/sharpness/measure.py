@@ -1,0 +1,161 @@
+"""The verb: all the sharpness measures that are asked for, at an objective's weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.provenance import describe
+from landscape.analysis.sharpness.average_case import AverageSharpness
+from landscape.analysis.sharpness.evidence import Finding, OnStep
+from landscape.analysis.sharpness.keskar import KeskarSharpness
+from landscape.analysis.sharpness.largest_eigenvalue import LargestEigenvalue
+from landscape.analysis.sharpness.one_step import AsamSharpness, SamSharpness
+from landscape.analysis.sharpness.worst_case import WorstCaseSharpness
+from landscape.errors import LandscapeError
+from landscape.results import Measure, Sharpness
+
+Curved: TypeAlias = SamSharpness | AsamSharpness | WorstCaseSharpness | AverageSharpness  # over a radius ρ
+Spec: TypeAlias = Curved | KeskarSharpness | LargestEigenvalue
+
+KESKAR_EPSILONS = (1e-3, 5e-4)
+
+
+def sharpness(
+    objective: Objective,
+    measures: Iterable[Spec] | None = None,
+    *,
+    epsilons: Sequence[float] = KESKAR_EPSILONS,
+    restarts: int = 1,
+    rho: float | Sequence[float] = 0.05,
+    average_rho: float | Sequence[float] = 0.1,
+    pairs: int = 10,
+    lambda_max: bool = True,
+    tolerance: float = 1e-3,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+    on_measure: Callable[[Finding], None] | None = None,
+) -> Sharpness:
+    """Return sharpness measures of an objective at its weights, on its first split.
+
+    Measures that differ only in their radius ρ make a curve, and share what they can. What was found besides each
+    number (values per subset, rounding errors, starts) is in `attributes["evidence"]`, by the measure's label.
+
+    Args:
+        objective: whose loss, at whose weights.
+        measures: what to measure: `SamSharpness(rho=0.1, p=math.inf, m=128)`, `WorstCaseSharpness()`, and so on; by
+            default those of `usual_measures`, which the options from `epsilons` to `tolerance` are for.
+        epsilons: box sizes of Keskar's ε-sharpness.
+        restarts: random starts of its maximization besides the vertex.
+        rho: radius of SAM's ascent step, or several.
+        average_rho: relative size of the average case's Gaussian perturbations, or several.
+        pairs: antithetic pairs of these.
+        lambda_max: whether to compute the largest Hessian eigenvalue.
+        tolerance: of that eigenvalue's bound, relative.
+        seed: of all random draws.
+        on_step: called with the name of the measure after each evaluation, be it of all the examples or of a subset.
+        on_measure: called with each measure and its evidence as soon as it is there.
+
+    Raises:
+        LandscapeError: for two measures of one label, or where the loss has no derivatives.
+    """
+    started = time.perf_counter()
+    if measures is not None:
+        wanted = _distinct(list(measures))
+    else:
+        wanted = usual_measures(
+            epsilons=epsilons,
+            restarts=restarts,
+            rho=rho,
+            average_rho=average_rho,
+            pairs=pairs,
+            lambda_max=lambda_max,
+            tolerance=tolerance,
+        )
+    found = []
+    for finding in findings(objective, wanted, seed=seed, on_step=on_step):
+        found.append(finding)
+        if on_measure is not None:
+            on_measure(finding)
+    attributes = {**describe(objective), "seed": seed, "seconds": time.perf_counter() - started}
+    return gathered(found, attributes)
+
+
+def usual_measures(
+    *,
+    epsilons: Sequence[float] = KESKAR_EPSILONS,
+    restarts: int = 1,
+    rho: float | Sequence[float] = 0.05,
+    average_rho: float | Sequence[float] = 0.1,
+    pairs: int = 10,
+    lambda_max: bool = True,
+    tolerance: float = 1e-3,
+) -> list[Spec]:
+    """Return the measures that are taken where none are named: one of each kind, but Keskar's for each ε."""
+    return [
+        *(KeskarSharpness(epsilon, restarts=restarts) for epsilon in epsilons),
+        *(SamSharpness(radius) for radius in _several(rho)),
+        AsamSharpness(),
+        WorstCaseSharpness(),
+        *(AverageSharpness(radius, pairs=pairs) for radius in _several(average_rho)),
+        *([LargestEigenvalue(tolerance)] if lambda_max else []),
+    ]
+
+
+def findings(
+    objective: Objective, measures: Iterable[Spec], *, seed: int = 0, on_step: OnStep | None = None
+) -> Iterator[Finding]:
+    """Yield each measure with its evidence as soon as it is there."""
+    for curve in curves(measures):
+        first, started = curve[0], time.perf_counter()
+        if isinstance(first, KeskarSharpness | LargestEigenvalue):
+            made: Iterator[Finding] = iter([first.measure(objective, seed=seed, on_step=on_step)])
+        else:
+            radii = [spec.rho for spec in curve if not isinstance(spec, KeskarSharpness | LargestEigenvalue)]
+            made = first.curve(objective, radii, seed=seed, on_step=on_step)
+        for finding in made:
+            yield finding.timed(time.perf_counter() - started)
+            started = time.perf_counter()
+
+
+def curves(measures: Iterable[Spec]) -> list[list[Spec]]:
+    """Return the measures in groups that differ in ρ only, in order of appearance."""
+    groups: dict[Spec, list[Spec]] = {}
+    for spec in measures:
+        if isinstance(spec, KeskarSharpness | LargestEigenvalue):
+            groups[spec] = [spec]
+        else:
+            groups.setdefault(dataclasses.replace(spec, rho=0.0), []).append(spec)
+    return list(groups.values())
+
+
+def gathered(found: Iterable[Finding], attributes: dict[str, Any]) -> Sharpness:
+    """Return the measures as one result, their evidence among its attributes."""
+    found = list(found)
+    evidence = {finding.label: dict(finding.evidence) for finding in found}
+    return Sharpness(tuple(finding.measure for finding in found), {**attributes, "evidence": evidence})
+
+
+def with_evidence(result: Sharpness) -> list[Finding]:
+    """Return a result's measures with their evidence, as `gathered` took them apart."""
+    evidence = result.attributes.get("evidence", {})
+    fields = [entry.name for entry in dataclasses.fields(Measure)]
+    return [
+        Finding(**{name: getattr(measure, name) for name in fields}, evidence=evidence.get(measure.label, {}))
+        for measure in result.measures
+    ]
+
+
+def _distinct(measures: list[Spec]) -> list[Spec]:
+    for label, count in Counter(spec.label for spec in measures).items():
+        if count > 1:
+            raise LandscapeError(f"{count} measures are called {label!r}; measure them in separate calls")
+    return measures
+
+
+def _several(value: float | Sequence[float]) -> Sequence[float]:
+    return [value] if isinstance(value, int | float) else value

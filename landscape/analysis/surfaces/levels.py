@@ -1,0 +1,143 @@
+"""Nested, class-stratified subsets of an objective's examples, and passes over them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from landscape.analysis.estimates import Estimate
+from landscape.analysis.objective.batches import Nested
+from landscape.analysis.objective.objective import DTYPES, Objective, Precision
+from landscape.analysis.objective.precision import full_float32
+from landscape.analysis.surfaces.scheme import Scheme
+from landscape.data.subset import stratified_subset
+from landscape.errors import LandscapeError
+from landscape.execution.threads import in_streams
+
+
+@dataclass(frozen=True)
+class Level:
+    """A subset of each split, on the device."""
+
+    objective: Objective  # on these examples
+    groups: Mapping[str, Tensor]  # by split: (n,) which class and half each example belongs to
+    classes: Mapping[str, int]
+
+
+class Levels:
+    """The subsets of a scheme, finest first; the last, the half of the cheapest, is measured along with that.
+
+    Raises:
+        LandscapeError: where a subset of the examples would not do as they are measured.
+    """
+
+    def __init__(self, objective: Objective, scheme: Scheme, *, seed: int) -> None:
+        check_subsets(objective)
+        self.scheme, self.seed = scheme, seed
+        self._levels = {
+            level: self._level(objective, level, half=level == scheme.base, seed=seed)
+            for level in range(1, scheme.base + 1)
+        }
+
+    def _level(self, objective: Objective, level: int, *, half: bool, seed: int) -> Level:
+        data, groups, classes = {}, {}, {}
+        for split, sizes in self.scheme.sizes.items():
+            batches = objective.data[split]
+            labels = batches.labels()
+            chosen = stratified_subset(labels, sizes[level], seed)
+            codes = torch.unique(labels, return_inverse=True)[1][chosen]
+            classes[split] = int(codes.max()) + 1
+            if half:
+                in_half = torch.isin(chosen, stratified_subset(labels, sizes[level + 1], seed))
+                codes = codes + classes[split] * (~in_half).long()
+            data[split] = batches.take(chosen.numpy())
+            groups[split] = codes.to(objective.device)
+        return Level(objective.variant(data=data), groups, classes)
+
+    def objective(self, level: int) -> Objective:
+        """Return the objective on a level's examples (an index, 1 or higher)."""
+        return self._levels[level].objective
+
+    def sums(
+        self,
+        level: int,
+        weights: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor] | None,
+        precision: Precision,
+        batch_size: int,
+    ) -> dict[str, Tensor]:
+        """Return by split (G, M, 3): sum, sum of squares and count per group and metric, without waiting."""
+        found = self._levels[level]
+        objective = found.objective
+        exact = torch.float64 if found.objective.device.type != "mps" else torch.float32
+        dtype = DTYPES[precision]
+        table = {}
+        with torch.no_grad(), full_float32():
+            forward = objective.network.forward(weights, buffers, dtype)
+
+            def moments(numbered: tuple[int, tuple[Nested, Nested, int]]) -> tuple[Tensor, int]:
+                """Return (B, M, 3): value, square and 1 of each example and metric."""
+                place, (inputs, targets, count) = numbered
+                with torch.no_grad():
+                    columns = []
+                    for values, single in objective.metric_values(forward(place, inputs), targets, count):
+                        x = values.to(exact)
+                        columns.append(torch.stack([x, x.square() if single else x * torch.nan, torch.ones_like(x)], 1))
+                    return torch.stack(columns, dim=1), count
+
+            for split, groups in found.groups.items():
+                total = torch.zeros(2 * found.classes[split], len(objective.metrics), 3, dtype=exact)
+                total = total.to(objective.device)
+                seen = 0
+                batches = objective.data[split].iterate(batch_size, dtype)
+                for part, count in in_streams(moments, enumerate(batches), objective.device, most=objective.streams):
+                    total.index_add_(0, groups[seen : seen + count], part)
+                    seen += count
+                table[split] = total
+        return table
+
+    def estimates(self, level: int, split: str, sums: Tensor) -> list[list[Estimate]]:
+        """Return the metrics of a pass, and after them those of the half where this level has one."""
+        classes = self._levels[level].classes[split]
+        first, second = sums[:classes], sums[classes:]
+        tables = [first + second, first] if level == self.scheme.base else [first]
+        return [[stratified_estimate(metric) for metric in table.unbind(1)] for table in tables]
+
+
+def check_subsets(objective: Objective) -> None:
+    """Check that a subset of the examples can stand for all of them.
+
+    Raises:
+        LandscapeError: for losses of whole batches, or of batches' statistics.
+    """
+    if objective.batchnorm == "batch":
+        raise LandscapeError(
+            "a tolerance compares subsets of the examples, but with batchnorm='batch' the loss depends on the batches; "
+            "use 'fixed' or 'recalibrated', or no tolerance"
+        )
+    if not objective.has_per_example_loss:
+        raise LandscapeError(
+            f"a tolerance needs the spread of the loss over the examples, but {objective.loss_name} gives one mean per "
+            "batch; return one value per example, or ask for no tolerance"
+        )
+
+
+def stratified_estimate(sums: Tensor) -> Estimate:
+    """Return mean and standard error of a stratified sample from (C, 3) sums, squares and counts per class.
+
+    The squared error is Σ (n_c/n)² s_c²/n_c ≈ s²/n, s² the variance within classes, pooled since a class may hold one
+    example (Cochran 1977, Sampling Techniques, section 5.4).
+    """
+    total, squares, counts = sums[:, 0], sums[:, 1], sums[:, 2]
+    n, present = float(counts.sum()), int((counts > 0).sum())
+    mean = float(total.sum()) / n
+    if n > present:
+        within, freedom = float((squares - total.square() / counts.clamp_min(1)).clamp_min(0).sum()), n - present
+    else:  # no class holds two: the spread includes that between classes
+        within, freedom = max(float(squares.sum()) - mean * mean * n, 0.0), n - 1
+    stderr = (within / freedom / n) ** 0.5 if freedom > 0 and math.isfinite(within) else float("nan")
+    return Estimate(mean, stderr, int(n))

@@ -1,0 +1,154 @@
+"""`landscape info`: what a file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from landscape.cli.options.analysis import Paths, expand
+from landscape.cli.terminal import console
+from landscape.errors import LandscapeError
+
+if TYPE_CHECKING:
+    from landscape.results import Result
+
+
+@dataclass(frozen=True)
+class Info:
+    """Say what checkpoints and analysis files hold."""
+
+    json: bool = False
+    """Print all of it as JSON, but for weights and grids; of several files, an object by file."""
+    files: Paths = ()
+    """Checkpoints (.pt), weight files, or analysis files (.h5)."""
+
+    def run(self) -> None:
+        """Print a table of each file, or JSON."""
+        if not self.files:
+            raise LandscapeError("expected at least one checkpoint (.pt) or analysis file (.h5)")
+        described = {name: self._describe(expand(name)) for name in self.files}
+        if self.json:
+            console.print_json(described if len(described) > 1 else next(iter(described.values())))
+
+    def _describe(self, path: Path) -> dict[str, Any]:
+        """Return what a file holds; print it, unless JSON is asked for."""
+        if path.is_dir():
+            raise LandscapeError(f"{path} is a folder; expected a checkpoint (.pt) or an analysis file (.h5)")
+        if path.suffix == ".npz":
+            raise LandscapeError(f"{path} is data; expected a checkpoint (.pt) or an analysis file (.h5)")
+        if path.exists() or not path.with_name(f"{path.name}.journal").exists():
+            try:
+                with path.open("rb") as file:
+                    head = file.read(8)
+            except FileNotFoundError as error:
+                raise LandscapeError(f"no such file: {path}") from error
+            except OSError as error:
+                raise LandscapeError(f"cannot read {path}: {error.strerror or error}") from error
+            if not head.startswith(b"\x89HDF") and path.suffix not in (".h5", ".hdf5"):
+                return self._checkpoint(path)
+        return self._analysis(path)
+
+    def _analysis(self, path: Path) -> dict[str, Any]:
+        from landscape.storage.analysis_file import load
+
+        results = load(path)
+        rows = []
+        for name, result in results.items():
+            attributes = result.attributes
+            examples = ", ".join(f"{n} {split}" for split, n in (attributes.get("examples") or {}).items())
+            rows.append([name, result.kind, _size(result), examples, str(attributes.get("created", ""))[:16]])
+        if not self.json:
+            title = f"{path.name}: {_count(len(results), 'result')}"
+            console.print_table(title, ["name", "kind", "holds", "examples", "made"], rows, justify="left")
+        return {
+            name: {"kind": result.kind, "holds": _size(result), "attributes": dict(result.attributes)}
+            for name, result in results.items()
+        }
+
+    def _checkpoint(self, path: Path) -> dict[str, Any]:
+        from landscape.models.checkpoint import is_checkpoint
+
+        facts, details = _checkpoint_facts(path) if is_checkpoint(path) else _weights_facts(path)
+        if not self.json:
+            rows = [[key, _text(value)] for key, value in _flat(facts)]
+            console.print_table(path.name, ["", "value"], rows, justify="left")
+        return {**facts, **details}
+
+
+def _checkpoint_facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what fits into a table, and what does not."""
+    from landscape.models.checkpoint import file_sha256, load_checkpoint
+
+    checkpoint = load_checkpoint(path)
+    facts = {
+        "model": checkpoint.model,
+        "model_arguments": checkpoint.model_arguments,
+        "numbers": sum(tensor.numel() for tensor in checkpoint.state.values()),
+        "training": checkpoint.training,
+        "data": checkpoint.data,
+        "final": checkpoint.final,
+        "reference": checkpoint.reference,
+        "provenance": checkpoint.provenance,
+        "sha256": file_sha256(path),
+    }
+    return facts, {"history": checkpoint.history}
+
+
+def _weights_facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    from landscape.models.checkpoint import file_sha256
+    from landscape.models.weight_files import load_weights
+
+    state, done = load_weights(path)
+    for sentence in done:
+        console.say(f"{path.name}: {sentence}")
+    facts = {
+        "what": "weights of another program",
+        "tensors": len(state),
+        "numbers": sum(tensor.numel() for tensor in state.values()),
+        "sha256": file_sha256(path),
+    }
+    return facts, {"shapes": {name: list(tensor.shape) for name, tensor in state.items()}}
+
+
+def _size(result: Result) -> str:
+    from landscape.results import Density, History, Layers, Sampled, Sharpness, Spectrum, Study, Trajectory
+
+    if isinstance(result, Sampled):
+        shape = "x".join(str(n) for n in reversed(result.shape))
+        computed = int(result.computed().sum())
+        return f"{shape} points" + ("" if result.complete else f", {computed} of them computed")
+    if isinstance(result, Spectrum):
+        return _count(len(result.eigenvalues), "eigenvalue")
+    if isinstance(result, Sharpness):
+        return _count(len(result.measures), "measure")
+    if isinstance(result, Density):
+        return f"{_count(len(result.nodes), 'vector')} x {_count(result.nodes.shape[1], 'step')}"
+    if isinstance(result, Layers):
+        return _count(len(result.names), "layer")
+    if isinstance(result, Study):
+        return f"{_count(len(result.measures), 'measure')} of {_count(len(result.checkpoints), 'checkpoint')}"
+    if isinstance(result, Trajectory):
+        return _count(len(result.position), "point")
+    assert isinstance(result, History)
+    return _count(len(result.columns["epoch"]), "epoch")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, value in facts.items():
+        rows += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(prefix + key, value)]
+    return rows
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return console.number(value)
+    if isinstance(value, list):
+        return ", ".join(_text(entry) for entry in value)
+    return "" if value is None else str(value)

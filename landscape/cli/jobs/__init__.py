@@ -1,0 +1,1 @@
+"""What the commands run: load, identify, resume, measure, store."""

@@ -1,0 +1,48 @@
+"""What commands that take second derivatives share: the mode of BatchNorm, warnings in one line, the time ahead."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.operators.determinism import DeterminismWarning
+from landscape.cli.options.analysis import MeasureOptions
+from landscape.cli.terminal import console
+
+
+def statistics_mode(options: MeasureOptions) -> Any:
+    """Return the mode of BatchNorm: fixed unless another is asked for."""
+    return "fixed" if options.batchnorm == "auto" else options.batchnorm
+
+
+@contextmanager
+def reservations_in_one_line() -> Iterator[None]:
+    """Within this context what makes a loss other than one function of the weights is said as a warning, once."""
+    said: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DeterminismWarning)
+        show = warnings.showwarning
+
+        def say(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if not issubclass(category, DeterminismWarning):
+                show(message, category, *where, **more)
+            elif str(message) not in said:
+                said.add(str(message))
+                console.warn(str(message))
+
+        warnings.showwarning = say
+        yield
+
+
+def say_time(what: str, objective: Objective, operator: str, products: int, *, at_most: bool = False) -> None:
+    """Say about how long some products over all the examples will take, as measured on one batch."""
+    product = objective.product(operator)
+    each = product.seconds()
+    least = "at most " if at_most else ""
+    console.say(
+        f"{what}: {least}{products} products on {product.examples} examples, {each:.2g} s each: "
+        f"{least}about {console.duration(products * each)}"
+    )

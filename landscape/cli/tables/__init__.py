@@ -1,0 +1,1 @@
+"""Tables for the terminal, one module per kind of result."""

@@ -1,0 +1,59 @@
+"""What a convexity command prints on stdout and says of its maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from landscape.cli.terminal import console
+from landscape.results import Floats, Surface
+
+CONVEX = 0.1  # a ratio below this is called mostly convex, as in the report
+
+
+def print_maps(found: Mapping[str, Surface]) -> None:
+    """Print the range of each map, and say how well it is known."""
+    rows = []
+    for key, surface in found.items():
+        ratio, top, bottom = (surface.grid(metric)[0] for metric in ("convexity", "lambda_max", "lambda_min"))
+        known, share = _known(ratio), np.mean(_known(ratio) < CONVEX)
+        extremes = known.min(), known.max(), _known(top).max(), _known(bottom).min()
+        lowest, highest, largest, smallest = (console.number(float(value)) for value in extremes)
+        rows.append([key, _at_origin(surface), lowest, highest, f"{share:.0%}", largest, smallest])
+    columns = ["result", "at the origin", "lowest", "highest", f"below {CONVEX:g}", "highest λ_max", "lowest λ_min"]
+    console.print_table("|λ_min / λ_max| of the Hessian", columns, rows)
+    for key, surface in found.items():
+        _say_certainty(key, surface)
+
+
+def _at_origin(surface: Surface) -> str:
+    values, bounds = surface.grid("convexity")[0], surface.grid("convexity", column="stderr")[0]
+    if 0.0 not in surface.alpha or 0.0 not in surface.beta:
+        return "-"
+    place = int(np.searchsorted(surface.beta, 0.0)), int(np.searchsorted(surface.alpha, 0.0))
+    return console.number(float(values[place]), float(bounds[place]))
+
+
+def _known(values: Floats) -> Floats:
+    known: Floats = values[np.isfinite(values)]
+    return known if len(known) else np.array([np.nan])
+
+
+def _say_certainty(key: str, surface: Surface) -> None:
+    products, attributes = surface.grid("products")[0], surface.attributes
+    top, bottom = (surface.grid(metric)[0] for metric in ("lambda_max", "lambda_min"))
+    sizes = np.fmax(np.abs(top), np.abs(bottom))
+    bounds = np.fmax(*(surface.grid(metric, column="stderr")[0] for metric in ("lambda_max", "lambda_min")))
+    proven = bounds <= attributes["tolerance"] * sizes  # not where the loss diverges
+    wider = bounds[(sizes > 0) & ~proven] / sizes[(sizes > 0) & ~proven]
+    others = f", {np.median(wider):.2g} at the median of the others" if len(wider) else ""
+    console.say(
+        f"{key}: {products.sum():.0f} products, {np.median(products):g} at the median point, in "
+        f"{console.duration(attributes['seconds'])}; bounds within the tolerance of {attributes['tolerance']:g} at "
+        f"{proven.sum()} of {proven.size} points{others}"
+    )
+    if len(wider) and not attributes["quick"]:
+        console.warn(f"{key}: {len(wider)} points have bounds wider than the tolerance; try more --max-products")
+    if np.isnan(top).any():
+        console.warn(f"{key}: the loss diverges at {np.isnan(top).sum()} points, which are left empty")

@@ -1,0 +1,159 @@
+"""Curvature for people: tables of eigenvalues, estimates, densities and layers, and their JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from landscape.cli.terminal import console
+from landscape.results import Density, Layers, Spectrum
+
+Found = Mapping[str, Spectrum | Density | Layers]
+ESTIMATES = {
+    "trace": "trace",
+    "frobenius": "Frobenius norm",
+    "effective_rank": "effective rank (trace / λ_max)",
+    "ratio_5": "λ_max / λ_5",
+}
+
+
+def summary(result: Spectrum | Density | Layers) -> dict[str, Any]:
+    """Return a result's numbers and provenance, JSON-able."""
+    shared = {"products": result.products, "attributes": dict(result.attributes)}
+    if isinstance(result, Spectrum):
+        return {
+            "eigenvalues": result.eigenvalues,
+            "ends": ["top" if end > 0 else "bottom" for end in result.ends],
+            "residuals": result.residuals,
+            "bounds": result.bounds,
+            "converged": result.converged,
+            **shared,
+        }
+    columns: tuple[str, ...]
+    if isinstance(result, Density):
+        columns = ("eigenvalue", "density", "stderr", "nodes", "weights", "sigma")
+    else:
+        columns = ("names", "parameters", "top", "bounds", "converged", "trace", "trace_stderr")
+    return {**{name: getattr(result, name) for name in columns}, **shared}
+
+
+def print_curvature(found: Found) -> None:
+    """Print a table of each kind, what it took, and what did not converge."""
+    spectra = {key: result for key, result in found.items() if isinstance(result, Spectrum)}
+    densities = {key: result for key, result in found.items() if isinstance(result, Density)}
+    layers = {key: result for key, result in found.items() if isinstance(result, Layers)}
+    if spectra:
+        _print_eigenvalues(spectra)
+        _print_estimates(spectra)
+    if densities:
+        _print_densities(densities)
+    if layers:
+        _print_layers(layers)
+    for key, result in found.items():
+        attributes = result.attributes
+        reason = f", since {attributes['derivative_reason']}" if attributes.get("derivative_reason") else ""
+        console.say(
+            f"{key}: {result.products} products ({attributes['derivative_mode']}{reason}) "
+            f"in {console.duration(attributes['seconds'])}"
+        )
+        if not isinstance(result, Density) and not result.converged.all():
+            console.warn(f"{key}: not all converged; {_remedy(result)}")
+
+
+def _remedy(result: Spectrum | Layers) -> str:
+    """Return what to try where the tolerance was not reached."""
+    attributes = result.attributes
+    most = int(attributes["settings"]["max_products"])
+    if isinstance(result, Layers):
+        return f"try --max-products above {most}, or a larger --tolerance"
+    if result.products < most * int(attributes.get("subsets", {}).get("count", 1)):  # it did not stop for want of them
+        rounding = float(attributes["product_error"])
+        return f"more products would not help, for one is off by {rounding:.1e}; try a larger --tolerance"
+    return f"try --max-products above {most if 'subsets' in attributes else result.products}, or a larger --tolerance"
+
+
+def _print_eigenvalues(spectra: Mapping[str, Spectrum]) -> None:
+    several = any("subsets" in spectrum.attributes for spectrum in spectra.values())
+    rows = [row if several else row[:-1] for key, spectrum in spectra.items() for row in _rows(key, spectrum)]
+    columns = ["result", "", "λ", "residual", "bound", "converged", *(["± over subsets"] if several else [])]
+    of = "means over subsets; the bound is on the numerical error alone" if several else ""
+    console.print_table(f"eigenvalues ({of or 'an exact one lies within the bound'})", columns, rows)
+
+
+def _rows(key: str, spectrum: Spectrum) -> Iterator[list[str]]:
+    places = {1: 0, -1: 0}
+    total = int((spectrum.ends < 0).sum())
+    errors = spectrum.attributes.get("subsets", {}).get("stderr", [np.nan] * len(spectrum.ends))
+    for i, value in enumerate(spectrum.eigenvalues):
+        end = int(spectrum.ends[i])
+        places[end] += 1
+        yield [
+            key,
+            f"top {places[1]}" if end > 0 else f"bottom {total + 1 - places[-1]}",
+            console.number(float(value)),
+            f"{spectrum.residuals[i]:.1e}",
+            f"{spectrum.bounds[i]:.1e}",
+            "yes" if spectrum.converged[i] else "NO",
+            f"{errors[i]:.2g}" if np.isfinite(errors[i]) else "",
+        ]
+
+
+def _print_estimates(spectra: Mapping[str, Spectrum]) -> None:
+    rows = []
+    for key, spectrum in spectra.items():
+        for name, words in ESTIMATES.items():
+            estimate = spectrum.attributes.get(name)
+            if isinstance(estimate, Mapping):
+                method = f"{estimate['method']}, {estimate['products']} products" if "products" in estimate else ""
+                value = console.number(float(estimate["value"]), float(estimate["stderr"]))
+                rows.append([key, words, value, method or str(estimate["method"])])
+            elif estimate is not None:
+                rows.append([key, words, console.number(float(estimate)), ""])
+    if rows:
+        console.print_table("of the whole spectrum (± is one standard error)", ["result", "", "value", "by"], rows)
+
+
+def _print_densities(densities: Mapping[str, Density]) -> None:
+    rows = []
+    for key, found in densities.items():
+        known = found.weights > 0
+        below = _over_vectors(np.where(found.nodes < -found.sigma, found.weights, 0.0).sum(axis=1))
+        rows.append(
+            [
+                key,
+                f"{found.sigma:.4g}",
+                f"{len(found.nodes)} x {found.attributes['steps']}",
+                console.number(float(found.nodes[known].min())),
+                console.number(float(found.nodes[known].max())),
+                console.number(*_over_vectors((found.nodes * found.weights).sum(axis=1))),
+                console.number(*(100 * np.array(below))) + " %",
+            ]
+        )
+    columns = ["result", "σ", "vectors x steps", "smallest Ritz value", "largest", "mean eigenvalue", "below -σ"]
+    console.print_table("spectral density (± is one standard error over the starting vectors)", columns, rows)
+
+
+def _over_vectors(values: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float]:
+    """Return mean and standard error."""
+    count = len(values)
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
+
+
+def _print_layers(layers: Mapping[str, Layers]) -> None:
+    rows = [
+        [
+            key,
+            name,
+            str(found.parameters[i]),
+            console.number(float(found.top[i])),
+            f"{found.bounds[i]:.1e}",
+            "yes" if found.converged[i] else "NO",
+            console.number(float(found.trace[i]), float(found.trace_stderr[i])),
+        ]
+        for key, found in layers.items()
+        for i, name in enumerate(found.names)
+    ]
+    columns = ["result", "layer", "parameters", "λ_max", "bound", "converged", "trace"]
+    console.print_table("layers, each one's own block (± is one standard error)", columns, rows)

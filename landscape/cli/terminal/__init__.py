@@ -1,0 +1,1 @@
+"""Printing to the terminal: tables, progress, warnings."""

@@ -1,0 +1,1 @@
+"""Where work runs: threads and memory of this process."""

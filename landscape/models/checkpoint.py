@@ -1,0 +1,139 @@
+"""Checkpoints: weights with the configuration, history and provenance that let a stranger repeat and check them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from landscape import models
+from landscape.errors import LandscapeError
+from landscape.models.weight_files import check_finite, load_state, load_weights, read_torch_file
+from landscape.storage.atomic_write import file_sha256, write_atomically
+
+__all__ = [
+    "Checkpoint",
+    "build_model",
+    "file_sha256",
+    "is_checkpoint",
+    "load_checkpoint",
+    "load_state",
+    "load_weights",
+    "save_checkpoint",
+]
+
+FORMAT = "landscape-checkpoint"
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A trained model and where it comes from. All but `state` is JSON-able, and none of it holds an absolute path."""
+
+    state: dict[str, Tensor]  # parameters and buffers, on the CPU
+    model: str  # a key of `landscape.models.MODELS`
+    model_arguments: dict[str, Any]
+    data: dict[str, Any]  # Dataset.describe(), "spec" without a path, "augmented"
+    training: dict[str, Any]  # recipe, optimizer, rho, epochs, batch_size, lr, weight_decay, seed, schedule, precision
+    history: dict[str, list[float]]  # the columns of results.History, one value per epoch
+    final: dict[str, Any]  # train_loss, train_accuracy, test_loss, test_accuracy: float32, un-augmented, full splits
+    reference: dict[str, Any] = field(default_factory=dict)  # what an analysis reproduces first: loss on a named subset
+    provenance: dict[str, Any] = field(default_factory=dict)  # landscape, torch, created, device, threads, seconds
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Write a checkpoint whole or not at all: an older file at `path` survives whatever goes wrong.
+
+    NumPy scalars among the configuration become plain numbers and tuples lists, so that what is loaded is JSON-able.
+
+    Raises:
+        LandscapeError: Weights with NaN or inf, or a place that cannot be written.
+        TypeError: Configuration that is not JSON-able, such as an object.
+    """
+    check_finite(checkpoint.state, f"the weights for {path}")
+    content: dict[str, Any] = {"format": FORMAT, "version": VERSION}
+    for entry in fields(Checkpoint):
+        value = getattr(checkpoint, entry.name)
+        # A clone, so that a view does not drag its whole storage into the file.
+        content[entry.name] = (
+            {name: tensor.detach().cpu().clone() for name, tensor in value.items()}
+            if entry.name == "state"
+            else _plain(value, entry.name)
+        )
+    buffer = io.BytesIO()  # torch would name the archive after the temporary file, and hide a full disk's OSError
+    torch.save(content, buffer)
+    write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Return the checkpoint in a file, bit for bit as saved, on the CPU. No code in the file ever runs.
+
+    Raises:
+        LandscapeError: Missing, a folder, empty, truncated or damaged, not a landscape checkpoint, from a newer
+            landscape, entries missing or of the wrong kind, or weights with NaN or inf.
+    """
+    path = Path(path)
+    content = read_torch_file(path, expected="a landscape checkpoint")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise LandscapeError(
+            f"{path} is not a landscape checkpoint; for your own weights add --model package.module:factory and --data"
+        )
+    version = content.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise LandscapeError(f"{path} has checkpoint format {version}, this landscape reads up to {VERSION}; update it")
+    values: dict[str, Any] = {}
+    for entry in fields(Checkpoint):
+        kind = str if entry.name == "model" else dict
+        if not isinstance(content.get(entry.name), kind):
+            came = type(content[entry.name]).__name__ if entry.name in content else "nothing"
+            raise LandscapeError(f"{path} is damaged: expected {entry.name} as {kind.__name__}, found {came}")
+        values[entry.name] = content[entry.name]
+    strangers = [name for name, value in values["state"].items() if not isinstance(value, Tensor)]
+    if strangers or not values["state"]:
+        raise LandscapeError(f"{path} is damaged: expected tensors in its state, found {strangers[:3] or 'none'}")
+    check_finite(values["state"], path)
+    return Checkpoint(**values)
+
+
+def is_checkpoint(path: str | Path) -> bool:
+    """Return whether a file says that it is a landscape checkpoint, without loading it; False if unreadable."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            pickled = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+            return pickled is not None and FORMAT.encode() in archive.read(pickled)[:4096]
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def build_model(checkpoint: Checkpoint) -> nn.Module:
+    """Return the checkpoint's model with its weights, in evaluation mode; torch's global generator is left as it was.
+
+    Raises:
+        LandscapeError: Unknown model, or weights that do not fit it, naming the entries.
+    """
+    with torch.random.fork_rng(devices=[]):
+        model = models.build(checkpoint.model, **checkpoint.model_arguments)
+    load_state(model, checkpoint.state)
+    return model.eval()
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Return a copy of plain dicts, lists, numbers, strings, booleans and None."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError(f"{where} of a checkpoint has keys that are not strings: {list(value)}")
+        return {key: _plain(entry, f"{where}.{key}") for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry, f"{where}[{index}]") for index, entry in enumerate(value)]
+    raise TypeError(f"{where} of a checkpoint must be JSON-able, got {type(value).__name__}")

@@ -1,0 +1,43 @@
+"""A split held whole on the device: uint8 images as one tensor, normalized batch by batch; other inputs as they are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from landscape.data import Dataset
+from landscape.training.pipeline.augment import Augmentation, Draws, crop, cut_out, pad_images
+
+
+class Resident:
+    """Batches of a split, preprocessed on the device; images are channels_last, and padded once if they get cropped."""
+
+    def __init__(
+        self, dataset: Dataset, split: str, device: torch.device, *, augmentation: Augmentation | None = None
+    ) -> None:
+        self.device = device
+        self._cutout = 0 if augmentation is None else augmentation.cutout
+        pad = 0 if augmentation is None else augmentation.pad
+        self.labels = dataset.splits[split].labels.to(device)
+        self._preprocess = dataset.preprocess
+        inputs = dataset.splits[split].inputs.to(device)
+        self.image_size = (inputs.shape[-2], inputs.shape[-1]) if dataset.is_images else (0, 0)
+        self._padded = pad_images(inputs, pad) if dataset.is_images else None  # (N, H', W', C)
+        if self._padded is not None:
+            height, width = self.image_size
+            self._inputs = self._padded[:, pad : pad + height, pad : pad + width].permute(0, 3, 1, 2)  # a view
+        else:
+            self._inputs = inputs
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, index: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """Return inputs and labels as they are, un-augmented."""
+        return self._preprocess(self._inputs[index]), self.labels[index]
+
+    def augmented_batch(self, index: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Return the images at `index` (B,) augmented by as many draws, and their labels."""
+        assert self._padded is not None, "only images are augmented"
+        images = self._preprocess(crop(self._padded, index, draws))
+        return cut_out(images, draws, self._cutout), self.labels[index]
