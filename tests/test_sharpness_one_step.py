@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness import AsamSharpness, SamSharpness
 from landscape.analysis.sharpness.ascent_step import asam_perturbation, sam_perturbation
-from landscape.analysis.sharpness.evidence import seeded_generator
 from landscape.errors import LandscapeError
+from landscape.seeding import seeded_generator
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("quadratics.py"))))
 

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness import SamSharpness, WorstCaseSharpness
 from landscape.analysis.sharpness.auto_pgd import auto_pgd, checkpoints
-from landscape.analysis.sharpness.evidence import seeded_generator
 from landscape.analysis.sharpness.logits import normalized_logits, with_logits
 from landscape.errors import LandscapeError
+from landscape.seeding import seeded_generator
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("quadratics.py"))))
 

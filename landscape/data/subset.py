@@ -11,6 +11,7 @@ from torch import Tensor
 
 from landscape.data.dataset import Dataset, Split
 from landscape.errors import LandscapeError
+from landscape.seeding import random_words
 
 HOLD_OUT_SEED = 1_000_003  # of its own, so that a hold-out is no prefix of the subsets that analyses measure on
 
@@ -89,6 +90,4 @@ def _turns(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
 
 
 def _shuffled(indices: NDArray[np.intp], seed: int, label: int) -> NDArray[np.intp]:
-    # Ranks of raw Philox words: NumPy promises these bits for ever, but not the result of Generator.permutation.
-    words = np.random.Philox(np.random.SeedSequence([seed, label])).random_raw(len(indices))
-    return indices[np.argsort(words, kind="stable")]
+    return indices[np.argsort(random_words(len(indices), seed, label), kind="stable")]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +19,7 @@ from landscape.analysis.objective.precision import full_float32
 from landscape.analysis.objective.weights import Weights, moved
 from landscape.analysis.planes.between import difference
 from landscape.errors import LandscapeError
+from landscape.seeding import seeded_generator
 
 STEPS = 2000
 BATCH_SIZE = 128
@@ -103,7 +102,7 @@ class CurveTraining:
         """
         if self._batches is None:
             self._batches = self._examples(self.done)
-        t = float(_stream(self.seed, "t", self.done).uniform())
+        t = float(seeded_generator("curve", self.seed, "t", self.done).uniform())
         share = 2 * t * (1 - t)  # dφ/dθ
         straight = moved(self.objective.origin, [(t, self._line)])
         middle = moved(self.objective.origin, [(0.5, self._line)])
@@ -167,7 +166,7 @@ class CurveTraining:
                 yield map_tensors(torch.clone, inputs), targets, count
         epochs = data.examples // self._size
         for step in itertools.count(start):
-            order = _stream(self.seed, "order", step // epochs).permutation(data.examples)
+            order = seeded_generator("curve", self.seed, "order", step // epochs).permutation(data.examples)
             place = step % epochs * self._size
             yield from data.take(order[place : place + self._size]).iterate(self._size, dtype)
 
@@ -209,9 +208,3 @@ def train_curve(
         if on_step is not None:
             on_step(training.done, loss)
     return training.curve
-
-
-def _stream(seed: int, what: str, number: int) -> np.random.Generator:
-    """Return the random numbers of one purpose and number, the same on every machine."""
-    key = int.from_bytes(hashlib.sha256(f"curve/{seed}/{what}/{number}".encode()).digest()[:16], "little")
-    return np.random.Generator(np.random.Philox(key=key))

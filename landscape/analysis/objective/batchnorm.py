@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape.errors import LandscapeError
+from landscape.seeding import numbered_generator
 
 BatchNormMode: TypeAlias = Literal["fixed", "recalibrated", "batch"]
 MODES: tuple[BatchNormMode, ...] = get_args(BatchNormMode)
@@ -56,7 +57,7 @@ def random_places(examples: int, count: int | None = None) -> NDArray[np.int64]:
 
     Data often lie in the order of their classes: the first thousand would all be of one.
     """
-    order = np.random.Generator(np.random.Philox(key=0)).permutation(examples)
+    order = numbered_generator(0).permutation(examples)
     return order[:count].astype(np.int64)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from landscape.analysis.objective.weights import Weights
 from landscape.errors import LandscapeError
+from landscape.seeding import seeded_generator
 
 Normalization: TypeAlias = Literal["filter", "layer", "weight", "none"]
 OneDimensional: TypeAlias = Literal["zero", "scaled", "li-code"]
@@ -28,9 +28,8 @@ def raw_direction(shapes: Mapping[str, torch.Size], seed: int, number: int) -> W
     """
     drawn = {}
     for name, shape in shapes.items():
-        key = int.from_bytes(hashlib.sha256(f"{seed}/{number}/{name}".encode()).digest()[:16], "little")
-        stream = np.random.Generator(np.random.Philox(key=key))
-        drawn[name] = torch.from_numpy(stream.standard_normal(tuple(shape), dtype=np.float32).reshape(tuple(shape)))
+        values = seeded_generator(seed, number, name).standard_normal(tuple(shape), dtype=np.float32)
+        drawn[name] = torch.from_numpy(values.reshape(tuple(shape)))
     return drawn
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from landscape.results import Attributes, Floats, Measure
+from landscape.seeding import seeded_generator
 
 OnStep: TypeAlias = Callable[[str], None]  # called with the measure's name after each evaluation, of a subset too
 
@@ -67,14 +67,6 @@ def group_sizes(count: int) -> Floats:
     groups = min(count, UNITS)
     sizes: Floats = count // groups + (np.arange(groups) < count % groups).astype(np.float64)
     return sizes
-
-
-def seeded_generator(*key: object) -> np.random.Generator:
-    """Return a Philox generator keyed by some words and numbers: the same draws on every machine."""
-    text = "/".join(map(str, key))
-    return np.random.Generator(
-        np.random.Philox(key=int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little"))
-    )
 
 
 def jsonable_norm(p: float) -> float | str:

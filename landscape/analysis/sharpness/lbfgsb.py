@@ -10,6 +10,7 @@ import scipy.optimize
 from numpy.typing import NDArray
 
 from landscape.results import Floats
+from landscape.seeding import numbered_generator
 
 ITERATIONS = 10  # of L-BFGS-B, as in the paper
 
@@ -103,4 +104,4 @@ def maximize_in_box(
 
 
 def _interior(seed: int, start: int, size: int) -> Floats:
-    return np.random.Generator(np.random.Philox(key=(seed << 32) + start)).uniform(-1.0, 1.0, size)
+    return numbered_generator((seed << 32) + start).uniform(-1.0, 1.0, size)

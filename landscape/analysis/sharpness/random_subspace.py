@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from landscape.analysis.sharpness.evidence import seeded_generator
 from landscape.results import Floats
+from landscape.seeding import seeded_generator
 
 COLUMNS = 100  # Keskar et al.'s
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from landscape.analysis.sharpness.evidence import seeded_generator
 from landscape.errors import LandscapeError
 from landscape.results import Floats, Sharpness, Study
+from landscape.seeding import seeded_generator
 
 LEAST = 3  # checkpoints
 RESAMPLES = 2000

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from landscape.analysis.objective.batches import Batches
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.sharpness.evidence import seeded_generator
+from landscape.seeding import seeded_generator
 
 
 def count_subsets(available: int, size: int, examples: int | None = None) -> int:

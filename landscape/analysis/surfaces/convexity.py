@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +19,7 @@ from landscape.analysis.planes.axes import ascending, axis
 from landscape.analysis.surfaces.measuring import Points
 from landscape.errors import LandscapeError
 from landscape.results import Floats, Surface, points_table
+from landscape.seeding import derived_seed
 
 METRICS = ("convexity", "lambda_min", "lambda_max", "products")
 BOUND = (
@@ -162,7 +162,7 @@ class _Walker:
             tolerance=self._tolerance,
             floor=1.0,
             # A point's own random vector, so that it does not depend on what the one before has found with its own.
-            seed=point_seed(self._seed, a, b),
+            seed=derived_seed(self._seed, a, b),  # of the point alone, wherever the walk comes from
             device=self._objective.device,
             on_product=self._on_product,
         )
@@ -182,12 +182,6 @@ class _Walker:
     def _product(self, a: float, b: float) -> Product:
         weights, buffers = self._plane.at(a, b), self._plane.buffers_at(a, b)
         return self._objective.product(split=self._split, weights=weights, buffers=buffers)
-
-
-def point_seed(seed: int, a: float, b: float) -> int:
-    """Return the seed of a point's random vector: the same wherever the walk comes from."""
-    digest = hashlib.sha256(f"{seed} {a!r} {b!r}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def _bounds(search: Search) -> Floats:

@@ -9,6 +9,7 @@ from scipy.spatial.distance import cdist
 from threadpoolctl import threadpool_limits
 
 from landscape.results import Floats
+from landscape.seeding import numbered_generator
 
 SAMPLE = 300  # points that correlation lengths are found on: the cost grows with their cube
 PRIOR_WEIGHT = 4.0  # how many observations the expected amplitude counts as
@@ -41,7 +42,7 @@ class Shape:
         dimensions = places.shape[1]
         if len(known) < 8 or not values[known].any():
             return None
-        sample = known[np.argsort(np.random.Philox(key=0).random_raw(len(known)), kind="stable")[:SAMPLE]]
+        sample = known[np.argsort(numbered_generator(0).bit_generator.random_raw(len(known)), kind="stable")[:SAMPLE]]
         x, y = places[sample], values[sample]
 
         def cost(logs: Floats) -> float:

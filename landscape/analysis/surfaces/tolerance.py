@@ -23,6 +23,7 @@ from landscape.analysis.surfaces.observations import Evidence
 from landscape.analysis.surfaces.quantity import Quantity
 from landscape.analysis.surfaces.scheme import Scheme
 from landscape.results import Floats, points_table
+from landscape.seeding import random_words
 
 SHARE = 0.95  # of the points that are to be within the tolerance
 HELD_OUT = 39  # ⌈0.95 · 40⌉ = 38: the largest error but one bounds 95 % of the points, see `conformal`
@@ -271,7 +272,7 @@ def held_out(places: Floats, count: int, seed: int) -> NDArray[np.intp]:
         for axis in range(places.shape[1]):
             code |= ((grid[:, axis] >> bit) & 1) << (bit * places.shape[1] + axis)
     walk = np.argsort(code, kind="stable")
-    draws = np.random.Philox(np.random.SeedSequence([seed, len(places)])).random_raw(count) / 2.0**64
+    draws = random_words(count, seed, len(places)) / 2.0**64
     at = ((np.arange(count) + draws) * len(places) / count).astype(np.int64)
     return walk[np.minimum(at, len(places) - 1)]
 

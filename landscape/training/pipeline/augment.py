@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from landscape.errors import LandscapeError
-from landscape.training.pipeline.shuffling import random_words
+from landscape.seeding import random_words
 
 Augment: TypeAlias = Literal["auto", "none", "crop", "crop-flip"]
 

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from landscape.seeding import random_words
 
 
 def epoch_order(examples: int, *, seed: int, epoch: int, device: torch.device) -> Tensor:
     """Return a permutation of the examples (N,); paired runs share it, as it depends on the seed and the epoch only."""
     return torch.from_numpy(np.argsort(random_words(examples, seed, epoch, 0), kind="stable")).to(device)
-
-
-def random_words(count: int, seed: int, epoch: int, stream: int) -> NDArray[np.uint64]:
-    """Return `count` random 64-bit words of one stream of an epoch.
-
-    They are raw Philox words, as NumPy promises those bits for ever, but not what its `Generator` makes of them.
-    """
-    return np.random.Philox(np.random.SeedSequence((seed, epoch, stream))).random_raw(count)
 
 
 def batches(examples: int, batch_size: int, *, processes: int = 1) -> list[slice]:
