@@ -4,18 +4,16 @@ import asyncio
 import csv
 import io
 import json
-import runpy
 import struct
 import sys
 from collections import Counter
-from pathlib import Path
-from types import SimpleNamespace
 
 import meshio
 import numpy as np
 import pandas
 import pytest
 import trimesh
+from cases import kinds
 
 from landscape.errors import LandscapeError
 from landscape.export import images
@@ -32,7 +30,6 @@ from landscape.figures import theme
 from landscape.figures.plots import compare
 from landscape.results import Line, Sampled, Surface
 
-kinds = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("kinds.py"))))
 make = kinds.make
 EVERYTHING = {**make.everything("a", "b"), **kinds.everything("a")}
 

@@ -1,14 +1,12 @@
 import base64
 import json
 import re
-import runpy
 import subprocess
 import sys
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cases import synthetic as make
 
 from landscape.errors import LandscapeError
 from landscape.figures import embed, numbers, theme
@@ -17,7 +15,6 @@ from landscape.figures.plots import compare, figure, history_figure, line_figure
 from landscape.figures.scale import choose_scale, clips
 from landscape.figures.surface import scale_of, surface_figure, values
 
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("synthetic.py"))))
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 

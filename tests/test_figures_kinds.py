@@ -2,12 +2,10 @@
 
 import dataclasses
 import math
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cases import kinds
 from scipy import integrate
 
 from landscape.errors import LandscapeError
@@ -29,8 +27,6 @@ from landscape.figures.plots import (
 from landscape.figures.study import tau_words
 from landscape.figures.trajectory import belongs, relief_traces, trajectory_note, trajectory_traces
 from landscape.results import Spectrum
-
-kinds = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("kinds.py"))))
 
 
 def curves(drawn):

@@ -1,12 +1,10 @@
 """Lines as bands, basin widths, barriers; training curves of several seeds; sharpness over ρ."""
 
 import dataclasses
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cases import kinds
 
 from landscape.errors import LandscapeError
 from landscape.figures import bands
@@ -16,8 +14,6 @@ from landscape.figures.line import is_between, width_words
 from landscape.figures.plots import compare, curves_figure, figure, history_figure, line_figure
 from landscape.figures.sections import line_blocks
 from landscape.results import Measure, Sharpness
-
-kinds = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("kinds.py"))))
 
 
 def curves(drawn):

@@ -1,15 +1,10 @@
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
+from cases import synthetic as make
 
 from landscape.figures import theme
 from landscape.figures.plots import figure
 from landscape.figures.surface import surface_figure
-
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("synthetic.py"))))
 
 
 def test_an_overlay_shows_every_surface_in_one_scene_and_its_own_colour():

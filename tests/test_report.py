@@ -4,21 +4,18 @@ import html
 import itertools
 import json
 import re
-import runpy
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from cases import kinds
+from cases import synthetic as make
 
 from landscape.errors import LandscapeError
 from landscape.figures import report
 from landscape.figures.provenance import origin
 from landscape.figures.report import render_report, write_report
 
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("synthetic.py"))))
-kinds = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("kinds.py"))))
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 SECTIONS = {
     "plane": "surfaces",

@@ -1,21 +1,16 @@
 import base64
-import runpy
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cases import kinds
+from cases import synthetic as make
 
 from landscape.figures import grids
 from landscape.figures.embed import compact
 from landscape.figures.estimate import estimate_words
 from landscape.figures.planes import plane, together
 from landscape.figures.views import quantities
-
-HERE = Path(__file__)
-make = SimpleNamespace(**runpy.run_path(str(HERE.with_name("synthetic.py"))))
-kinds = SimpleNamespace(**runpy.run_path(str(HERE.with_name("kinds.py"))))
 
 
 def planes_of(results):

@@ -1,18 +1,14 @@
-import runpy
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cases import synthetic as make
 from scipy import stats
 
 from landscape.figures.alike import differences
 from landscape.figures.paired import colours_of, comparisons, paired_table
 from landscape.figures.summary import checkpoints, differences_table, key_numbers, summary_table
 from landscape.figures.verdict import barriers, verdict
-
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("synthetic.py"))))
 
 
 def test_key_numbers_stand_side_by_side():
@@ -153,7 +149,8 @@ def test_the_test_accuracy_has_the_error_of_a_proportion_where_the_number_of_exa
 
 
 def test_one_of_a_curve_stands_for_it():
-    kinds = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("kinds.py"))))
+    from cases import kinds
+
     rows = [row.label for row in key_numbers({"a": {"curves": kinds.sweep("a")}})]
     assert [label for label in rows if label.startswith("SAM")] == ["SAM sharpness, ρ = 0.05"]
 
@@ -215,7 +212,8 @@ def test_one_seed_or_an_ambiguous_pairing_is_not_compared():
 
 
 def test_barriers_are_told_in_words():
-    kinds = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("kinds.py"))))
+    from cases import kinds
+
     told = barriers({"a..b/between": make.between(), "a..b/curve": kinds.bezier(), "a/line": make.line()})
     assert told == [
         "On the straight line from a to b the train loss has a barrier of 2.00 ± 0.10.",

@@ -1,17 +1,13 @@
 """A real headless Chromium for the report: run these tests with `pytest -m browser`."""
 
-import runpy
 import shutil
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from cases import driving as drive
+from cases import synthetic as make
 
 from landscape.figures.report import write_report
 
-HERE = Path(__file__).parent
-make = SimpleNamespace(**runpy.run_path(str(HERE.with_name("synthetic.py"))))
-drive = SimpleNamespace(**runpy.run_path(str(HERE / "driving.py")))
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SOFTWARE_WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 

@@ -1,20 +1,17 @@
 """The rest of the page: curves, tables, copying, light and dark, widths, hostile names."""
 
-import runpy
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from cases import driving as drive
+from cases import kinds
+from cases import synthetic as make
 
 from landscape.figures.report import write_report
 
 pytestmark = pytest.mark.browser
 
-HERE = Path(__file__).parent
-make = SimpleNamespace(**runpy.run_path(str(HERE.with_name("synthetic.py"))))
-kinds = SimpleNamespace(**runpy.run_path(str(HERE.with_name("kinds.py"))))
-drive = SimpleNamespace(**runpy.run_path(str(HERE / "driving.py")))
+
 panel = drive.panel
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 

@@ -1,20 +1,16 @@
 """Trajectories on their plane, and their animation."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
+from cases import driving as drive
+from cases import kinds
 
 from landscape.figures import grids
 from landscape.figures.report import write_report
 
 pytestmark = pytest.mark.browser
 
-HERE = Path(__file__).parent
-kinds = SimpleNamespace(**runpy.run_path(str(HERE.with_name("kinds.py"))))
-drive = SimpleNamespace(**runpy.run_path(str(HERE / "driving.py")))
+
 panel, heights = drive.panel, drive.heights
 
 

@@ -1,19 +1,15 @@
 """3-D scenes: drawn, linked, laid over each other, put away, and what there is without WebGL."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
+from cases import driving as drive
+from cases import synthetic as make
 
 from landscape.figures.report import write_report
 
 pytestmark = pytest.mark.browser
 
-HERE = Path(__file__).parent
-make = SimpleNamespace(**runpy.run_path(str(HERE.with_name("synthetic.py"))))
-drive = SimpleNamespace(**runpy.run_path(str(HERE / "driving.py")))
+
 panel, cameras, wait_for_linked, heights = drive.panel, drive.cameras, drive.wait_for_linked, drive.heights
 
 

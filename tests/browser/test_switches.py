@@ -1,20 +1,17 @@
 """Every switch of a plane does what it says, checked on the data of the figures."""
 
-import runpy
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cases import driving as drive
+from cases import synthetic as make
 
 from landscape.figures.report import write_report
 
 pytestmark = pytest.mark.browser
 
-HERE = Path(__file__).parent
-make = SimpleNamespace(**runpy.run_path(str(HERE.with_name("synthetic.py"))))
-drive = SimpleNamespace(**runpy.run_path(str(HERE / "driving.py")))
+
 panel, heights, choose, roles = drive.panel, drive.heights, drive.choose, drive.roles
 
 

@@ -1,20 +1,18 @@
 """`landscape export` as users type it; what the files hold is checked in tests/test_export.py."""
 
 import dataclasses
-import runpy
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cases import kinds
 
 from landscape.export import images
 from landscape.results import Result
 from landscape.storage.analysis_file import AnalysisFile
 
-kinds = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent.parent / "kinds.py")))
 make = kinds.make
 
 

@@ -1,17 +1,14 @@
 import dataclasses
 import os
 import re
-import runpy
 import webbrowser
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from cases import synthetic as make
 
 from landscape.cli.commands.report import merged
 from landscape.storage.analysis_file import AnalysisFile
-
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent.parent / "synthetic.py")))
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import queue
-import runpy
 import shutil
 import signal
 import subprocess
@@ -16,17 +15,16 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
+from cases import synthetic as make
 
 from landscape.cli import live_server as watching
 from landscape.cli.live_server import Watched, served, stamp
 from landscape.errors import LandscapeError
 from landscape.storage.analysis_file import AnalysisFile
 
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent.parent / "synthetic.py")))
 WHOLE = make.surface("a", nx=7, ny=5)  # 4 rows a point
 PATIENCE = 90
 

@@ -1,19 +1,15 @@
 """Stochastic Lanczos quadrature against moments and spectra of dense float64 matrices."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
+from cases import curvature_problem as make
 
 from landscape.analysis.curvature import density as module
 from landscape.analysis.curvature.density import density
 from landscape.errors import LandscapeError
 from landscape.results import Density, Floats
 
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("curvature_problem.py"))))
 SPECTRUM = [9.0, 4, 2, 1, 0.5, 0, -0.5, -3]
 
 

@@ -1,18 +1,14 @@
 """Each layer's top eigenvalue and trace against the diagonal blocks of dense float64 matrices."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
+from cases import curvature_problem as make
 from torch import Tensor, nn
 
 from landscape.analysis.curvature.layers import layer_parameters, layers
 from landscape.analysis.objective.objective import Objective
 
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("curvature_problem.py"))))
 BLOCKS = {"0": slice(0, 16), "1": slice(16, 20), "5": slice(20, 29)}
 
 

@@ -1,20 +1,15 @@
 """Random subsets of the examples: which, how many, and that they share the network and nothing else."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
+from cases import quadratics as make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness.subsets import count_subsets, subsets
-
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("quadratics.py"))))
 
 
 class Numbers(nn.Module):

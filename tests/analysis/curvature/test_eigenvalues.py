@@ -1,12 +1,11 @@
 """Eigenvalues of Hessian, GGN and Fisher matrix against dense float64 matrices and quadratics of known spectrum."""
 
-import runpy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from cases.curvature_problem import quadratic
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,7 +18,6 @@ from landscape.errors import LandscapeError
 N = 12
 INPUTS = torch.randn(N, 2, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 LABELS = torch.randint(0, 3, (N,), generator=torch.Generator().manual_seed(2))
-quadratic = runpy.run_path(str(Path(__file__).with_name("curvature_problem.py")))["quadratic"]
 
 
 def network() -> nn.Module:

@@ -1,20 +1,16 @@
 """Average-case sharpness on quadratics in closed form."""
 
 import math
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from cases import quadratics as make
 from torch import Tensor
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes.normalization import raw_direction
 from landscape.analysis.sharpness import AverageSharpness
-
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("quadratics.py"))))
 
 
 @pytest.mark.parametrize("adaptive", [True, False])

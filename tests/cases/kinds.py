@@ -1,10 +1,7 @@
 """Results of curvature, studies and paths made of formulas, for tests (loaded by path: tests are not a package)."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
+from cases import synthetic as make
 
 from landscape.results import (
     Density,
@@ -19,7 +16,6 @@ from landscape.results import (
     points_table,
 )
 
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("synthetic.py"))))
 HASHES = ["11" * 32, "22" * 32]
 
 

@@ -1,18 +1,14 @@
 """Several closures in one step: m-SAM, and gradient accumulation with one ascent."""
 
 import functools
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
+from cases import sam_problem as problem
 from torch.nn import functional as F
 
 from landscape.errors import LandscapeError
 from landscape.training.sam import SAM
-
-problem = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("sam_problem.py"))))
 
 
 def test_m_sam_ascends_per_micro_batch():

@@ -1,17 +1,13 @@
 """LookSAM and GSAM, which decompose SAM's gradient, against their algorithms written out slowly in float64."""
 
 import math
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
+from cases import sam_problem as problem
 from torch import nn
 
 from landscape.training.sam import SAM
-
-problem = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("sam_problem.py"))))
 
 
 def orthogonal(a, b):

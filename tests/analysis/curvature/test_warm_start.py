@@ -1,12 +1,11 @@
 """The top of a spectrum by way of a cheaper neighbour: right where that is near, and where it knows nothing."""
 
-import runpy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from cases.curvature_problem import quadratic
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,8 +14,6 @@ from landscape.analysis.curvature import warm_start as neighbour
 from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.operator import Product
-
-quadratic = runpy.run_path(str(Path(__file__).with_name("curvature_problem.py")))["quadratic"]
 
 N = 60
 INPUTS = torch.randn(N, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

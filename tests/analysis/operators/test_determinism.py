@@ -1,13 +1,11 @@
 """What makes a loss other than one deterministic function of the weights is found and said."""
 
-import runpy
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
+from cases import curvature_problem as make
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,7 +16,6 @@ from landscape.analysis.curvature.trace import trace
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.determinism import DeterminismWarning, reservations
 
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("curvature_problem.py"))))
 X = torch.randn(12, 4, generator=torch.Generator().manual_seed(1))
 LABELS = torch.arange(12) % 3
 

@@ -1,13 +1,11 @@
 """Hutchinson's and Hutch++'s estimates against matrices whose trace and norm are known."""
 
 import math
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from cases import curvature_problem as make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -16,7 +14,6 @@ from landscape.analysis.curvature import trace as module
 from landscape.analysis.curvature.trace import estimate_traces, trace
 from landscape.errors import LandscapeError
 
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("curvature_problem.py"))))
 SEEDS = 300
 
 

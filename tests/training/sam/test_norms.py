@@ -1,18 +1,14 @@
 """The norms of SAM's ball, and ASAM's scaling of it, against the papers' formulas written out slowly in float64."""
 
 import math
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
+from cases import sam_problem as problem
 from torch import nn
 
 from landscape.errors import LandscapeError
 from landscape.training.sam import SAM
-
-problem = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("sam_problem.py"))))
 
 
 @pytest.mark.parametrize("p", [1.05, 1.5, 2.0, 3.0, 10.0, math.inf])

@@ -1,13 +1,11 @@
 """SAM and ASAM sharpness on quadratics in closed form, on all the examples and on subsets."""
 
 import math
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from cases import quadratics as make
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,8 +14,6 @@ from landscape.analysis.sharpness import AsamSharpness, SamSharpness
 from landscape.analysis.sharpness.ascent_step import asam_perturbation, sam_perturbation
 from landscape.errors import LandscapeError
 from landscape.seeding import seeded_generator
-
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("quadratics.py"))))
 
 
 def rises(step: Tensor, x: Tensor = make.EXAMPLES) -> np.ndarray:

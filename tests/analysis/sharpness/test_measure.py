@@ -2,12 +2,10 @@
 
 import json
 import math
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
+from cases import quadratics as make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -29,8 +27,6 @@ from landscape.analysis.sharpness.measure import curves, with_evidence
 from landscape.analysis.sharpness.rounding import Rounding
 from landscape.errors import LandscapeError
 from landscape.results import Measure
-
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("quadratics.py"))))
 
 
 def test_all_measures_together_with_progress_and_provenance() -> None:

@@ -1,14 +1,13 @@
 """Every kind of result in HDF5, bit for bit, and as xarray shows it."""
 
 import dataclasses
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 import xarray
+from cases import kinds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +16,6 @@ from landscape.errors import LandscapeError
 from landscape.results import POINT, Density, Layers, Line, Result, Sampled, Study, Surface, Trajectory, points_table
 from landscape.storage.analysis_file import AnalysisFile, load
 
-kinds = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("kinds.py"))))
 SHIPPED = Path(landscape.__file__).parent.parent / "figures" / "resnet20-cifar10.h5"
 EVERYTHING: dict[str, Result] = {**kinds.make.everything("a", "b"), **kinds.everything("a")}
 

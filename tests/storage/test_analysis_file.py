@@ -104,7 +104,7 @@ def test_a_killed_writer_loses_no_finished_point(tmp_path: Path) -> None:
     whole, path = surface(), tmp_path / "f.h5"
     script = (
         "import sys, os; sys.path.insert(0, sys.argv[2]); from pathlib import Path\n"
-        "from test_store import surface; from landscape.storage.analysis_file import AnalysisFile\n"
+        "from test_analysis_file import surface; from landscape.storage.analysis_file import AnalysisFile\n"
         "import dataclasses; whole = surface()\n"
         "with AnalysisFile(Path(sys.argv[1])) as file:\n"
         "    file.begin('a/plane', dataclasses.replace(whole, points=whole.points[:0]))\n"

@@ -4,20 +4,17 @@ import copy
 import functools
 import io
 import pickle
-import runpy
 import warnings
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
+from cases import sam_problem as problem
 from torch import nn
 from torch.nn import functional as F
 
 from landscape.errors import LandscapeError
 from landscape.training.sam import SAM
 
-problem = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("sam_problem.py"))))
 SGD = functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9)
 ADAM = functools.partial(torch.optim.Adam, lr=0.01)
 BASES = [

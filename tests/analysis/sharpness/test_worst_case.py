@@ -1,15 +1,14 @@
 """Auto-PGD against a literal reference, and worst-case sharpness against closed forms."""
 
 import math
-import runpy
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.optimize
 import torch
+from cases import quadratics as make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -20,8 +19,6 @@ from landscape.analysis.sharpness.auto_pgd import auto_pgd, checkpoints
 from landscape.analysis.sharpness.logits import normalized_logits, with_logits
 from landscape.errors import LandscapeError
 from landscape.seeding import seeded_generator
-
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("quadratics.py"))))
 
 Function = Callable[[np.ndarray], tuple[float, np.ndarray]]
 

@@ -2,13 +2,11 @@
 
 import dataclasses
 import math
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from cases import quadratics as make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -24,8 +22,6 @@ from landscape.analysis.sharpness import (
 from landscape.analysis.sharpness.compare import paired_stderr, ranking
 from landscape.analysis.sharpness.evidence import UNITS, group_means, group_sizes, units_of
 from landscape.results import Measure, Sharpness
-
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("quadratics.py"))))
 
 
 @given(count=st.integers(1, 1000))

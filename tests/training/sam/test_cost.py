@@ -1,18 +1,14 @@
 """What SAM costs beside the passes: memory in copies of the parameters, and never a wait for the device."""
 
 import functools
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
+from cases import sam_problem as problem
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from landscape.training.sam import SAM, RandomPerturbation
-
-problem = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("sam_problem.py"))))
 
 
 def peak(make, *, closures=1):
