@@ -35,7 +35,10 @@ DEPTHS = (20, 32, 44, 56, 110)
 # A family's own name takes all its arguments, the others are the networks of the papers.
 MODELS: Mapping[str, Factory] = {
     **{f"resnet{depth}": _fixed(ResNet, depth=depth, shortcuts=True, norm="batch") for depth in DEPTHS},
-    **{f"resnet{depth}-noshort": _fixed(ResNet, depth=depth, shortcuts=False, norm="batch") for depth in DEPTHS},
+    **{
+        f"resnet{depth}-noshort": _fixed(ResNet, depth=depth, shortcuts=False, norm="batch", shortcut="appended")
+        for depth in DEPTHS
+    },
     "resnet20-gn": _fixed(ResNet, depth=20, shortcuts=True, norm="group"),
     "resnet": ResNet,
     "coursework": Coursework,

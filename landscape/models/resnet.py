@@ -11,6 +11,7 @@ from landscape.errors import LandscapeError
 from landscape.models.layers import blocks_per_stage, check_positive, conv3x3, draw_convolutions, global_average
 
 Norm: TypeAlias = Literal["batch", "group"]
+Shortcut: TypeAlias = Literal["appended", "centered"]
 CHANNELS_PER_GROUP = 16
 
 
@@ -28,6 +29,9 @@ class ResNet(nn.Module):
             their `noshort` networks. The number of parameters is the same, since option A has none.
         norm: "group" puts GroupNorm (Wu and He 2018, arXiv:1803.08494) with 16 channels per group in BatchNorm's
             places: no example then depends on the others of its batch.
+        shortcut: where option A puts the zeros of the added channels: "appended" after the existing ones (the authors'
+            Torch code), or "centered", half before and half after them, as in a widely used PyTorch port. Weights of
+            one fit the other by name and shape, but compute another function there.
     """
 
     def __init__(
@@ -38,15 +42,21 @@ class ResNet(nn.Module):
         in_channels: int = 3,
         shortcuts: bool = True,
         norm: Norm = "batch",
+        shortcut: Shortcut = "appended",
     ) -> None:
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels)
+        if shortcut not in ("appended", "centered"):
+            raise LandscapeError(f"unknown shortcut {shortcut!r}: expected appended or centered")
+        if shortcut == "centered" and not shortcuts:
+            raise LandscapeError("shortcut 'centered' needs shortcuts, and this network has none: leave it out")
+        placed = shortcut if shortcuts else None
         blocks = blocks_per_stage(depth, layers=6, others=2)
         self.conv1 = conv3x3(in_channels, 16)
         self.bn1 = _normalization(norm, 16)
-        self.layer1 = _stage(blocks, 16, 16, 1, shortcuts, norm)
-        self.layer2 = _stage(blocks, 16, 32, 2, shortcuts, norm)
-        self.layer3 = _stage(blocks, 32, 64, 2, shortcuts, norm)
+        self.layer1 = _stage(blocks, 16, 16, 1, placed, norm)
+        self.layer2 = _stage(blocks, 16, 32, 2, placed, norm)
+        self.layer3 = _stage(blocks, 32, 64, 2, placed, norm)
         self.linear = nn.Linear(64, num_classes)
         draw_convolutions(self, "fan_in")
 
@@ -60,15 +70,16 @@ class ResNet(nn.Module):
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions with their normalization, and the shortcut around them if there is one."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, shortcuts: bool, norm: Norm) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, shortcut: Shortcut | None, norm: Norm) -> None:
         super().__init__()
         self.conv1 = conv3x3(in_channels, out_channels, stride)
         self.bn1 = _normalization(norm, out_channels)
         self.conv2 = conv3x3(out_channels, out_channels)
         self.bn2 = _normalization(norm, out_channels)
         same = stride == 1 and in_channels == out_channels
-        around = nn.Identity() if same else Subsample(stride, out_channels - in_channels)
-        self.shortcut = around if shortcuts else None
+        centered = shortcut == "centered"
+        around = nn.Identity() if same else Subsample(stride, out_channels - in_channels, centered=centered)
+        self.shortcut = None if shortcut is None else around
 
     def forward(self, x: Tensor) -> Tensor:
         """Return relu(residual(x) + shortcut(x)), (N, out_channels, ⌈H/stride⌉, ⌈W/stride⌉)."""
@@ -80,18 +91,18 @@ class BasicBlock(nn.Module):
 class Subsample(nn.Module):
     """He et al.'s option A, the shortcut without parameters: every stride-th pixel, and zeros for the added channels.
 
-    The zeros all come after the channels that exist, as in the authors' Torch code. (Some later ports put half of them
-    before: weights made there compute something else here.)
+    The zeros come after the existing channels, as in the authors' Torch code, or `centered`: half of them before.
     """
 
-    def __init__(self, stride: int, added_channels: int) -> None:
+    def __init__(self, stride: int, added_channels: int, *, centered: bool = False) -> None:
         super().__init__()
         self.stride = stride
-        self.added_channels = added_channels
+        before = added_channels // 2 if centered else 0
+        self.padding = (0, 0, 0, 0, before, added_channels - before)  # (W, H, C), each before and after
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, C + added_channels, ⌈H/stride⌉, ⌈W/stride⌉), in the memory layout of `x`."""
-        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added_channels))
+        return F.pad(x[:, :, :: self.stride, :: self.stride], self.padding)
 
 
 def _normalization(norm: Norm, channels: int) -> nn.Module:
@@ -102,8 +113,8 @@ def _normalization(norm: Norm, channels: int) -> nn.Module:
     raise LandscapeError(f"unknown norm {norm!r}: expected batch or group")
 
 
-def _stage(blocks: int, in_channels: int, out_channels: int, stride: int, shortcuts: bool, norm: Norm) -> nn.Sequential:
-    first = BasicBlock(in_channels, out_channels, stride, shortcuts, norm)
-    return nn.Sequential(
-        first, *(BasicBlock(out_channels, out_channels, 1, shortcuts, norm) for _ in range(blocks - 1))
-    )
+def _stage(
+    blocks: int, in_channels: int, out_channels: int, stride: int, shortcut: Shortcut | None, norm: Norm
+) -> nn.Sequential:
+    first = BasicBlock(in_channels, out_channels, stride, shortcut, norm)
+    return nn.Sequential(first, *(BasicBlock(out_channels, out_channels, 1, shortcut, norm) for _ in range(blocks - 1)))

@@ -160,7 +160,7 @@ def test_unknown_model_is_refused_with_the_known_ones():
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("resnet20", {"depth": 32}, "takes num_classes, in_channels: "),
+        ("resnet20", {"depth": 32}, "takes num_classes, in_channels, shortcut: "),
         ("resnet20", {"num_classes": 0}, "num_classes must be a positive integer, got 0"),
         ("resnet20", {"in_channels": "3"}, "in_channels must be a positive integer, got '3'"),
         ("coursework", {"num_classes": True}, "num_classes must be a positive integer, got True"),

@@ -24,7 +24,9 @@ def test_parameter_counts_are_he_et_al(depth, parameters, variant):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"shortcuts": False}, {"norm": "group"}], ids=["plain", "noshort", "group norm"]
+    "options",
+    [{}, {"shortcuts": False}, {"norm": "group"}, {"shortcut": "centered"}],
+    ids=["plain", "noshort", "group norm", "centered"],
 )
 def test_forward_is_the_paper_written_out(options):
     torch.manual_seed(0)
@@ -57,10 +59,19 @@ def test_forward_is_the_paper_written_out(options):
             out = conv_norm(x, f"{at}.conv1", f"{at}.bn1", stride).relu()
             out = conv_norm(out, f"{at}.conv2", f"{at}.bn2")
             if options.get("shortcuts", True):
-                out[:, : x.shape[1]] += x[:, :, ::stride, ::stride]  # option A; the added channels get nothing
+                first = (out.shape[1] - x.shape[1]) // 2 if options.get("shortcut") == "centered" else 0
+                out[:, first : first + x.shape[1]] += x[:, :, ::stride, ::stride]  # option A; the rest gets nothing
             x = out.relu()
     logits = x.mean((2, 3)) @ state["linear.weight"].T + state["linear.bias"]
     torch.testing.assert_close(model(images), logits, rtol=1e-10, atol=1e-10)
+
+
+def test_the_zeros_of_a_centered_shortcut_move_the_function_and_not_the_names():
+    torch.manual_seed(0)
+    appended, centered = build("resnet20").eval(), build("resnet20", shortcut="centered").eval()
+    centered.load_state_dict(appended.state_dict())
+    images = torch.randn(3, 3, 32, 32)
+    assert not torch.allclose(appended(images), centered(images), atol=1e-3)
 
 
 def test_names_mean_their_variants():
@@ -103,6 +114,8 @@ def test_channels_last_goes_through_the_shortcuts():
         ({"depth": 21}, "depth must be 6n \\+ 2, such as 8, 14, 20, got 21"),
         ({"depth": 2}, "depth must be 6n"),
         ({"depth": "20"}, "depth must be a positive integer, got '20'"),
+        ({"depth": 8, "shortcut": "B"}, "unknown shortcut 'B': expected appended or centered"),
+        ({"depth": 8, "shortcut": "centered", "shortcuts": False}, "needs shortcuts"),
         ({"depth": 8, "norm": "layer"}, "unknown norm 'layer': expected batch or group"),
     ],
 )
