@@ -6,9 +6,10 @@ Needs the extra `export` (kaleido) and a Chromium or Chrome, which the environme
 from collections.abc import Mapping
 from pathlib import Path
 
+from landscape.figures.trajectory import trajectory_figure
+
 import landscape
 from landscape.figures.plots import compare
-from landscape.figures.trajectory import trajectory_figure
 from landscape.results import Result
 
 NAMES = {"resnet20-cifar10-sam": "SAM, 15 epochs", "resnet20-cifar10-adam": "Adam, 30 epochs"}

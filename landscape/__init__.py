@@ -50,7 +50,7 @@ _HOMES = {
     "train_pair": "landscape.training",
     "tune_allocator": "landscape.execution.allocator",
     "user_direction": "landscape.analysis.planes",
-    "write_report": "landscape.figures.report",
+    "write_report": "landscape.figures.report.page",
 }
 
 __all__ = [
@@ -119,7 +119,7 @@ if TYPE_CHECKING:
     from landscape.data import load_dataset
     from landscape.errors import LandscapeError
     from landscape.execution.allocator import tune_allocator
-    from landscape.figures.report import write_report
+    from landscape.figures.report.page import write_report
     from landscape.models.checkpoint import load_checkpoint, save_checkpoint
     from landscape.storage.analysis_file import AnalysisFile, load
     from landscape.training import SAM, RandomPerturbation, TrainConfig, train, train_pair

@@ -37,7 +37,7 @@ class _Figure:
 
     def figure(self, **options: Any) -> go.Figure:
         """Return a Plotly figure of this result (`options` as in `landscape.figures.plots.figure`)."""
-        from landscape.figures.plots import figure  # the one import that points forward, and lazily
+        from landscape.figures.plots.figure import figure  # the one import that points forward, and lazily
 
         return figure(cast("Result", self), **options)
 

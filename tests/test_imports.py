@@ -128,7 +128,7 @@ def test_results_import_numpy_and_one_figure_lazily() -> None:
     standard = {
         name for name, _ in IMPORTS["landscape.results"] if name.partition(".")[0] not in sys.stdlib_module_names
     }
-    assert {name for name in standard if not within(name, "numpy")} == {"landscape.figures.plots"}
+    assert {name for name in standard if not within(name, "numpy")} == {"landscape.figures.plots.figure"}
     assert [lazy for name, lazy in IMPORTS["landscape.results"] if within(name, "landscape.figures")] == [True]
 
 
@@ -155,7 +155,7 @@ else:
 class A:
     def f(self):
         with open("x"):
-            from landscape.figures import plots
+            from landscape.figures.plots.figure import figure
         importlib.import_module("landscape.cli")
 """
     found = list(imports(ast.parse(source), "x"))
@@ -164,14 +164,14 @@ class A:
         ("landscape.results", False),
         ("typing", False),
         ("h5py", False),
-        ("landscape.figures.plots", True),
+        ("landscape.figures.plots.figure", True),
         ("landscape.cli", True),
     ]
 
 
 def test_opening_a_plot_loads_no_torch() -> None:
     code = (
-        "import sys; import landscape, landscape.storage.analysis_file, landscape.figures.report; "
+        "import sys; import landscape, landscape.storage.analysis_file, landscape.figures.report.page; "
         "print([m for m in ('torch', 'torchvision', 'landscape.analysis', 'landscape.training') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

@@ -194,4 +194,4 @@ def _handler(watched: Watched, key: str) -> type[BaseHTTPRequestHandler]:
 
 def _frame() -> bytes:
     """Return the page around the report."""
-    return files("landscape.figures").joinpath("templates", "watch.html").read_bytes()
+    return files("landscape.figures.report").joinpath("templates", "watch.html").read_bytes()

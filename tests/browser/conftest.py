@@ -6,7 +6,7 @@ import pytest
 from cases import driving as drive
 from cases import synthetic as make
 
-from landscape.figures.report import write_report
+from landscape.figures.report.page import write_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SOFTWARE_WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]

@@ -7,7 +7,7 @@ from cases import driving as drive
 from cases import kinds
 from cases import synthetic as make
 
-from landscape.figures.report import write_report
+from landscape.figures.report.page import write_report
 
 pytestmark = pytest.mark.browser
 

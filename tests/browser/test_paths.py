@@ -5,8 +5,8 @@ import pytest
 from cases import driving as drive
 from cases import kinds
 
-from landscape.figures import grids
-from landscape.figures.report import write_report
+from landscape.figures.plots.surfaces import grids
+from landscape.figures.report.page import write_report
 
 pytestmark = pytest.mark.browser
 

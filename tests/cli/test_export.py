@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cases import kinds
 
-from landscape.export import images
+from landscape.export.images import render
 from landscape.results import Result
 from landscape.storage.analysis_file import AnalysisFile
 
@@ -32,14 +32,14 @@ def file(run) -> str:
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[images.Picture]:
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[render.Picture]:
     """The pictures that a browser would have drawn."""
-    found: list[images.Picture] = []
+    found: list[render.Picture] = []
 
     def note(pictures, *, scale, on_image) -> None:
         found.extend(pictures)
 
-    monkeypatch.setattr(images, "write_images", note)
+    monkeypatch.setattr(render, "write_images", note)
     return found
 
 
@@ -156,7 +156,8 @@ def test_a_surface_that_is_still_computed_can_be_exported(run) -> None:
 
 def test_the_command_loads_no_torch(file: str) -> None:
     code = (
-        "import sys; from landscape.cli import live_server, main; from landscape.export import images, pictures\n"
+        "import sys; from landscape.cli import live_server, main\n"
+        "from landscape.export.images import image_specs, render\n"
         "for words in (['export', 'f.h5', '--format', 'csv,stl'], ['report', 'f.h5']): main(words)\n"
         "assert not {'torch', 'torchvision'} & set(sys.modules)"
     )

@@ -11,7 +11,7 @@ from landscape.cli.commands.sharpness import MEASURES as KINDS
 from landscape.cli.commands.sharpness import Sharpness as Options
 from landscape.cli.jobs.sharpness import wanted
 from landscape.errors import LandscapeError
-from landscape.figures.study import study_figure
+from landscape.figures.plots.study import study_figure
 from landscape.models.checkpoint import load_checkpoint, save_checkpoint
 from landscape.results import Sharpness, Spectrum, Study
 from landscape.storage.analysis_file import load

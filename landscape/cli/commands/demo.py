@@ -47,7 +47,7 @@ class Demo:
         from landscape.cli.jobs.training import check_places, fit
         from landscape.data import load_dataset
         from landscape.execution.allocator import tune_allocator
-        from landscape.figures.report import write_report
+        from landscape.figures.report.page import write_report
         from landscape.storage.analysis_file import AnalysisFile
         from landscape.training import TrainConfig
 

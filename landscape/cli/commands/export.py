@@ -111,8 +111,8 @@ class Export:
         return {"auto": None, "yes": True, "no": False}[self.log]
 
     def _write_images(self, results: Mapping[str, Result], folder: Path, form: str) -> list[Path]:
-        from landscape.export.images import Picture, styled, write_images
-        from landscape.export.pictures import Look, sketches
+        from landscape.export.images.image_specs import Look, sketches
+        from landscape.export.images.render import Picture, styled, write_images
 
         look = Look(
             metric=self.metric,
@@ -139,8 +139,8 @@ class Export:
         return [picture.path for picture in pictures]
 
     def _write_tables(self, results: Mapping[str, Result], folder: Path, form: str) -> list[Path]:
-        from landscape.export.arrays import npz_bytes
-        from landscape.export.tables import csv_bytes
+        from landscape.export.tables.csv_table import csv_bytes
+        from landscape.export.tables.npz_archive import npz_bytes
         from landscape.storage.atomic_write import write_atomically
 
         content: Callable[[Result], bytes] = csv_bytes if form == "csv" else npz_bytes
@@ -151,10 +151,10 @@ class Export:
         return written
 
     def _write_meshes(self, results: Mapping[str, Result], folder: Path, form: str) -> list[Path]:
-        from landscape.export.gltf import glb_bytes
-        from landscape.export.relief import Relief
-        from landscape.export.stl import stl_bytes
-        from landscape.export.vtk import vtk_bytes
+        from landscape.export.meshes.gltf import glb_bytes
+        from landscape.export.meshes.relief import Relief
+        from landscape.export.meshes.stl import stl_bytes
+        from landscape.export.meshes.vtk import vtk_bytes
         from landscape.results import Surface
         from landscape.storage.atomic_write import write_atomically
 
@@ -177,8 +177,8 @@ class Export:
         Raises:
             LandscapeError: where no surface was chosen, or none has the metric.
         """
-        from landscape.export.relief import reliefs
-        from landscape.figures.grids import metrics_of
+        from landscape.export.meshes.relief import reliefs
+        from landscape.figures.plots.surfaces.grids import metrics_of
         from landscape.results import Surface
 
         surfaces = {key: result for key, result in results.items() if isinstance(result, Surface)}

@@ -60,7 +60,7 @@ class Report:
 
     def _write(self, paths: Sequence[Path], out: Path) -> dict[str, Result]:
         """Write the page, and return the results on it."""
-        from landscape.figures.report import write_report
+        from landscape.figures.report.page import write_report
 
         results = merged(paths)
         if not results:

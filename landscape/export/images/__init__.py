@@ -1,0 +1,1 @@
+"""Images of figures: PNG, SVG and PDF."""

@@ -1,0 +1,279 @@
+"""Which images a file gives: one for each name of results, its checkpoints compared, or one for each result."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import plotly.graph_objects as go
+
+from landscape.errors import LandscapeError
+from landscape.export.images.labels import Names, called, names_of, renamed
+from landscape.figures.grouping.families import families, seeds
+from landscape.figures.plots.density import density_note
+from landscape.figures.plots.figure import compare
+from landscape.figures.plots.history import recorded
+from landscape.figures.plots.line import is_between, line_figure
+from landscape.figures.plots.sharpness_curves import Over, curves_figure, swept
+from landscape.figures.plots.surfaces import grids
+from landscape.figures.plots.surfaces.convexity import convexity_note, is_convexity
+from landscape.figures.plots.surfaces.trajectory import belongs, trajectory_figure, trajectory_note
+from landscape.figures.style.dark import darkened
+from landscape.figures.style.scale import Scale
+from landscape.results import Density, Floats, History, Line, Result, Sampled, Sharpness, Study, Surface, Trajectory
+
+FAR = 1.22  # how much further away than on the page the camera stands: images have no room beyond their edges
+BAR = 90  # pixels that a colour bar takes
+NARROW = 330  # pixels for a panel; where there are fewer, panels lie one below the other
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the images show, where there is a choice."""
+
+    metric: str | None = None
+    split: str | None = None
+    log: bool | None = None
+    clip: float | None = None
+    views: Sequence[str] = ("3d", "contour")  # of surfaces
+    x: str = "epoch"  # of training curves
+    dark: bool = False
+    title: str | None = None
+    width: int | None = None  # in CSS pixels: a narrow image has its panels one below the other
+    labels: Sequence[str] = ()  # what the checkpoints are called, in their order
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """One image to be: its name, its figure, its size in CSS pixels, and what a caption should say."""
+
+    stem: str
+    figure: go.Figure
+    width: int
+    height: int
+    notes: list[str] = field(default_factory=list)
+
+
+def sketches(results: Mapping[str, Result], look: Look, *, separate: bool = False) -> list[Sketch]:
+    """Return the images of results by "<checkpoint>/<name>".
+
+    Args:
+        results: The results to draw.
+        look: What is shown of them.
+        separate: One image for each result, instead of one for each name with all its checkpoints.
+
+    Raises:
+        LandscapeError: There is nothing to draw of what was asked for.
+    """
+    _check_metric(results, look.metric)
+    chosen = [{key: result} for key, result in results.items()] if separate else [dict(results)]
+    names = names_of(results, look.labels)
+    found = [sketch for some in chosen for sketch in _sketches(some, results, look, names)]
+    if look.dark:
+        found = [dataclasses.replace(sketch, figure=darkened(sketch.figure)) for sketch in found]
+    if not found:
+        raise LandscapeError(f"nothing to draw of {', '.join(results) or 'no results'} as asked for")
+    return found
+
+
+def _check_metric(results: Mapping[str, Result], metric: str | None) -> None:
+    """Refuse a metric that none of the results has."""
+    known: dict[str, None] = {}
+    for result in results.values():
+        if isinstance(result, Surface):
+            known |= dict.fromkeys(grids.metrics_of(result))
+        elif isinstance(result, Line):
+            known |= dict.fromkeys(result.metrics)
+        elif isinstance(result, History):
+            known |= dict.fromkeys(recorded({"": result}))
+    if metric is not None and metric not in known:
+        raise LandscapeError(f"expected a metric among {', '.join(known) or 'none here'}, got {metric!r}")
+
+
+def _sketches(
+    results: Mapping[str, Result], everything: Mapping[str, Result], look: Look, names: Names
+) -> Iterator[Sketch]:
+    yield from _surfaces(results, everything, look, names)
+    yield from _lines(results, look, names)
+    yield from _trajectories(results, everything, look, names)
+    for name, group in _named(results):
+        first = next(iter(group.values()))
+        if isinstance(first, Surface | Line | Trajectory):
+            continue
+        stem, named = _stem(name, group), called(group, names)
+        if isinstance(first, History):
+            yield from _histories(stem, named, look)
+            continue
+        wide = {"width": look.width or 1000} if isinstance(first, Study) else {}
+        figure = compare(named, dark=look.dark, title=look.title, **wide)
+        width = 1000 if "xaxis2" in figure.layout else 760
+        notes = [density_note(named)] if isinstance(first, Density) else []  # type: ignore[arg-type]
+        yield Sketch(stem, figure, look.width or width, int(figure.layout.height or 440), notes)
+        if isinstance(first, Sharpness):
+            yield from _curves(stem, named, look)  # type: ignore[arg-type]
+
+
+def _surfaces(
+    results: Mapping[str, Result], everything: Mapping[str, Result], look: Look, names: Names
+) -> Iterator[Sketch]:
+    for name, found in _named({key: r for key, r in results.items() if isinstance(r, Surface)}):
+        surfaces = {label: r for label, r in found.items() if isinstance(r, Surface)}
+        maps = {label: r for label, r in surfaces.items() if is_convexity(r)}
+        others = {label: r for label, r in surfaces.items() if label not in maps}
+        if maps and look.metric in (None, "convexity"):
+            named = called(maps, names)
+            drawn = compare(named, clip=look.clip, dark=look.dark, title=look.title)
+            width, notes = look.width or 70 + 430 * len(maps), [*_unfinished(maps), convexity_note(named)]
+            yield Sketch(_stem(name, maps), drawn, width, _square(width, len(maps)), notes)
+        for chosen in (others, maps) if look.metric not in (None, "convexity") else (others,):
+            shown = {label: r for label, r in chosen.items() if look.metric in (None, *grids.metrics_of(r))}
+            if shown:
+                twins = [r for key, r in everything.items() if isinstance(r, Surface) and key.endswith(f"/{name}")]
+                narrow = look.width is not None and look.width < NARROW * len(shown)
+                for some in [{label: r} for label, r in shown.items()] if narrow else [shown]:
+                    yield from _views(_stem(name, some), called(some, names), twins, look)
+
+
+def _views(stem: str, shown: Mapping[str, Surface], twins: Sequence[Surface], look: Look) -> Iterator[Sketch]:
+    """Yield each view of surfaces, on the scale that all surfaces of their name share."""
+    first = next(iter(shown.values()))
+    metric, split = look.metric or first.metrics[0], look.split or first.splits[0]
+    alike = [r for r in twins if metric in grids.metrics_of(r) and split in grids.splits_of(r)]
+    arrays = [grids.values(surface, metric, split) for surface in alike or shown.values()]
+    scale = grids.scale_of(arrays, metric, split, log=look.log, clip=look.clip)
+    notes = _unfinished(shown) + _cut([grids.values(r, metric, split) for r in shown.values()], shown, scale)
+    for view in look.views:
+        drawn = compare(shown, view=view, metric=metric, split=split, scale=scale, dark=look.dark, title=look.title)
+        drawn.for_each_annotation(lambda note: note.update(font={"size": 13}))
+        drawn.update_traces(colorbar={"title": {"font": {"size": 13}}}, selector={"showscale": True})
+        panels = 1 if view == "overlay" else len(shown)
+        if view == "contour":
+            width = look.width or 70 + 440 * panels
+            for column in range(2, panels + 1):  # the same axis as its neighbour's: once is enough
+                drawn.layout[f"yaxis{column}"].title.text = ""
+            yield Sketch(f"{stem}-{view}", drawn, width, _square(width, panels), notes)
+        else:
+            width = look.width or 560 * panels
+            height = round(min(520, 0.93 * width / panels))
+            drawn.for_each_scene(functools.partial(_step_back, aspect=(width - BAR) / panels / height))
+            yield Sketch(f"{stem}-{view}", drawn, width, height, notes)
+
+
+def _lines(results: Mapping[str, Result], look: Look, names: Names) -> Iterator[Sketch]:
+    groups: dict[str, Mapping[str, Line | Sequence[Line]]] = {}
+    for family, members in families(results).items():
+        groups[_stem(family, members)] = called(members, names)
+    for key, result in results.items():
+        if isinstance(result, Line) and is_between(result):
+            label, _, name = key.rpartition("/")
+            groups[label] = {**groups.get(label, {}), name: renamed(result, names)}
+    for stem, lines in groups.items():
+        flat = [line for entry in lines.values() for line in ([entry] if isinstance(entry, Line) else entry)]
+        known = dict.fromkeys(metric for line in flat for metric in line.metrics)
+        metrics = [metric for metric in known if look.metric in (None, metric)]
+        if metrics:
+            width, stacked = _across(len(metrics), look)
+            drawn = line_figure(lines, metrics=metrics, log=look.log, stacked=stacked, dark=look.dark, title=look.title)
+            yield Sketch(stem, drawn, width, _tall(len(metrics), stacked), _unfinished(dict(enumerate(flat))))
+
+
+def _trajectories(
+    results: Mapping[str, Result], everything: Mapping[str, Result], look: Look, names: Names
+) -> Iterator[Sketch]:
+    """Yield each plane's trajectories together, on the surface of that plane where the file holds one."""
+    planes: dict[Any, dict[str, Trajectory]] = {}
+    for key, path in results.items():
+        if isinstance(path, Trajectory):
+            hashes = tuple((path.attributes.get("directions") or {}).get("hashes") or (key,))
+            planes.setdefault(hashes, {})[key] = path
+    for together in planes.values():
+        first = next(iter(together.values()))
+        on = next((r for r in everything.values() if isinstance(r, Surface) and belongs(first, r)), None)
+        named = {names.get(key.rpartition("/")[0], key.rpartition("/")[0]): path for key, path in together.items()}
+        named = named if len(named) == len(together) else together
+        metric = look.metric if on is not None and look.metric in grids.metrics_of(on) else None
+        split = look.split if on is not None and look.split in grids.splits_of(on) else None
+        width, stacked = _across(2, look)
+        options = {"log": look.log, "stacked": stacked, "dark": look.dark, "title": look.title}
+        drawn = trajectory_figure(named, on=on, metric=metric, split=split, **options)  # type: ignore[arg-type]
+        notes = [f"{label}: {note}" for label, path in named.items() if (note := trajectory_note(path))]
+        if "xaxis2" not in drawn.layout:
+            width, stacked = look.width or 620, False
+        yield Sketch("-".join(next(iter(together)).split("/")), drawn, width, _tall(2, stacked) + 20, notes)
+
+
+def _histories(stem: str, group: Mapping[str, Result], look: Look) -> Iterator[Sketch]:
+    runs = {label: r for label, r in group.items() if isinstance(r, History) and recorded({label: r})}
+    metrics = [metric for metric in recorded(runs) if look.metric in (None, metric)]
+    if metrics:
+        width, stacked = _across(len(metrics), look)
+        by = "recipe" if len(seeds(runs)) < len(runs) else "checkpoint"
+        options = {"by": by, "stacked": stacked, "log": look.log, "dark": look.dark, "title": look.title}
+        yield Sketch(stem, compare(runs, metrics=metrics, x=look.x, **options), width, _tall(len(metrics), stacked))
+
+
+def _curves(stem: str, group: Mapping[str, Sharpness], look: Look) -> Iterator[Sketch]:
+    overs: tuple[Over, ...] = ("rho", "m")
+    for over in overs:
+        curves = swept(group, over)
+        if curves:
+            width = look.width or max(420, 340 * min(len(curves), 3))
+            drawn = curves_figure(group, over=over, log=look.log, width=width, dark=look.dark, title=look.title)
+            yield Sketch(f"{stem}-over-{over}", drawn, width, int(drawn.layout.height))
+
+
+def _across(panels: int, look: Look) -> tuple[int, bool]:
+    """Return the width of an image with so many panels, and whether they have to lie one below the other."""
+    width = look.width or (560 if panels == 1 else 500 * panels)
+    return width, panels > 1 and width < NARROW * panels
+
+
+def _tall(panels: int, stacked: bool) -> int:
+    return 120 + 280 * panels if stacked else 440
+
+
+def _square(width: int, panels: int) -> int:
+    """Return the height at which so many planes beside each other are about square."""
+    return round(max((width - 70) / panels, 120))
+
+
+def _named(results: Mapping[str, R]) -> list[tuple[str, dict[str, R]]]:
+    """Return results by name and kind, then by checkpoint."""
+    groups: dict[tuple[str, str], dict[str, R]] = {}
+    for key, result in results.items():
+        label, _, name = key.rpartition("/")
+        groups.setdefault((name, result.kind), {})[label] = result
+    return [(name, group) for (name, _), group in groups.items()]
+
+
+def _stem(name: str, group: Mapping[str, Any]) -> str:
+    """Return what a file is called: the name of the results, with the checkpoint's before it where it is one's."""
+    return name if len(group) > 1 else f"{next(iter(group))}-{name}"
+
+
+def _unfinished(group: Mapping[Any, Sampled]) -> list[str]:
+    """Return what is still to be computed of surfaces or lines."""
+    cells = [result.computed() for result in group.values()]
+    done, asked = sum(int(found.sum()) for found in cells), sum(found.size for found in cells)
+    return [] if done == asked else [f"{done:,} of {asked:,} points computed so far."]
+
+
+def _cut(arrays: Sequence[Floats], group: Mapping[str, Surface], scale: Scale) -> list[str]:
+    """Return what a scale cuts off of surfaces, and how many of their points are no number."""
+    nan = sum(int((np.isnan(a) & s.computed()).sum()) for a, s in zip(arrays, group.values(), strict=True))
+    words = [
+        scale.note(arrays),
+        f"{nan:,} {'point is' if nan == 1 else 'points are'} no number (holes)." if nan else "",
+    ]
+    return [word for word in words if word]
+
+
+def _step_back(scene: Any, *, aspect: float) -> None:
+    """Move the camera back until what surrounds a relief is within a scene of this width to height."""
+    eye, far = scene.camera.eye, FAR / min(aspect, 1.0)
+    scene.camera.eye = {axis: far * eye[axis] for axis in ("x", "y", "z")}

@@ -1,0 +1,75 @@
+"""What images call checkpoints: what tells them apart, without what they all begin and end with."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+from landscape.errors import LandscapeError
+from landscape.figures.grouping.families import is_between
+from landscape.results import Line, Result
+
+Names: TypeAlias = Mapping[str, str]  # what images call a checkpoint
+V = TypeVar("V")
+
+
+def names_of(results: Mapping[str, Result], given: Sequence[str]) -> Names:
+    """Return what each checkpoint is called in images.
+
+    Raises:
+        LandscapeError: where names were given, but not one for each.
+    """
+    between = {label for label, result in _labelled(results) if isinstance(result, Line) and is_between(result)}
+    labels = [label for label in dict.fromkeys(label for label, _ in _labelled(results)) if label not in between]
+    if not given:
+        return short_names(labels)
+    if len(given) != len(labels):
+        raise LandscapeError(f"got {len(given)} labels; expected one for each of {', '.join(labels)}")
+    return dict(zip(labels, given, strict=True))
+
+
+def _labelled(results: Mapping[str, Result]) -> list[tuple[str, Result]]:
+    return [(key.rpartition("/")[0], result) for key, result in results.items()]
+
+
+def called(group: Mapping[str, V], names: Names) -> dict[str, V]:
+    """Return results by what images call their checkpoints; as they are where two would be called the same."""
+    found = {names.get(label, label): result for label, result in group.items()}
+    return found if len(found) == len(group) else dict(group)
+
+
+def renamed(line: Line, names: Names) -> Line:
+    """Return a line between checkpoints whose ends are called as in images."""
+    ends = [{**entry, "label": names.get(str(entry.get("label")), entry.get("label"))} for entry in _ends(line)]
+    return dataclasses.replace(line, attributes={**line.attributes, "checkpoints": ends})
+
+
+def _ends(line: Line) -> list[dict[str, Any]]:
+    return [dict(entry) for entry in line.attributes.get("checkpoints") or () if isinstance(entry, Mapping)]
+
+
+def short_names(labels: Sequence[str]) -> dict[str, str]:
+    """Return for each label what is left without the words that all begin with and all end with.
+
+    resnet20-cifar10-sam-s0 and resnet20-cifar10-adam-s0 become sam and adam.
+    """
+    words = [re.split(r"(?<=[-_ ])", label) for label in labels]  # each with the dash after it
+    if len(set(labels)) < 2:
+        return {label: label for label in labels}
+    first = _alike(words)
+    last = _alike([[word.rstrip("-_ ") for word in found[first:][::-1]] for found in words])
+    names = ["".join(found[first : len(found) - last]).strip("-_ ") for found in words]
+    whole = any(not name for name in names) or len(set(names)) < len(set(labels))
+    return dict(zip(labels, labels if whole else names, strict=True))
+
+
+def _alike(words: Sequence[Sequence[str]]) -> int:
+    """Return how many words are the same at the beginning of all."""
+    count = 0
+    for there in zip(*words, strict=False):
+        if len(set(there)) > 1:
+            break
+        count += 1
+    return count

@@ -1,0 +1,1 @@
+"""Surfaces as meshes for ParaView, printers and slides."""

@@ -1,0 +1,1 @@
+"""Results as CSV tables and NumPy archives."""

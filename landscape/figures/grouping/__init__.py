@@ -1,0 +1,1 @@
+"""Results that belong together: families, comparable settings, regions."""

@@ -1,0 +1,24 @@
+"""Surfaces estimated to a tolerance: how far off they were measured to be, and what estimating saved."""
+
+from __future__ import annotations
+
+from landscape.figures.style import number_format
+from landscape.results import Attributes
+
+
+def estimate_words(attributes: Attributes) -> str:
+    """Return how good an estimated surface was measured to be, and what it saved; empty for an exact one."""
+    told = attributes.get("tolerance")
+    if not isinstance(told, dict):
+        return ""
+    if not told.get("held_out"):
+        return "a tolerance would have saved nothing: every point was measured on all examples."
+    parts = ["estimated from all examples at some points and subsets of them at the others"]
+    usual, worst, held = told.get("measured_95"), told.get("measured_worst"), told.get("held_out")
+    if isinstance(usual, int | float):
+        where = f" of {held:,} held-out points" if isinstance(held, int) else " of the held-out points"
+        most = f", at most {number_format.share(worst)} off" if isinstance(worst, int | float) else ""
+        parts.append(f"measured to be within {number_format.share(usual)} at 95%{where}{most}")
+    if isinstance(told.get("saving"), int | float):
+        parts.append(f"{number_format.number(told['saving'], 3)} times fewer evaluations than an exact surface")
+    return "; ".join(parts) + "."

@@ -1,0 +1,98 @@
+"""The way between two checkpoints: which they are, and the barrier, marked with its error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from landscape.figures.style import theme
+from landscape.figures.style.number_format import uncertain
+from landscape.results import Line
+
+LOW = 0.12  # at this share of its height a barrier is labelled: there the curves are far away
+SHORT = 28  # characters of a label that fit beside another
+
+
+def endpoints(line: Line) -> tuple[str, str]:
+    """Return the labels of the two checkpoints that the line runs between."""
+    labels = [str(entry.get("label", "")) for entry in line.attributes.get("checkpoints") or ()]
+    if len(labels) < 2:
+        labels = str(line.attributes.get("checkpoint", "")).split("..", 1)
+    return (labels[0], labels[1]) if len(labels) > 1 else ("first", "second")
+
+
+def barrier(line: Line, metric: str) -> dict[str, Any] | None:
+    """Return the barrier of a metric where it was measured ("value", "stderr", "at"), and the "split" it is of.
+
+    That is the first split with one. `attributes["barrier"]` holds them as [split][metric].
+    """
+    found = line.attributes.get("barrier") or {}
+    for split in line.splits:
+        for one in (_at(found, split, metric), _at(found, metric, split), _at(found, metric)):
+            if isinstance(one, Mapping) and "value" in one:
+                return {**one, "split": split}
+    return None
+
+
+def mark_ends(figure: go.Figure, line: Line, place: Mapping[str, int]) -> None:
+    """Draw a vertical line at each end of one panel, with its checkpoint's name on top."""
+    axis = _axis(place)
+    muted = theme.LIGHT.muted
+    for at, label, anchor in ((0, endpoints(line)[0], "left"), (1, endpoints(line)[1], "right")):
+        figure.add_vline(x=at, line={"color": muted, "width": 1, "dash": "dot"}, **place)
+        shown = theme.text(label if len(label) <= SHORT else f"{label[: SHORT - 1]}…")
+        top = {"x": at, "y": 1, "yref": f"y{axis} domain"}
+        figure.add_annotation(text=shown, showarrow=False, **place)
+        figure.layout.annotations[-1].update(
+            **top, xanchor=anchor, yanchor="bottom", yshift=2, font={"size": 12, "color": muted}
+        )
+    figure.update_layout(legend={"y": 1.1}, margin={"t": 48})
+
+
+def mark_barrier(
+    figure: go.Figure, line: Line, metric: str, place: Mapping[str, int], *, colour: str, left: bool = False
+) -> None:
+    """Mark the barrier: from the straight line between the ends' values up to its height, with its standard error."""
+    found = barrier(line, metric)
+    if found is None or not np.isfinite(found["value"]) or not {0.0, 1.0} <= set(line.alpha.tolist()):
+        return
+    at, height, error = float(found.get("at", 0.5)), float(found["value"]), float(found.get("stderr") or np.nan)
+    values = line.grid(metric)[line.splits.index(found["split"])]
+    first, last = (float(values[line.alpha == end][0]) for end in (0.0, 1.0))
+    base = (1 - at) * first + at * last
+    words = f"barrier {uncertain(height, error)}"
+    trace = go.Scatter(
+        x=[at, at],
+        y=[base, base + height],
+        mode="lines+markers",
+        line={"color": colour, "width": 1.5},
+        marker={"symbol": "line-ew", "size": 9, "line": {"color": colour, "width": 1.5}},
+        error_y={"type": "data", "array": [0, error if np.isfinite(error) else 0], "color": colour, "thickness": 1.2}
+        | {"width": 3},
+        name=words,
+        showlegend=False,
+        hovertemplate=f"{words}<extra></extra>",
+        meta={"mark": "barrier"},
+    )
+    figure.add_trace(trace, **place)
+    log = figure.layout[f"yaxis{_axis(place)}"].type == "log"
+    foot, top = np.log10([base, base + height]) if log else (base, base + height)
+    low = foot + LOW * (top - foot)
+    figure.add_annotation(x=at, y=low, text=words, showarrow=False, **place)
+    side = {"xanchor": "right", "xshift": -8} if left else {"xanchor": "left", "xshift": 8}
+    figure.layout.annotations[-1].update(**side, font={"color": colour}, bgcolor=theme.LIGHT.paper, borderpad=1)
+
+
+def _axis(place: Mapping[str, int]) -> str:
+    """Return the number of a panel's axes, as Plotly writes it: none for the first."""
+    number = max(place["row"], place["col"])  # panels lie in one row or one column
+    return "" if number == 1 else str(number)
+
+
+def _at(found: Any, *keys: str) -> Any:
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found

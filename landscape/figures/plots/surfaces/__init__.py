@@ -1,0 +1,1 @@
+"""Figures on a plane of weight space: surfaces, trajectories, convexity maps."""

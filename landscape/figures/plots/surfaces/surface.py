@@ -1,0 +1,130 @@
+"""Surfaces side by side on one scale, as 3-D reliefs or filled contours, or overlaid in one scene."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from landscape.errors import LandscapeError
+from landscape.figures.plots.surfaces.contour import contours, square
+from landscape.figures.plots.surfaces.grids import (
+    ERROR,
+    GAP,
+    axis_names,
+    best,
+    centre,
+    colours,
+    columns,
+    details,
+    extent,
+    name,
+    scale_of,
+    splits_of,
+    values,
+)
+from landscape.figures.plots.surfaces.relief import overlay, relief, scene
+from landscape.figures.style import theme
+from landscape.figures.style.scale import Scale
+from landscape.results import Surface
+
+__all__ = [
+    "ERROR",
+    "GAP",
+    "best",
+    "centre",
+    "colours",
+    "columns",
+    "details",
+    "extent",
+    "name",
+    "scale_of",
+    "scene",
+    "splits_of",
+    "surface_figure",
+    "values",
+]
+
+View = Literal["3d", "contour", "overlay"]
+
+
+def surface_figure(
+    surfaces: Mapping[str, Surface],
+    *,
+    view: View = "3d",
+    metric: str | None = None,
+    split: str | None = None,
+    log: bool | None = None,
+    clip: float | None = None,
+    scale: Scale | None = None,
+    wireframe: bool = False,
+    opacity: float = 0.6,
+    title: str | None = None,
+    dark: bool = False,
+) -> go.Figure:
+    """Return surfaces on one scale, x along alpha and y along beta.
+
+    Args:
+        surfaces: The surfaces by label.
+        view: "3d" or "contour", side by side; "overlay" puts all into one 3-D scene, each in its own colour.
+        metric: What is drawn: a metric that was measured, "error" for 1 − accuracy; the first one by default.
+        split: On which split, or "gap" for the generalization gap; the first split by default.
+        log: Logarithmic heights; by default where the values span a factor of 30 or more.
+        clip: The largest value shown; by default one that keeps divergent corners from flattening the basin.
+        scale: The scale to draw on, instead of one chosen for these surfaces.
+        wireframe: Draw the lines of the grid instead of a filled relief (view "3d").
+        opacity: Of every surface but the first (view "overlay").
+        title: A heading; by default none for one surface and each one's label for several.
+        dark: Dark paper.
+    """
+    if not surfaces:
+        raise LandscapeError("expected at least one surface to draw, got none")
+    first = next(iter(surfaces.values()))
+    metric, chosen = metric or first.metrics[0], split or first.splits[0]
+    arrays = [values(surface, metric, chosen) for surface in surfaces.values()]
+    scale = scale or scale_of(arrays, metric, chosen, log=log, clip=clip)
+    x, y = extent(surfaces.values())
+    room = scene(metric, chosen, scale, x, y, axis_names(first))
+    if view == "overlay":
+        figure = go.Figure(overlay(dict(surfaces), arrays, scale, opacity=opacity, dark=dark))
+        figure.update_layout(scene=room, margin={"l": 0, "r": 0, "t": 40, "b": 0})
+        return theme.dress(figure, title=title, dark=dark)
+    figure = _frames(list(surfaces), view)
+    for column, (surface, array) in enumerate(zip(surfaces.values(), arrays, strict=True), start=1):
+        bar = _colorbar(metric, chosen, scale) if column == len(surfaces) else None
+        if view == "3d":
+            traces = relief(surface, array, metric, chosen, scale, colorbar=bar, wireframe=wireframe)
+        else:
+            traces = contours(surface, array, metric, chosen, scale, colorbar=bar)
+        figure.add_traces(traces, rows=1, cols=column)
+    if view == "3d":
+        figure.update_scenes(**room)
+        figure.update_layout(margin={"l": 0, "r": 0, "t": 30, "b": 0})
+    else:
+        square(figure, len(surfaces), x, y, axis_names(first))
+        figure.update_layout(margin={"t": 40})
+    return theme.dress(figure, title=title, dark=dark)
+
+
+def _frames(labels: list[str], view: View) -> go.Figure:
+    """Return an empty figure with one frame per surface."""
+    count = len(labels)
+    return make_subplots(
+        cols=count,
+        specs=[[{"type": "scene" if view == "3d" else "xy"}] * count],
+        subplot_titles=[theme.text(label) for label in labels] if count > 1 else None,
+        horizontal_spacing=0.02 if view == "3d" else 0.2 / count,
+    )
+
+
+def _colorbar(metric: str, split: str, scale: Scale) -> dict[str, Any]:
+    return {
+        "title": {"text": theme.text(name(metric, split)), "side": "right"},
+        "tickvals": list(scale.ticks),
+        "ticktext": list(scale.labels),
+        "thickness": 14,
+        "outlinewidth": 0,
+        "len": 0.8,
+    }

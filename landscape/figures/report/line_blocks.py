@@ -1,0 +1,225 @@
+"""The sections of lines and of training curves; what is missing is left out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from landscape.figures.grouping.comparability import differences
+from landscape.figures.grouping.families import families, is_between, seeds
+from landscape.figures.plots.history import AXES, SPLITS, history_figure, recorded
+from landscape.figures.plots.line import endpoints, line_figure, scale_of, width_words
+from landscape.figures.report.blocks import Block, Control, Entry, Plot, bare, dashes, entries, keys, of_kind
+from landscape.figures.report.tables import Cell, Head, Table
+from landscape.results import History, Line, Result
+
+Lines = dict[str, Line | list[Line]]  # by label of the curve
+_DASHES = {"train": "solid", "validation": "dot", "test": "dash"}  # as in history_figure
+
+
+def line_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
+    """Return a block for each family of lines around checkpoints."""
+    found = families(results)
+    blocks = []
+    for index, (family, by_label) in enumerate(found.items()):
+        identity = f"line-{index}"
+        curves = {"each": {label: lines if len(lines) > 1 else lines[0] for label, lines in by_label.items()}}
+        recipes = _by_recipe(by_label)
+        if recipes:
+            curves["recipe"] = recipes
+        members = list(itertools.chain(*by_label.values()))
+        shown = [key for key, line in results.items() if any(line is member for member in members)]
+        blocks.append(_block(identity, family if len(found) > 1 else "", curves, shown, colours, by_label))
+    return blocks
+
+
+def between_blocks(results: Mapping[str, Result]) -> list[Block]:
+    """Return a block for each two checkpoints with the lines, straight and curved, between them."""
+    groups: dict[tuple[str, str], dict[str, Line]] = {}
+    for key, result in results.items():
+        if isinstance(result, Line) and is_between(result):
+            groups.setdefault(endpoints(result), {})[key] = result
+    blocks = []
+    for index, (ends, found) in enumerate(groups.items()):
+        names = [_way(line) for line in found.values()]
+        own = [key.rpartition("/")[2] for key in found]
+        labels = [n if names.count(n) == 1 else f"{n} {k}" for n, k in zip(names, own, strict=True)]
+        curves: dict[str, Lines] = {"each": dict(zip(labels, found.values(), strict=True))}
+        blocks.append(_block(f"between-{index}", " → ".join(ends), curves, list(found), None, {}))
+    return blocks
+
+
+def _way(line: Line) -> str:
+    return "curve" if (line.attributes.get("directions") or {}).get("kind") == "bezier" else "straight line"
+
+
+def _by_recipe(by_label: Mapping[str, Sequence[Line]]) -> Lines:
+    """Return the lines of runs that differ in nothing but their seed together; {} where there are none such."""
+    together = seeds({label: lines[0] for label, lines in by_label.items()})
+    if all(len(labels) == 1 for labels in together.values()):
+        return {}
+    lines = {recipe: [line for label in labels for line in by_label[label]] for recipe, labels in together.items()}
+    alike = all(len({line.alpha.tobytes() for line in found}) == 1 for found in lines.values())
+    return dict(lines) if alike else {}
+
+
+def _block(
+    identity: str,
+    heading: str,
+    curves: Mapping[str, Lines],
+    shown: list[str],
+    colours: Mapping[str, int] | None,
+    by_label: Mapping[str, Sequence[Line]],
+) -> Block:
+    """Return a block of lines, switchable between linear and log, and between checkpoints and recipes."""
+    everything = [line for found in curves["each"].values() for line in ([found] if isinstance(found, Line) else found)]
+    metrics = list(dict.fromkeys(metric for line in everything for metric in line.metrics))
+    splits = list(dict.fromkeys(split for line in everything for split in line.splits))
+    height = Control(f"{identity}-height", "Loss scale", {"linear": "Linear", "log": "Log"}, "linear")
+    by = Control(f"{identity}-by", "Curves", {"recipe": "By recipe", "each": "Each"}, "recipe")
+    grouped = [by] if len(curves) > 1 else []
+    plots, controls = [], grouped.copy()
+    cautions = [differences({str(index): line for index, line in enumerate(everything)}, but=_varied(everything))]
+    for metric in metrics:
+        scale = scale_of(curves["each"], metric)
+        both = metric == "loss" and scale_of(curves["each"], metric, log=True).log
+        if both:
+            controls = [Control(height.id, height.legend, height.options, "log" if scale.log else "linear"), *grouped]
+        variants: dict[str, Any] = {}
+        for log, way in itertools.product((False, True) if both else (scale.log,), curves):
+            palette = _palette(curves[way], colours, by_label)
+            figure = line_figure(curves[way], metrics=[metric], log=log, colours=palette)
+            values = [*(["log" if log else "linear"] if both else []), *([way] if grouped else [])]
+            variants["|".join(values)] = bare(figure, t=28 if colours is None else 12)
+        cautions.append(scale.note([line.grid(metric) for line in everything if metric in line.metrics]))
+        alt = f"{metric} along a line through weight space, {', '.join(splits)}: {', '.join(curves['each'])}"
+        chosen_by = [*([height.id] if both else []), *(control.id for control in grouped)]
+        plots.append(Plot(f"{identity}-{metric}", alt, variants, chosen_by, metric[:1].upper() + metric[1:]))
+    legend = _legend(curves, colours, by_label, by.id if grouped else "")
+    return Block(
+        f"{identity}-block",
+        heading,
+        plots,
+        shown,
+        caution=" ".join(filter(None, cautions)),
+        note=_bands(curves),
+        controls=controls,
+        legend=legend,
+        dashes=dashes(splits),
+        tables=_widths(by_label),
+    )
+
+
+def _varied(lines: Sequence[Line]) -> tuple[str, ...]:
+    """Return the settings that lines of one family differ in by design: the seeds of their directions."""
+    return ("directions.seed",) if any(line.attributes.get("family") for line in lines) else ()
+
+
+def _palette(
+    curves: Lines, colours: Mapping[str, int] | None, by_label: Mapping[str, Sequence[Line]]
+) -> dict[str, int] | None:
+    """Return the colour of each curve: its checkpoint's, of a recipe that of its first checkpoint."""
+    if colours is None:
+        return None
+    found = dict(colours)
+    for recipe, labels in seeds({label: lines[0] for label, lines in by_label.items()}).items():
+        found.setdefault(recipe, colours.get(labels[0], 0))
+    return {label: found.get(label, index) for index, label in enumerate(curves)}
+
+
+def _legend(
+    curves: Mapping[str, Lines],
+    colours: Mapping[str, int] | None,
+    by_label: Mapping[str, Sequence[Line]],
+    control: str,
+) -> list[Entry]:
+    if colours is None:  # between two checkpoints: nothing to tell apart but the ways
+        ways = list(curves["each"])
+        return [Entry(way, index, switch=False) for index, way in enumerate(ways)] if len(ways) > 1 else []
+    found = []
+    for way, lines in curves.items():
+        palette = _palette(lines, colours, by_label) or {}
+        when = (control, way) if control else ("", "")
+        found += entries(list(lines), palette, switch=way == "each", when=when)
+    return found
+
+
+def _bands(curves: Mapping[str, Lines]) -> str:
+    """Return what the bands are: standard errors of single lines, or the spread of several."""
+    counts = {len(found) for found in curves["each"].values() if not isinstance(found, Line)}
+    single = any(isinstance(found, Line) for found in curves["each"].values())
+    words = []
+    if counts:
+        several = " or ".join(str(count) for count in sorted(counts))
+        spread = "bands reach from quartile to quartile, and fainter from least to most"
+        words.append(f"Curves are medians over {several} directions; {spread}.")
+    if single:
+        which = "Bands of single lines" if counts or "recipe" in curves else "Bands"
+        words.append(f"{which}: ± 1 standard error over the examples.")
+    if "recipe" in curves:
+        words.append("By recipe: the median over its seeds, with the same bands of spread.")
+    return " ".join(words)
+
+
+def _widths(by_label: Mapping[str, Sequence[Line]]) -> list[Table]:
+    """Return a table of basin widths, where they were measured."""
+    cells = {label: dict(width_words(list(lines))) for label, lines in by_label.items()}
+    rises = sorted({rise for found in cells.values() for rise in found})
+    if not rises:
+        return []
+    head = [Head("Basin width", small="radius at which the loss has risen"), *(Head(n, checkpoint=n) for n in cells)]
+    rows = [[Cell(f"by {rise:g}"), *(Cell(cells[label].get(rise, "")) for label in cells)] for rise in rises]
+    return [Table("Basin widths", head, rows, note="Median and quartiles over the directions and both their sides.")]
+
+
+def history_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
+    """Return a block for each name of training curves, switchable between what runs along x."""
+    groups = of_kind(results, History)
+    blocks = []
+    for index, (name, found) in enumerate(groups.items()):
+        histories = {label: history for label, history in found.items() if recorded({label: history})}
+        if histories:
+            heading = name if len(groups) > 1 else ""
+            blocks.append(_history_block(f"history-{index}", heading, name, histories, colours))
+    return blocks
+
+
+def _history_block(
+    identity: str, heading: str, name: str, histories: dict[str, History], colours: Mapping[str, int]
+) -> Block:
+    axes = [x for x in AXES if x == "epoch" or any(x in history.columns for history in histories.values())]
+    along = Control(f"{identity}-x", "Along x", {x: AXES[x].partition(" (")[0].capitalize() for x in axes}, "epoch")
+    by = Control(f"{identity}-by", "Curves", {"recipe": "By recipe", "checkpoint": "Each"}, "recipe")
+    recipes = seeds(histories)
+    controls = [along] if len(axes) > 1 else []
+    ways = ["checkpoint"]
+    if any(len(labels) > 1 for labels in recipes.values()):
+        controls, ways = [*controls, by], ["checkpoint", "recipe"]
+    palette = {recipe: colours.get(labels[0], 0) for recipe, labels in recipes.items()}
+    plots = []
+    for metric in recorded(histories):
+        variants = {}
+        for x, way in itertools.product(axes, ways):
+            chosen: Any = colours if way == "checkpoint" else palette
+            figure = history_figure(histories, metrics=[metric], x=x, by=way, colours=chosen)  # type: ignore[arg-type]
+            values = {along.id: x, by.id: way}
+            variants["|".join(values[control.id] for control in controls)] = bare(figure)
+        alt = f"{metric} during training: {', '.join(histories)}"
+        plots.append(Plot(f"{identity}-{metric}", alt, variants, [c.id for c in controls], metric.capitalize()))
+    names = {column for history in histories.values() for column in history.columns}
+    splits = [split for split in SPLITS if {f"{split}_loss", f"{split}_accuracy"} & names]
+    legend = entries(list(histories), colours, when=(by.id, "checkpoint") if len(ways) > 1 else ("", ""))
+    if len(ways) > 1:
+        legend += entries(list(recipes), palette, switch=False, when=(by.id, "recipe"))
+    note = "By recipe: the median over its seeds; bands from quartile to quartile, and fainter from least to most."
+    return Block(
+        f"{identity}-block",
+        heading,
+        plots,
+        keys(name, list(histories)),
+        note=note if len(ways) > 1 else "",
+        controls=controls,
+        legend=legend,
+        dashes=dashes({split: _DASHES[split] for split in splits}),
+    )

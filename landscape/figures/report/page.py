@@ -1,0 +1,192 @@
+"""One self-contained HTML page of any mixture of results: offline, no server, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from landscape.errors import LandscapeError
+from landscape.figures.report.blocks import Block
+from landscape.figures.report.curvature_blocks import convexity_blocks, density_blocks, layer_blocks, spectrum_blocks
+from landscape.figures.report.json_payload import script_json
+from landscape.figures.report.line_blocks import between_blocks, history_blocks, line_blocks
+from landscape.figures.report.paired_seeds import Comparison, colours_of, comparisons, paired_table
+from landscape.figures.report.provenance import origin, provenance
+from landscape.figures.report.sharpness_blocks import sharpness_blocks, study_blocks
+from landscape.figures.report.summary import Row, checkpoints, differences_table, key_numbers, summary_table
+from landscape.figures.report.surface_blocks import Plane, plane, together
+from landscape.figures.report.tables import Table
+from landscape.figures.report.trajectory_blocks import path_blocks
+from landscape.figures.report.verdict import barriers, verdict
+from landscape.figures.style import theme
+from landscape.results import Result
+from landscape.storage.atomic_write import write_atomically
+
+SCRIPTS = (  # what runs before plotly.js, and what after
+    ("page.js", "look.js", "print.js", "copy.js", "tables.js"),
+    (
+        *("drawing.js", "plots.js"),
+        *("grids.js", "isolines.js", "cameras.js", "scenes.js", "path.js", "planes.js", "overlay.js", "player.js"),
+        "start.js",
+    ),
+)
+# The scripts start after the first paint: reading 5 MB of them takes a second that the text need not wait for.
+START = """requestAnimationFrame(() => setTimeout(() => {
+  for (const waiting of document.querySelectorAll('script[type="text/plain"]')) {
+    const script = document.createElement("script");
+    script.textContent = waiting.textContent;
+    waiting.replaceWith(script);
+  }
+}));"""
+
+
+def write_report(
+    results: Mapping[str, Result], path: str | Path, *, title: str | None = None, sources: Sequence[str] = ()
+) -> Path:
+    """Write the report and return where it is; an existing file is replaced whole or not at all.
+
+    Args:
+        results: The results by "<checkpoint label>/<name>", as `landscape.storage.analysis_file.load` gives them.
+        path: The HTML file to write.
+        title: A heading; by default one that names the checkpoints.
+        sources: The analysis files that the results come from; only their names are shown.
+
+    Raises:
+        LandscapeError: There is nothing to show, or the file cannot be written.
+    """
+    page = render_report(results, title=title, sources=sources).encode("utf-8")
+    write_atomically(path, lambda file: file.write(page))
+    return Path(path)
+
+
+def render_report(results: Mapping[str, Result], *, title: str | None = None, sources: Sequence[str] = ()) -> str:
+    """Return the report as HTML; arguments as in `write_report`."""
+    if not results:
+        raise LandscapeError("expected at least one result to report, got none; run landscape surface or hessian first")
+    named = checkpoints(results)
+    labels = list(named)
+    rows = key_numbers(named)
+    compared = comparisons(named, rows)
+    colours = colours_of(labels, compared)
+    groups = together(results)
+    planes = [
+        plane(f"plane-{index}", name, group, results, colours) for index, (name, group) in enumerate(groups.items())
+    ]
+    sections = _sections(results, colours)
+    before, after = ("\n".join(map(_resource, names)) for names in SCRIPTS)
+    scripts = [before, get_plotlyjs(), after]
+    context = {
+        "title": title or _title(labels),
+        "facts": _facts(results),
+        "sources": [Path(source).name for source in sources],
+        "colours": colours,
+        "summary": _summary(rows, labels, compared, results),
+        "planes": planes,
+        "sections": sections,
+        "origin": lambda keys: origin(keys, results),
+        "provenance": [provenance(key, result) for key, result in results.items()],
+        "data": script_json(_data(planes, [block for blocks in sections.values() for block in blocks])),
+        "scripts": [Markup(script) for script in scripts],
+        "start": Markup(START),
+        "policy": _policy([*scripts, START]),
+        "style": Markup(_resource("report.css")),
+        "light": theme.LIGHT,
+        "dark": theme.DARK,
+    }
+    environment = Environment(
+        loader=FunctionLoader(_resource),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["tied"] = lambda words: str(words).replace(" = ", "\u00a0=\u00a0")  # no line break within
+    return environment.get_template("report.html").render(context)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The first section: sentences, and the key numbers as tables."""
+
+    verdict: list[str]
+    caution: str
+    tables: list[Table]
+
+
+def _summary(rows: list[Row], labels: list[str], compared: list[Comparison], results: Mapping[str, Result]) -> Summary:
+    sentences = verdict(rows, labels, compared)
+    tables = [paired_table(comparison) for comparison in compared]
+    if rows:
+        tables.append(summary_table(rows, labels, folded="Each checkpoint's numbers" if compared else ""))
+    if rows and len(labels) > 2 and not compared:
+        tables.append(differences_table(rows, labels))
+    return Summary([*sentences[:-1], *barriers(results)], sentences[-1] if sentences else "", tables)
+
+
+def _sections(results: Mapping[str, Result], colours: Mapping[str, int]) -> dict[str, list[Block]]:
+    """Return the blocks of each section in the order of the page; a section may be empty."""
+    return {
+        "Paths": path_blocks(results, colours),
+        "Lines": [*line_blocks(results, colours), *between_blocks(results)],
+        "Curvature": [
+            *spectrum_blocks(results, colours),
+            *density_blocks(results, colours),
+            *layer_blocks(results, colours),
+            *convexity_blocks(results),
+        ],
+        "Sharpness": [*sharpness_blocks(results, colours), *study_blocks(results)],
+        "Training": history_blocks(results, colours),
+    }
+
+
+def _resource(name: str) -> str:
+    return files("landscape.figures.report").joinpath("templates", name).read_text("utf-8")
+
+
+def _data(planes: Sequence[Plane], blocks: Sequence[Block]) -> dict[str, Any]:
+    """Return what the page's script draws from."""
+    return {
+        "look": {name: theme.template(look).to_plotly_json() for name, look in _LOOKS.items()},
+        "swaps": theme.swaps(),
+        "ramps": {name: [theme.ramp(colour) for colour in look.series] for name, look in _LOOKS.items()},
+        "planes": [plane.data for plane in planes],
+        "plots": {plot.id: asdict(plot) for block in blocks for plot in block.plots},
+    }
+
+
+_LOOKS = {"light": theme.LIGHT, "dark": theme.DARK}
+
+
+def _title(labels: Sequence[str]) -> str:
+    if len(labels) in (1, 2):
+        return f"Loss landscape of {' and '.join(labels)}"
+    return f"Loss landscapes of {len(labels)} checkpoints" if labels else "Between checkpoints"
+
+
+def _facts(results: Mapping[str, Result]) -> list[str]:
+    """Return what all results have in common, for the line under the title."""
+    attributes = [result.attributes for result in results.values()]
+    models = {str(a["model"]) for a in attributes if a.get("model")}
+    data = {str(a["data"].get("name") or a["data"].get("kind")) for a in attributes if a.get("data")}
+    days = sorted({str(a["created"])[:10] for a in attributes if a.get("created")})
+    versions = {str(a["landscape_version"]) for a in attributes if a.get("landscape_version")}
+    subject = " on ".join(", ".join(sorted(names)) for names in (models, data) if names)
+    facts = [subject] if subject else []
+    facts += [f"measured {' to '.join(dict.fromkeys([days[0], days[-1]]))}"] if days else []
+    return facts + ([f"landscape {', '.join(sorted(versions))}"] if versions else [])
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """Return a content security policy: only these very scripts run, and nothing is fetched from anywhere."""
+    digests = [base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode() for script in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'"

@@ -1,0 +1,180 @@
+"""Where every number comes from: what was measured, on what, with which settings, how long, how to repeat it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from landscape.figures.grouping.estimate_note import estimate_words
+from landscape.figures.style import number_format
+from landscape.results import Density, History, Layers, Line, Result, Sharpness, Spectrum, Study, Surface, Trajectory
+
+_BATCHNORM = {
+    "fixed": "fixed: the checkpoint's running statistics everywhere",
+    "recalibrated": "recalibrated: running statistics estimated again at each point",
+    "batch": "batch: statistics of each batch, in a fixed composition",
+}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The origin of one result, as terms and their descriptions."""
+
+    key: str
+    measured: str
+    facts: list[tuple[str, str]]
+    command: str
+    attributes: str  # all of them, as indented JSON
+
+
+def provenance(key: str, result: Result) -> Provenance:
+    """Return where a result comes from; what its attributes do not say is left out."""
+    attributes = result.attributes
+    return Provenance(
+        key=key,
+        measured=measured(result),
+        facts=[(term, fact) for term, fact in _facts(attributes) if fact],
+        command=str(attributes.get("command") or ""),
+        attributes=json.dumps(attributes, indent=2, ensure_ascii=False, default=str),
+    )
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the numbers of one figure come from: what its results share once, then what is each one's own."""
+
+    took: str  # all of them together
+    shared: list[tuple[str, str]]
+    results: list[tuple[str, str, list[tuple[str, str]]]]  # key, what was measured, its own facts
+    commands: list[str]
+
+
+def origin(keys: Sequence[str], results: Mapping[str, Result]) -> Origin:
+    """Return the origin of a figure that shows the results with these keys."""
+    found = [provenance(key, results[key]) for key in keys]
+    facts = [dict(one.facts) for one in found]
+    shared = [(term, fact) for term, fact in found[0].facts if all(other.get(term) == fact for other in facts)]
+    own = [[pair for pair in one.facts if pair not in shared] for one in found]
+    seconds = [results[key].attributes.get("seconds") for key in keys]
+    known = [float(one) for one in seconds if isinstance(one, int | float)]
+    return Origin(
+        took=number_format.duration(sum(known)) if known else "",
+        shared=shared,
+        results=[(one.key, one.measured, mine) for one, mine in zip(found, own, strict=True)],
+        commands=list(dict.fromkeys(one.command for one in found if one.command)),
+    )
+
+
+def measured(result: Result) -> str:
+    """Return in one phrase what a result holds."""
+    match result:
+        case Surface() | Line():
+            axes = [("α", result.alpha)] + ([("β", result.beta)] if isinstance(result, Surface) else [])
+            size = " × ".join(f"{len(axis)}" for _, axis in axes)
+            where = ", ".join(f"{name} from {axis[0]:.4g} to {axis[-1]:.4g}" for name, axis in axes)
+            what = f"{_and(result.metrics)} on {_and(result.splits)}"
+            return f"{what}, {size} points, {where}".replace("-", "−") + (f"; {count(result)}" if count(result) else "")
+        case Spectrum():
+            tops, bottoms = int((result.ends == 1).sum()), int((result.ends == -1).sum())
+            ends = _and([f"{n} {end}" for n, end in ((tops, "largest"), (bottoms, "smallest")) if n])
+            operator = str(result.attributes.get("operator") or "curvature")
+            return f"{ends} eigenvalues of the {operator}, {result.products} products"
+        case Density():
+            vectors, steps = result.nodes.shape
+            operator = str(result.attributes.get("operator") or "curvature")
+            runs = f"{vectors} starting vectors of {steps} steps"
+            return f"spectral density of the {operator}, {runs}, σ = {number_format.number(result.sigma, 3)}"
+        case Layers():
+            return f"curvature of {len(result.names)} layers, {result.products} products"
+        case Trajectory():
+            name = str(result.attributes.get("position") or "position")
+            return f"{len(result.position)} places of a path, {name} {result.position[0]:g} to {result.position[-1]:g}"
+        case Study():
+            return f"{len(result.measures)} measures of {len(result.checkpoints)} checkpoints against their gap"
+        case Sharpness():
+            evaluations = sum(measure.evaluations for measure in result.measures)
+            return f"{len(result.measures)} sharpness measures, {evaluations:,} passes over the examples"
+        case History():
+            return f"training curves, {len(next(iter(result.columns.values()), ()))} epochs"
+
+
+def count(result: Surface | Line) -> str:
+    """Return "n of m points computed" for an incomplete result; empty for a complete one."""
+    computed = result.computed()
+    done = int(computed.sum())
+    return "" if done == computed.size else f"{done:,} of {computed.size:,} points computed so far"
+
+
+def _facts(a: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    entries = [entry for entry in a.get("checkpoints") or () if isinstance(entry, Mapping)]
+    hashes = [f"{e.get('label', '')} (SHA-256 {str(e['sha256'])[:12]}…)" for e in entries if e.get("sha256")]
+    yield "Checkpoint", _and(hashes) or str(a.get("checkpoint") or "")
+    parameters = a.get("parameters")
+    yield "Model", _joined(a.get("model"), f"{parameters:,} parameters" if isinstance(parameters, int) else "")
+    yield "Training", _pairs(a.get("training"))
+    data = a.get("data") or {}
+    examples = a.get("examples")
+    yield "Data", _joined(data.get("name") or data.get("kind"), *(data.get("notes") or ()))
+    yield "Examples", _joined(_pairs(examples), _named("subset", a.get("subset")), _named("seed", a.get("subset_seed")))
+    prints = data.get("fingerprints") or {}
+    yield "Fingerprint", _and([f"{split} {str(value)[:12]}…" for split, value in prints.items()])
+    yield "Loss", str(a.get("loss") or "")
+    directions = a.get("directions") or {}
+    yield "Directions", _pairs({k: v for k, v in directions.items() if k != "hashes"})
+    batchnorm, moved = a.get("batchnorm"), a.get("params")
+    yield (
+        "BatchNorm",
+        _BATCHNORM.get(str(batchnorm), str(batchnorm or "")),
+    )
+    yield "Parameters", "all" if moved == "*" else str(moved or "")
+    error = a.get("precision_error")
+    found = f"largest error found {number_format.number(100 * error, 2)}%" if isinstance(error, int | float) else ""
+    yield "Precision", _joined(a.get("precision"), found)
+    tolerance = a.get("tolerance") if isinstance(a.get("tolerance"), int | float) else None
+    yield "Solver", _joined(_named("tolerance", tolerance), _named("bound", a.get("bound")))
+    yield "Estimate", estimate_words(a)
+    reference = a.get("reference") or {}
+    if isinstance(reference.get("reproduced"), int | float) and isinstance(reference.get("recorded"), int | float):
+        agrees = "agrees" if reference.get("agrees") else "DOES NOT AGREE"
+        recorded, reproduced = (number_format.number(reference[key]) for key in ("recorded", "reproduced"))
+        yield "Recorded loss", f"recorded {recorded}, reproduced {reproduced}: {agrees}"
+    threads = a.get("threads")
+    yield (
+        "Machine",
+        _joined(
+            a.get("device"),
+            f"{threads} threads" if threads else "",
+            _named("batch size", a.get("batch_size")),
+            f"{a['path']} forward pass" if a.get("path") else "",
+        ),
+    )
+    versions = (("landscape", "landscape_version"), ("torch", "torch_version"))
+    yield "Software", _joined(*(_named(name, a.get(key)) for name, key in versions))
+    yield "Measured at", str(a.get("created") or "").replace("T", " ").split("+")[0]
+    seconds = a.get("seconds")
+    yield "Took", number_format.duration(seconds) if isinstance(seconds, int | float) else ""
+
+
+def _pairs(values: object) -> str:
+    """Return "name value" of each entry, on one line."""
+    if not isinstance(values, Mapping):
+        return ""
+    shown = {key: value for key, value in values.items() if isinstance(value, str | int | float) and value != ""}
+    return _joined(*(_named(str(key).replace("_", " "), value) for key, value in shown.items()))
+
+
+def _named(name: str, value: object) -> str:
+    if value is None or value == "":
+        return ""
+    return f"{name} {value:.5g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _joined(*parts: object) -> str:
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _and(parts: Any) -> str:
+    parts = list(parts)
+    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] if parts else ""

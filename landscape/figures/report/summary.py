@@ -1,0 +1,245 @@
+"""The report's first table: the key numbers of the checkpoints side by side, with the difference of a pair."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from landscape.figures.grouping.comparability import at
+from landscape.figures.grouping.families import is_between
+from landscape.figures.plots.sharpness_curves import swept
+from landscape.figures.report.tables import Cell, Head, Table, ratio
+from landscape.figures.style import number_format
+from landscape.results import History, Line, Measure, Result, Sharpness, Spectrum, Study, Trajectory
+
+Named = Mapping[str, Mapping[str, Result]]  # by checkpoint label, then by name
+
+Samples = dict[str, dict[int, "Number"]]  # a quantity by checkpoint, then by the number of examples
+
+_FINAL = {
+    "train_loss": "Train loss",
+    "test_loss": "Test loss",
+    "train_accuracy": "Train accuracy",
+    "test_accuracy": "Test accuracy",
+}
+
+
+@dataclass(frozen=True)
+class Number:
+    """One measured number: its uncertainty is a standard error, or for eigenvalues a bound."""
+
+    value: float
+    error: float = math.nan
+
+    def clearly_below(self, other: Number, *, bounds: bool) -> bool:
+        """Return whether the two are apart by more than their bounds, or by two standard errors of the difference."""
+        errors = [0.0 if math.isnan(number.error) else number.error for number in (self, other)]
+        return other.value - self.value > (sum(errors) if bounds else 2 * math.hypot(*errors))
+
+    def minus(self, other: Number, *, bounds: bool) -> Number:
+        """Return the difference; its error combines both as independent, bounds by adding them."""
+        errors = [number.error for number in (self, other) if not math.isnan(number.error)]
+        error = (sum(errors) if bounds else math.hypot(*errors)) if errors else math.nan
+        return Number(self.value - other.value, error)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantity of every checkpoint that has it."""
+
+    label: str
+    numbers: dict[str, Number] = field(default_factory=dict)
+    examples: dict[str, int] = field(default_factory=dict)  # that the numbers were measured on, where that is recorded
+    meaning: str = ""
+    percent: bool = False
+    flatness: bool = False  # a sharpness measure: lower is flatter
+    bounds: bool = False  # the errors are bounds, not standard errors
+
+    def cell(self, checkpoint: str) -> str:
+        """Return the number as text; empty where it was not measured."""
+        found = self.numbers.get(checkpoint)
+        return "" if found is None else self.words(found)
+
+    def words(self, number: Number) -> str:
+        """Return one of this quantity's numbers as text."""
+        return (
+            number_format.percent(number.value) if self.percent else number_format.uncertain(number.value, number.error)
+        )
+
+    def take(self, samples: Samples, *, whole: bool = True) -> None:
+        """Take each checkpoint's number on the largest sample that all have, on its own largest where there is none.
+
+        `whole` where the numbers are of all the sample's examples, not of subsets of it.
+        """
+        shared = set.intersection(*(set(by_count) for by_count in samples.values())) if samples else set()
+        for label, by_count in samples.items():
+            count = max(shared or by_count)
+            self.numbers[label] = by_count[count]
+            if count and whole:
+                self.examples[label] = count
+
+    @property
+    def explained(self) -> str:
+        """What it means, and on how many examples it was measured where all the numbers tell."""
+        counts = dict.fromkeys(self.examples[label] for label in self.numbers if label in self.examples)
+        told = counts and self.numbers.keys() <= self.examples.keys()
+        sample = " and ".join(f"{count:,}" for count in counts) + " examples" if told else ""
+        return ", ".join(part for part in (self.meaning, sample) if part)
+
+    def difference(self, number: Number) -> str:
+        """Return a difference of this quantity as text, with its sign."""
+        if self.percent:
+            return number_format.points(number.value, number.error)
+        return number_format.signed(number_format.uncertain(number.value, number.error))
+
+
+def checkpoints(results: Mapping[str, Result]) -> dict[str, dict[str, Result]]:
+    """Return the results by checkpoint label, then by name; what lies between checkpoints belongs to none."""
+    found: dict[str, dict[str, Result]] = {}
+    for key, result in results.items():
+        label, _, name = key.rpartition("/")
+        shared = isinstance(result, Study) or (isinstance(result, Line) and is_between(result))
+        curve = isinstance(result, Trajectory) and result.attributes.get("position") == "t"
+        several = len(result.attributes.get("checkpoints") or ()) > 1
+        if not (shared or curve or several):
+            found.setdefault(label, {})[name] = result
+    return found
+
+
+def key_numbers(named: Named) -> list[Row]:
+    """Return the table at the top: final losses and accuracies, λ_max and the trace, and each sharpness measure.
+
+    Of a measure that was taken at many radii, the curve of which the page draws, one stands for all; of one that was
+    taken on several samples, that of the most examples that all the checkpoints have it of.
+    """
+    final = {key: Row(label, percent="accuracy" in key) for key, label in _FINAL.items()}
+    gap = Row("Generalization gap", meaning="test loss − train loss")
+    top = Row("λ_max", meaning="largest Hessian eigenvalue ± its error bound", flatness=True, bounds=True)
+    trace = Row("Trace of the Hessian", meaning="± standard error of the estimate", flatness=True)
+    tops: Samples = {}
+    traces: Samples = {}
+    for label, results in named.items():
+        known = _final(results.values())
+        for key, number in known.items():
+            final[key].numbers[label] = number
+        if {"test_loss", "train_loss"} <= known.keys():
+            gap.numbers[label] = Number(known["test_loss"].value - known["train_loss"].value)
+        for spectrum in (r for r in results.values() if isinstance(r, Spectrum) and _is_hessian(r)):
+            if np.any(spectrum.ends == 1):
+                number = Number(float(spectrum.eigenvalues[0]), float(spectrum.bounds[0]))
+                tops.setdefault(label, {}).setdefault(_examples(spectrum), number)
+            traced = spectrum.attributes.get("trace")
+            if isinstance(traced, Mapping) and isinstance(traced.get("value"), int | float):
+                number = Number(float(traced["value"]), float(traced.get("stderr") or math.nan))
+                traces.setdefault(label, {}).setdefault(_examples(spectrum), number)
+    top.take(tops)
+    trace.take(traces)
+    measures = _measures(named, top)
+    return [row for row in [*final.values(), gap, top, trace, *measures] if row.numbers]
+
+
+def summary_table(rows: list[Row], labels: list[str], *, folded: str = "") -> Table:
+    """Return the key numbers, checkpoints across; of two, their difference as the last column."""
+    head = [Head("Quantity"), *(Head(label, checkpoint=label) for label in labels)]
+    pair = labels[:2] if len(labels) == 2 else []
+    if pair:
+        head.append(Head("Difference", small=f"{pair[1]} − {pair[0]}"))
+    cells = []
+    for row in rows:
+        cells.append([Cell(row.label, small=row.explained)])
+        cells[-1] += [Cell(row.cell(label), value=_value(row, label), checkpoint=label) for label in labels]
+        if pair:
+            cells[-1].append(_pair_cell(row, *pair))
+    return Table("Key numbers", head, cells, folded=folded)
+
+
+def differences_table(rows: list[Row], labels: list[str]) -> Table:
+    """Return how far each other checkpoint is from the first, for three checkpoints or more."""
+    first, others = labels[0], labels[1:]
+    head = [Head("Quantity"), *(Head(label, small=f"− {first}", checkpoint=label) for label in others)]
+    cells = [[Cell(row.label), *(_pair_cell(row, first, label) for label in others)] for row in rows]
+    return Table("Differences", head, cells, folded=f"Differences from {first}")
+
+
+def _pair_cell(row: Row, first: str, second: str) -> Cell:
+    if not {first, second} <= row.numbers.keys():
+        return Cell()
+    one, other = row.numbers[first], row.numbers[second]
+    small = ratio(one.value, other.value) if row.flatness else ""
+    return Cell(row.difference(other.minus(one, bounds=row.bounds)), small=small, value=other.value - one.value)
+
+
+def _value(row: Row, label: str) -> float:
+    return row.numbers[label].value if label in row.numbers else math.nan
+
+
+def _measures(named: Named, top: Row) -> list[Row]:
+    """Return a row for each sharpness measure, one of each curve; λ_max only where no spectrum has it better."""
+    found: dict[str, Row] = {}
+    samples: dict[str, Samples] = {}
+    of_subsets: set[str] = set()
+    by_label = {label: [r for r in results.values() if isinstance(r, Sharpness)] for label, results in named.items()}
+    left_out = _along_curves([result for results in by_label.values() for result in results])
+    for label, results in by_label.items():
+        for count, measure in ((_examples(result), measure) for result in results for measure in result.measures):
+            if measure.label in left_out or (measure.name == "lambda_max" and label in top.numbers):
+                continue
+            found.setdefault(measure.label, Row(measure.label, meaning=measure.meaning, flatness=True))
+            if measure.parameters.get("m") is not None:  # its meaning says how many, and of how many
+                of_subsets.add(measure.label)
+            number = Number(measure.value, measure.stderr)
+            samples.setdefault(measure.label, {}).setdefault(label, {}).setdefault(count, number)
+    for name, row in found.items():
+        row.take(samples[name], whole=name not in of_subsets)
+    return list(found.values())
+
+
+def _along_curves(results: list[Sharpness]) -> set[str]:
+    """Return the labels of measures that stand on a curve of three radii or more, but for the middle one of each."""
+    labels: set[str] = set()
+    for result in results:
+        for over in ("rho", "m"):
+            for curves in swept({"": result}, over).values():
+                curve: list[Measure] = curves[""]
+                if len(curve) >= 3:
+                    labels |= {measure.label for measure in curve} - {curve[len(curve) // 2].label}
+    return labels
+
+
+def _final(results: Any) -> dict[str, Number]:
+    """Return the final losses and accuracies: those the checkpoint recorded, else the last row of its history.
+
+    The accuracy on n test examples has the standard error √(p (1 − p) / n) of a proportion.
+    """
+    results = list(results)
+    for result in results:
+        recorded = result.attributes.get("final") or {}
+        found = {key: float(recorded[key]) for key in _FINAL if isinstance(recorded.get(key), int | float)}
+        if found:
+            count = at(result.attributes, "data.examples.test")
+            return {key: Number(value, _sampling_error(key, value, count)) for key, value in found.items()}
+    history = next((result for result in results if isinstance(result, History)), None)
+    columns = history.columns if history else {}
+    return {key: Number(float(columns[key][-1])) for key in _FINAL if key in columns and len(columns[key])}
+
+
+def _sampling_error(key: str, value: float, count: object) -> float:
+    if key != "test_accuracy" or not isinstance(count, int) or count < 1 or not 0 <= value <= 1:
+        return math.nan
+    return math.sqrt(value * (1 - value) / count)
+
+
+def _examples(result: Result) -> int:
+    """Return how many examples were measured, of the first split, which curvature and sharpness are of."""
+    counted = result.attributes.get("examples")
+    return int(next(iter(counted.values()))) if isinstance(counted, Mapping) and counted else 0
+
+
+def _is_hessian(spectrum: Spectrum) -> bool:
+    """Return whether it is the Hessian's, and of one set of examples: a mean over subsets has no bound to show."""
+    attributes = spectrum.attributes
+    return bool(attributes.get("operator", "hessian") == "hessian" and "subsets" not in attributes)

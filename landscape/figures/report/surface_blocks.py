@@ -1,0 +1,293 @@
+"""Planes of the page: surfaces that belong together, their measured grids, and empty figures for the script to fill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from landscape.figures.grouping.comparability import differences
+from landscape.figures.grouping.estimate_note import estimate_words
+from landscape.figures.grouping.regions import regions
+from landscape.figures.plots.surfaces import contour, grids, relief
+from landscape.figures.plots.surfaces.trajectory import axis_titles, belongs
+from landscape.figures.report import surface_views
+from landscape.figures.report.json_payload import figure_json, packed
+from landscape.figures.report.provenance import count
+from landscape.figures.report.trajectory_blocks import Path, paths
+from landscape.figures.style import number_format, theme
+from landscape.figures.style.scale import choose_scale
+from landscape.results import Result, Surface, Trajectory
+
+Extent = tuple[list[float], list[float]]  # along both axes
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One surface on the page: a 3-D figure and its contours."""
+
+    id: str
+    key: str  # of its result
+    checkpoint: str
+    label: str  # the checkpoint, and what sets this surface apart from its others
+    note: str  # "n of m points computed so far"
+    alt: str
+    series: int  # index of its colour
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Surfaces shown together on one scale."""
+
+    id: str
+    name: str
+    panels: list[Panel]
+    quantities: list[surface_views.Quantity]
+    chosen: str  # the quantity to begin with
+    splits: list[str]
+    cautions: list[str]  # in what they were not measured alike
+    estimates: list[str]  # how good those are that were not measured at every point
+    axes: str  # what a step along the axes is
+    paths: list[Path]
+    data: dict[str, Any] = field(repr=False)
+
+    @property
+    def keys(self) -> list[str]:
+        """The results shown."""
+        return list(dict.fromkeys([*(panel.key for panel in self.panels), *(path.key for path in self.paths)]))
+
+    @property
+    def columns(self) -> int:
+        """How many panels stand side by side where there is room."""
+        return {1: 1, 2: 2, 3: 3, 4: 2}.get(len(self.panels), 3)
+
+    @property
+    def quantity_options(self) -> dict[str, str]:
+        """What the switch of quantities offers: value → words."""
+        return {quantity.id: quantity.words for quantity in self.quantities}
+
+    @property
+    def split_options(self) -> dict[str, str]:
+        """What the switch of splits offers: value → words."""
+        return {split: split[:1].upper() + split[1:] for split in self.splits}
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether other checkpoints are marked on the plane."""
+        roles = {trace["meta"]["role"] for panel in self.data["panels"] for trace in panel["contour"]["data"]}
+        return "mark" in roles
+
+    @property
+    def ratio(self) -> float:
+        """How much higher than wide the plane is, within what a page can show."""
+        x, y = (self.data["panels"][0]["contour"]["layout"][axis]["range"] for axis in ("xaxis", "yaxis"))
+        return float(min(max((y[1] - y[0]) / max(x[1] - x[0], 1e-12), 0.4), 1.2))
+
+    @property
+    def offers_steps(self) -> bool:
+        """Whether contours may have levels in log steps."""
+        return any(view["steps"] for view in self.data["views"].values())
+
+    @property
+    def has_measured(self) -> bool:
+        """Whether a surface is an estimate whose measured points can be shown."""
+        return any("measured" in panel for panel in self.data["panels"])
+
+
+def plane(
+    identity: str,
+    name: str,
+    group: Mapping[str, Surface],
+    results: Mapping[str, Result],
+    colours: Mapping[str, int],
+) -> Plane:
+    """Return the block of the page that shows `group` (surfaces by result key) together."""
+    surfaces = list(group.values())
+    splits = list(dict.fromkeys(split for s in surfaces for split in grids.splits_of(s)))
+    offered = surface_views.quantities(surfaces)
+    modes = {str(surface.attributes.get("batchnorm")) for surface in surfaces}
+    checkpoints = [key.rpartition("/")[0] for key in group]
+    repeated = len(set(checkpoints)) < len(checkpoints)
+    panels = []
+    for index, ((key, surface), checkpoint) in enumerate(zip(group.items(), checkpoints, strict=True)):
+        mode = f" · BatchNorm {surface.attributes.get('batchnorm')}" if len(modes) > 1 else ""
+        label = checkpoint + (mode or (f" · {key.rpartition('/')[2]}" if repeated else ""))
+        series = index if repeated else colours.get(checkpoint, index)
+        panels.append(
+            Panel(f"{identity}-{index}", key, checkpoint, label, _note(surface), _words(label, surface), series)
+        )
+    trajectories = {key: result for key, result in results.items() if isinstance(result, Trajectory)}
+    found = paths(trajectories, surfaces, colours)
+    chosen = surface_views.preferred(surfaces, offered, splits[0]).id
+    here = [t for t in trajectories.values() if any(belongs(t, surface) for surface in surfaces)]
+    axes = [_axis_titles(surface, here) for surface in surfaces]
+    data = {
+        "id": identity,
+        "quantity": chosen,
+        "views": surface_views.views(surfaces, offered, splits),
+        "panels": [
+            {"id": panel.id, "title": theme.text(panel.label), "series": panel.series}
+            | _fill(surface, splits, titles, solid=grids.extent(surfaces), flat=_extent(surfaces, here))
+            for panel, surface, titles in zip(panels, surfaces, axes, strict=True)
+        ],
+        "paths": [path.data for path in found],
+        "camera": relief.CAMERA,
+        "lift": relief.LIFT,
+        "shaping": relief.SHAPING,
+    }
+    unlike = differences({p.label: s for p, s in zip(panels, surfaces, strict=True)}, but=("batchnorm",) * repeated)
+    cautions, estimates = [unlike] if unlike else [], _estimates(panels, surfaces)
+    return Plane(identity, name, panels, offered, chosen, splits, cautions, estimates, _axes(surfaces), found, data)
+
+
+def together(results: Mapping[str, Result]) -> dict[str, dict[str, Surface]]:
+    """Return the surfaces (by result key) that are shown together, by the group's name.
+
+    Those of one name; and those of one checkpoint and plane that differ in the BatchNorm mode, to be compared.
+    """
+    named: dict[str, dict[str, Surface]] = {}
+    for key, result in results.items():
+        if isinstance(result, Surface) and "convexity" not in result.metrics:
+            named.setdefault(key.rpartition("/")[2], {})[key] = result
+    groups: dict[str, dict[str, Surface]] = {}
+    for name, found in named.items():
+        twin = next((other for other, group in groups.items() if _other_modes(group, found)), name)
+        groups.setdefault(twin, {}).update(found)
+    return groups | _in_detail(groups)
+
+
+def _in_detail(groups: Mapping[str, Mapping[str, Surface]]) -> dict[str, dict[str, Surface]]:
+    """Return a group for each region that surfaces of a group were measured more finely in."""
+    found: dict[str, dict[str, Surface]] = {}
+    for name, group in groups.items():
+        for key, surface in group.items():
+            for number, region in enumerate(regions(surface), start=1):
+                found.setdefault(f"{name}, region {number}", {})[key] = region
+    return found
+
+
+def _other_modes(group: Mapping[str, Surface], found: Mapping[str, Surface]) -> bool:
+    """Return whether two groups hold the same plane of the same checkpoint in different BatchNorm modes."""
+    first, second = ({(key.rpartition("/")[0], _hashes(s)): s for key, s in part.items()} for part in (group, found))
+    same = [(first[place], second[place]) for place in first.keys() & second.keys() if place[1]]
+    return any(a.attributes.get("batchnorm") != b.attributes.get("batchnorm") for a, b in same)
+
+
+def _hashes(surface: Surface) -> tuple[str, ...]:
+    return tuple((surface.attributes.get("directions") or {}).get("hashes") or ())
+
+
+def _note(found: Surface) -> str:
+    """Return what the pictures cannot show: points that are still to be computed, and those that are no number."""
+    metric = "loss" if "loss" in found.metrics else found.metrics[0]
+    nan = int((np.isnan(found.grid(metric)).any(0) & found.computed()).sum())
+    holes = f"{nan:,} {'point is' if nan == 1 else 'points are'} not a number (holes)" if nan else ""
+    return "; ".join(filter(None, (count(found), holes)))
+
+
+def _estimates(panels: Sequence[Panel], surfaces: Sequence[Surface]) -> list[str]:
+    """Return for each surface that is an estimate how good it was measured to be and what it saved."""
+    found = []
+    for panel, surface in zip(panels, surfaces, strict=True):
+        words = estimate_words(surface.attributes)
+        if words:
+            found.append(f"{panel.label}: {words}" if len(panels) > 1 else words[0].upper() + words[1:])
+    return found
+
+
+def _axes(surfaces: Sequence[Surface]) -> str:
+    """Return what a step along the axes means, where all surfaces agree on it."""
+    told = [surface.attributes.get("directions") or {} for surface in surfaces]
+    meanings = {
+        (str(one.get("kind", "")), str(one.get("normalization", "")) if one.get("kind") == "random" else "")
+        for one in told
+    }
+    if len(meanings) != 1:
+        return ""
+    kind, normalization = meanings.pop()
+    if kind == "random":
+        unit = {"filter": "each filter", "layer": "each layer", "weight": "each weight"}.get(normalization)
+        return f"A step of 1 along α or β moves {unit} by its own norm." if unit else ""
+    return {
+        "pca": "The axes are the first two principal components of the training trajectory.",
+        "three": "The plane through three checkpoints.",
+        "eigenvectors": "The axes are eigenvectors of the Hessian.",
+    }.get(kind, "")
+
+
+def _axis_titles(surface: Surface, trajectories: Iterable[Trajectory]) -> tuple[str, str]:
+    """Return what the axes are, with the shares of variance that a trajectory on this plane knows."""
+    known = next((t for t in trajectories if belongs(t, surface) and len(t.explained) > 1), None)
+    return axis_titles(known) if known is not None else grids.axis_names(surface)
+
+
+def _extent(surfaces: Sequence[Surface], trajectories: Sequence[Trajectory]) -> Extent:
+    """Return the ranges that show the surfaces and, with some room, the paths on them whole."""
+    ranges = []
+    for axis, (low, high) in zip(("alpha", "beta"), grids.extent(surfaces), strict=True):
+        places = np.concatenate([np.empty(0), *(getattr(trajectory, axis) for trajectory in trajectories)])
+        outside = [float(place) for place in places if np.isfinite(place) and not low <= place <= high]
+        room = 0.04 * (max([high, *outside]) - min([low, *outside])) if outside else 0.0
+        ranges.append([min([low, *(place - room for place in outside)]), max([high, *(p + room for p in outside)])])
+    return ranges[0], ranges[1]
+
+
+def _fill(
+    found: Surface, splits: Sequence[str], axes: tuple[str, str], *, solid: Extent, flat: Extent
+) -> dict[str, Any]:
+    """Return one panel's grids and its two figures, emptied of the grids that the script fills in."""
+    shown = [(m, s) for m in grids.metrics_of(found) for s in splits if surface_views.drawable(found, m, s)]
+    measured = np.unique(found.points[found.points["level"] == 1][["alpha", "beta"]])
+    spots = {"measured": [measured["alpha"].tolist(), measured["beta"].tolist()]} if len(measured) else {}
+    return {
+        **_empty_figures(found, *shown[0], axes, solid, flat),
+        "grids": {f"{metric}/{split}": packed(grids.values(found, metric, split)) for metric, split in shown},
+        "details": [f"{metric}/{split}" for metric, split in grids.columns(found)],
+        "axes": [found.alpha.tolist(), found.beta.tolist()],
+        "centre": grids.centre(found),
+        "wires": relief.wires(found),
+        **spots,
+    }
+
+
+def _empty_figures(
+    found: Surface, metric: str, split: str, axes: tuple[str, str], solid: Extent, flat: Extent
+) -> dict[str, Any]:
+    """Return the 3-D figure and the contours of a surface: styles, texts and marks, to be filled with heights."""
+    array = grids.values(found, metric, split)
+    scale = choose_scale([array])  # a stand-in: the script sets the scale
+    marks = [mark for mark in grids.marks(found, array, metric) if mark.role == "origin"]
+    marks += [grids.Mark("best", "best on the grid", "diamond", 0.0, 0.0), *grids.checkpoints(found)]
+    relief_figure = go.Figure(
+        [relief.relief(found, array, metric, split, scale)[0], *(relief.pin(mark, 0.0, scale) for mark in marks)],
+        {"scene": relief.scene(metric, split, scale, *solid, axes), "margin": {"l": 0, "r": 0, "t": 0, "b": 0}},
+    )
+    contour_figure = go.Figure(
+        [contour.contours(found, array, metric, split, scale)[0], *(contour.symbol(mark) for mark in marks)],
+        {"margin": {"l": 44, "r": 8, "t": 8, "b": 40}},
+    )
+    contour.square(contour_figure, 1, *flat, axes)
+    figures = {"relief": figure_json(relief_figure), "contour": figure_json(contour_figure)}
+    for figure in figures.values():
+        for trace_key in ("z", "customdata", "colorscale", "colorbar"):
+            figure["data"][0].pop(trace_key, None)
+    return figures
+
+
+def _words(label: str, found: Surface) -> str:
+    """Return a text alternative of the first metric and split of a surface."""
+    metric, split = found.metrics[0], found.splits[0]
+    array = grids.values(found, metric, split)
+    at, lowest = grids.centre(found), grids.best(array, "loss")
+    parts = [f"{grids.name(metric, split)} of {label}"]
+    if at:
+        parts.append(f"{number_format.number(float(array[at]))} at the checkpoint")
+    if lowest:
+        y, x = lowest
+        where = f"α {found.alpha[x]:.3g}, β {found.beta[y]:.3g}"
+        parts.append(f"lowest {number_format.number(float(array[lowest]))} at {where}")
+        parts.append(f"largest {number_format.number(float(np.nanmax(array)))}")
+    return "; ".join(parts)

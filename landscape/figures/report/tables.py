@@ -1,0 +1,139 @@
+"""Tables of the page: cells that know the number behind their words, so that rows can be sorted and compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from landscape.figures.plots.spectrum import rank_name
+from landscape.figures.style import number_format
+from landscape.results import Measure, Spectrum
+
+
+@dataclass(frozen=True)
+class Head:
+    """The head of a column."""
+
+    words: str
+    small: str = ""
+    checkpoint: str = ""  # whose colour it carries
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry: its words, and the number they stand for."""
+
+    words: str = ""
+    small: str = ""  # a second line
+    value: float = math.nan  # what sorting goes by
+    share: float = math.nan  # length of a bar, of the largest in its row or column
+    checkpoint: str = ""  # whose colour the bar or row head carries
+
+    @property
+    def key(self) -> str:
+        """What the page's script sorts by: the number where there is one, else the words."""
+        return repr(float(self.value)) if not math.isnan(self.value) else self.words
+
+
+@dataclass(frozen=True)
+class Table:
+    """A head, and rows whose first cell names them."""
+
+    name: str  # the text alternative
+    head: list[Head]
+    rows: list[list[Cell]]
+    note: str = ""
+    caution: str = ""
+    folded: str = ""  # the words that unfold it; empty for a table in plain sight
+    sortable: bool = False
+    heading: str = ""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Measures that were taken of some checkpoints, by measure and then by checkpoint."""
+
+    labels: list[str]
+    measures: Mapping[str, Mapping[str, Measure]] = field(default_factory=dict)
+
+
+def measures_table(ranked: Ranked, *, folded: str = "") -> Table:
+    """Return the measures down and up to two checkpoints across; of more, checkpoints down and measures across."""
+    shares = {name: _shares(found) for name, found in ranked.measures.items()}
+    if len(ranked.labels) <= 2:
+        head = [Head("Measure"), *(Head(label, checkpoint=label) for label in ranked.labels)]
+        if len(ranked.labels) == 2:
+            head.append(Head("Difference", small=f"{ranked.labels[1]} − {ranked.labels[0]}"))
+        rows = [_measure_row(name, found, ranked.labels, shares[name]) for name, found in ranked.measures.items()]
+    else:
+        first = {name: next(iter(found.values())) for name, found in ranked.measures.items()}
+        head = [Head("Checkpoint"), *(Head(name, small=first[name].meaning) for name in ranked.measures)]
+        rows = [
+            [Cell(label, checkpoint=label)]
+            + [_cell(found.get(label), shares[name].get(label), label) for name, found in ranked.measures.items()]
+            for label in ranked.labels
+        ]
+    note = "Lower is flatter. ± is one standard error; a number without it has no sampling error of its own. "
+    if len(ranked.labels) == 2:
+        note += "The difference's ± combines both errors as if they were independent: on shared examples it is smaller."
+    return Table("Sharpness measures", head, rows, note=note.strip(), sortable=True, folded=folded)
+
+
+def eigenvalue_table(spectra: Mapping[str, Spectrum]) -> Table:
+    """Return rows of rank and, per checkpoint, the eigenvalue with its bound; unconverged ones say so."""
+    cells: dict[int, dict[str, Cell]] = {}
+    for label, spectrum in spectra.items():
+        tops, bottoms = np.flatnonzero(spectrum.ends == 1), np.flatnonzero(spectrum.ends == -1)
+        ranked = [(rank + 1, at) for rank, at in enumerate(tops)] + [(-r - 1, at) for r, at in enumerate(bottoms[::-1])]
+        for rank, at in ranked:
+            value = float(spectrum.eigenvalues[at])
+            words = number_format.uncertain(value, float(spectrum.bounds[at]))
+            small = "" if spectrum.converged[at] else "not converged"
+            cells.setdefault(rank, {})[label] = Cell(words, small, value)
+    order = sorted(cells, key=lambda rank: (rank < 0, rank))
+    rows = [[Cell(rank_name(rank)), *(cells[rank].get(label, Cell()) for label in spectra)] for rank in order]
+    head = [Head("Eigenvalue"), *(Head(label, checkpoint=label) for label in spectra)]
+    return Table("Eigenvalues", head, rows, folded="The eigenvalues as a table")
+
+
+def _measure_row(name: str, found: Mapping[str, Measure], labels: list[str], shares: dict[str, float]) -> list[Cell]:
+    first = next(iter(found.values()))
+    passes = f"; {first.evaluations:,} passes" if first.evaluations else ""
+    row = [Cell(name, small=f"{first.meaning}{passes}")]
+    row += [_cell(found.get(label), shares.get(label), label) for label in labels]
+    if len(labels) == 2:
+        row.append(_difference(found.get(labels[0]), found.get(labels[1])))
+    return row
+
+
+def _cell(measure: Measure | None, share: float | None, label: str) -> Cell:
+    if measure is None:
+        return Cell()
+    words = number_format.uncertain(measure.value, measure.stderr)
+    return Cell(words, value=measure.value, share=math.nan if share is None else share, checkpoint=label)
+
+
+def _difference(first: Measure | None, second: Measure | None) -> Cell:
+    if first is None or second is None:
+        return Cell()
+    value = second.value - first.value
+    errors = [m.stderr for m in (first, second) if math.isfinite(m.stderr)]
+    words = number_format.signed(number_format.uncertain(value, math.hypot(*errors) if errors else math.nan))
+    return Cell(words, small=ratio(first.value, second.value), value=value)
+
+
+def ratio(first: float, second: float) -> str:
+    """Return "× 1.7" for the second in units of the first; empty where that says nothing."""
+    if not (first > 0 and second > 0 and math.isfinite(first) and math.isfinite(second)):
+        return ""
+    return f"× {number_format.number(second / first, 3)}"
+
+
+def _shares(found: Mapping[str, Measure]) -> dict[str, float]:
+    """Return each checkpoint's value as a share of the largest one."""
+    finite = {label: abs(m.value) for label, m in found.items() if math.isfinite(m.value)}
+    most = max(finite.values(), default=0.0)
+    return {label: round(value / most, 4) for label, value in finite.items()} if most > 0 else {}

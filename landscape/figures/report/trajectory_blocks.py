@@ -1,0 +1,95 @@
+"""Paths on the page's planes: training trajectories and curves, drawn on every surface of their plane."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import plotly.graph_objects as go
+
+from landscape.figures.plots.surfaces.trajectory import (
+    belongs,
+    positions,
+    relief_traces,
+    trajectory_figure,
+    trajectory_note,
+    trajectory_traces,
+)
+from landscape.figures.report.blocks import Block, Plot, bare
+from landscape.figures.report.json_payload import figure_json
+from landscape.figures.style import theme
+from landscape.figures.style.scale import choose_scale
+from landscape.results import Result, Surface, Trajectory
+
+
+@dataclass(frozen=True)
+class Path:
+    """One trajectory and the surfaces it is drawn on."""
+
+    key: str
+    label: str
+    series: int | None  # index of its colour; None for the only one
+    note: str  # the share of variance and the off-plane residual
+    data: dict[str, Any] = field(repr=False)
+
+
+def paths(
+    trajectories: Mapping[str, Trajectory], surfaces: Sequence[Surface], colours: Mapping[str, int]
+) -> list[Path]:
+    """Return the trajectories (by result key) that lie on any of these surfaces."""
+    here = {key: t for key, t in trajectories.items() if any(belongs(t, surface) for surface in surfaces)}
+    found = []
+    for index, (key, trajectory) in enumerate(here.items()):
+        label = key.rpartition("/")[0]
+        series = colours.get(label, len(colours) + index) if len(here) > 1 else None
+        panels = [place for place, surface in enumerate(surfaces) if belongs(trajectory, surface)]
+        solid, flat = _figures(trajectory, surfaces[panels[0]], label, series)
+        data = {
+            "label": label,
+            "panels": panels,
+            "position": positions(trajectory)[0],
+            "at": trajectory.position.tolist(),
+            "words": positions(trajectory)[1],
+            "alpha": trajectory.alpha.tolist(),
+            "beta": trajectory.beta.tolist(),
+            "residuals": trajectory.residuals.tolist(),
+            "distances": trajectory.distances.tolist(),
+            "relief": solid,
+            "contour": flat,
+        }
+        found.append(Path(key, label, series, trajectory_note(trajectory), data))
+    return found
+
+
+def path_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
+    """Return a block for each trajectory whose plane has no surface to draw it on."""
+    surfaces = [result for result in results.values() if isinstance(result, Surface)]
+    alone = {
+        key: result
+        for key, result in results.items()
+        if isinstance(result, Trajectory) and not any(belongs(result, surface) for surface in surfaces)
+    }
+    blocks = []
+    for index, (key, trajectory) in enumerate(alone.items()):
+        label = key.rpartition("/")[0]
+        figure = trajectory_figure({label: trajectory}, colours=colours)
+        figure.update_layout(title=None)
+        name, words = positions(trajectory)
+        alt = f"Path of {label} on its plane, {name} {words[0]} to {words[-1]}"
+        plot = Plot(f"path-{index}", alt, {"": bare(figure)}, title=label, caption=trajectory_note(trajectory))
+        blocks.append(Block(f"path-block-{index}", f"Trajectory of {label}", [plot], [key], columns=1))
+    return blocks
+
+
+def _figures(trajectory: Trajectory, surface: Surface, label: str, series: int | None) -> tuple[list[Any], list[Any]]:
+    """Return the path's traces in 3-D and on contours, whole; the script shows as much of them as was asked."""
+    scale = choose_scale([surface.grid(surface.metrics[0])])  # a stand-in: the script sets the heights
+    solid = relief_traces(trajectory, surface, surface.metrics[0], surface.splits[0], scale, label=label)
+    colour = theme.series_colour(1 if series is None else series)  # ink would not show in a dark basin
+    for trace in solid:
+        trace.update(line={"color": colour}, marker={"color": colour})
+    flat = trajectory_traces(trajectory, label=label, series=series)
+    for trace in flat:
+        trace.update(showlegend=False)  # the page has its own
+    return figure_json(go.Figure(solid))["data"], figure_json(go.Figure(flat))["data"]

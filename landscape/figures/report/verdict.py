@@ -1,0 +1,132 @@
+"""The report's first words: which checkpoint is flatter by which measure, how sure that is, and a caution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from landscape.figures.grouping.comparability import listed
+from landscape.figures.grouping.families import is_between
+from landscape.figures.plots.barrier import barrier, endpoints
+from landscape.figures.report.paired_seeds import Comparison, Paired
+from landscape.figures.report.summary import Number, Row
+from landscape.figures.style import number_format
+from landscape.results import Line, Result
+
+ONE_PAIR = (
+    "One run of each is one observation: it says which of these checkpoints is flatter as measured here, not which "
+    "optimizer finds flatter minima. That takes several seeds and a paired comparison."
+)
+FEW_PAIRS = (
+    "Intervals are Student's t at 95% over the paired differences, one at a time: over many measures, one in twenty "
+    "misses by chance. Where an interval holds zero, these seeds do not settle the question."
+)
+
+
+def verdict(rows: Sequence[Row], labels: Sequence[str], compared: Sequence[Comparison] = ()) -> list[str]:
+    """Return plain sentences on who is flatter by which measure and who generalizes better; the last is a caution."""
+    if compared:
+        return [sentence for one in compared for sentence in _over_seeds(one)] + [FEW_PAIRS]
+    sentences = _flattest(rows, labels)
+    if len(labels) == 2:
+        sentences += _better(rows, labels)
+    return [*sentences, ONE_PAIR] if sentences else []
+
+
+def barriers(results: Mapping[str, Result]) -> list[str]:
+    """Return a sentence for each line between two checkpoints whose barrier was measured."""
+    found = []
+    for line in results.values():
+        if not isinstance(line, Line) or not is_between(line):
+            continue
+        told = barrier(line, "loss")
+        if told is None or not math.isfinite(told["value"]):
+            continue
+        first, second = endpoints(line)
+        way = "curve" if (line.attributes.get("directions") or {}).get("kind") == "bezier" else "straight line"
+        height = number_format.uncertain(float(told["value"]), float(told.get("stderr") or math.nan))
+        found.append(f"On the {way} from {first} to {second} the {told['split']} loss has a barrier of {height}.")
+    return found
+
+
+def _flattest(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
+    flattest: dict[str, list[str]] = {}
+    close = []
+    for row in rows:
+        ranked = sorted(
+            (label for label in labels if label in row.numbers and not math.isnan(row.numbers[label].value)),
+            key=lambda label, row=row: row.numbers[label].value,  # type: ignore[misc]
+        )
+        if not row.flatness or len(ranked) < 2:
+            continue
+        first, second = (row.numbers[label] for label in ranked[:2])
+        if not first.clearly_below(second, bounds=row.bounds):
+            close.append(row.label)
+            continue
+        than = "lower" if len(ranked) == 2 else "below the next"
+        times = f" ({number_format.number(second.value / first.value, 2)}× {than})" if first.value > 0 else ""
+        flattest.setdefault(ranked[0], []).append(row.label + times)
+    word = "flatter" if len(labels) == 2 else "flattest"
+    sentences = [f"{label} is {word} by {listed(by)}." for label, by in flattest.items()]
+    if len(flattest) > 1:
+        sentences.append("The measures disagree about which is flatter: none of them alone settles it.")
+    elif flattest and not close and len(next(iter(flattest.values()))) > 1:
+        sentences.append("All measures that were taken agree.")
+    if close:
+        sentences.append(f"Too close to call, given the uncertainty: {listed(close)}.")
+    return sentences
+
+
+def _better(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
+    """Return which of two has the higher test accuracy and which the smaller gap, where that is known."""
+    by_name = {row.label: row for row in rows if set(labels) <= row.numbers.keys()}
+    parts = []
+    accuracy = by_name.get("Test accuracy")
+    if accuracy is not None:
+        low, high = sorted(labels, key=lambda label: accuracy.numbers[label].value)
+        apart = accuracy.numbers[high].minus(accuracy.numbers[low], bounds=False)
+        sure = 2 * apart.error if math.isfinite(apart.error) else 0.0
+        if apart.value > sure:
+            parts.append(f"{high} has the higher test accuracy ({number_format.points(apart.value, apart.error)})")
+        else:
+            parts.append(
+                f"their test accuracies are too close to call ({number_format.points(apart.value, apart.error)})"
+            )
+    gap = by_name.get("Generalization gap")
+    if gap is not None:
+        low, high = sorted(labels, key=lambda label: gap.numbers[label].value)
+        one, other = gap.cell(low), gap.cell(high)
+        if one != other:
+            parts.append(f"{low} has the smaller gap between train and test loss ({one} against {other})")
+    words = "; ".join(parts)
+    return [f"{words.replace('their', 'Their', 1) if words.startswith('their') else words}."] if parts else []
+
+
+def _over_seeds(comparison: Comparison) -> list[str]:
+    """Return what holds over the pairs: flatness first, then accuracy and gap, then what they do not settle."""
+    first, second = comparison.first, comparison.second
+    flatness = [found for found in comparison.quantities if found.row.flatness]
+    sentences = []
+    for winner, loser, sign in ((second, first, -1), (first, second, 1)):
+        by = [_apart(found) for found in flatness if found.clear and found.difference * sign > 0]
+        if by:
+            sentences.append(f"Over {len(comparison.labels)} seeds, {winner} is flatter than {loser} by {listed(by)}.")
+    if len(sentences) > 1:
+        sentences.append("The measures disagree about which is flatter: none of them alone settles it.")
+    others = {found.row.label: found for found in comparison.quantities if not found.row.flatness}
+    for name, better, sign in (("Test accuracy", "higher", 1), ("Generalization gap", "smaller", -1)):
+        found = others.get(name)
+        if found is not None and found.clear:
+            winner = second if found.difference * sign > 0 else first
+            sentences.append(f"{winner} has the {better} {name.lower()}: {_apart(found)}.")
+    unsettled = [found.row.label for found in flatness if not found.clear]
+    unsettled += [label.lower() for label, found in others.items() if not found.clear]
+    if unsettled:
+        sentences.append(f"Not settled by these seeds: {listed(unsettled)}.")
+    return sentences
+
+
+def _apart(found: Paired) -> str:
+    """Return "λ_max (−12 ± 3)"; the accuracy's in percentage points."""
+    words = found.row.difference(Number(found.difference, found.half))
+    return f"{found.row.label} ({words})" if found.row.flatness else words

@@ -1,0 +1,1 @@
+"""Colours, scales, bands and panels that every figure shares."""

@@ -1,0 +1,63 @@
+"""Bands: several curves over one axis as their median, quartiles and extremes, or one curve with its standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from landscape.figures.style import theme
+from landscape.results import Floats
+
+HUGE = 1e300  # stands for inf
+
+
+def outline(
+    x: Floats, low: Floats, high: Floats, *, series: int, floor: Floats | None = None, **options: Any
+) -> go.Scatter:
+    """Return the area between two curves as one closed outline; gaps where either is not finite are bridged.
+
+    Args:
+        x: Where the curves are known.
+        low: The lower one.
+        high: The upper one.
+        series: The index of the colour.
+        floor: What the lower one does not fall below: on a log axis nothing at or below zero can be drawn.
+        options: More of `go.Scatter`.
+    """
+    low = low if floor is None else np.maximum(low, floor)
+    known = np.isfinite(low) & np.isfinite(high)
+    x, low, high = x[known], low[known], high[known]
+    return go.Scatter(
+        x=np.concatenate([x, x[::-1]]),
+        y=np.concatenate([high, low[::-1]]),
+        fill="toself",
+        fillcolor=theme.faded(theme.series_colour(series)),
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+        meta={"series": series, "band": True},
+        **options,
+    )
+
+
+def spread(curves: Sequence[Floats]) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Return least, lower quartile, median, upper quartile and most of curves at each place; NaN is left out."""
+    stack = np.stack(list(curves))
+    empty = np.isnan(stack).all(axis=0)
+    filled = np.clip(np.where(empty, 0.0, stack), -HUGE, HUGE)  # between inf and a number quantiles would be NaN
+    found = np.nanquantile(filled, [0, 0.25, 0.5, 0.75, 1], axis=0)
+    found = np.where(np.abs(found) > 0.1 * HUGE, np.copysign(np.inf, found), found)
+    least, lower, middle, upper, most = np.where(empty, np.nan, found)
+    return least, lower, middle, upper, most
+
+
+def family(x: Floats, curves: Sequence[Floats], *, series: int, log: bool) -> tuple[list[go.Scatter], Floats]:
+    """Return the bands of a family of curves (all of them faint, its quartiles less so) and its median."""
+    least, lower, middle, upper, most = spread(curves)
+    floor = middle / 100 if log else None
+    extremes = outline(x, least, most, series=series, floor=floor, opacity=0.5)
+    return [extremes, outline(x, lower, upper, series=series, floor=floor)], middle

@@ -1,0 +1,30 @@
+"""A figure for dark paper: every light colour in it turned into its dark counterpart, as the page does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import plotly.graph_objects as go
+
+from landscape.figures.style import theme
+
+
+def darkened(figure: go.Figure) -> go.Figure:
+    """Return a copy of a figure with the theme's dark colours for its light ones."""
+    drawn = figure.to_plotly_json()
+    swaps = theme.swaps()
+    template = drawn["layout"].pop("template", None)  # which has its own dark look
+    dark = go.Figure(_swapped(drawn, swaps))
+    return dark.update_layout(template=template)
+
+
+def _swapped(part: Any, swaps: Mapping[str, str]) -> Any:
+    match part:
+        case str():
+            return swaps.get(part, part)
+        case dict():
+            return {key: _swapped(value, swaps) for key, value in part.items()}
+        case list() | tuple():
+            return [_swapped(value, swaps) for value in part]
+    return part
