@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from landscape import models
 from landscape.errors import LandscapeError
-from landscape.models.weight_files import check_finite, load_state, load_weights, read_torch_file
+from landscape.models.state_dict import check_finite, load_state
+from landscape.models.weight_files import load_weights, read_torch_file
 from landscape.storage.atomic_write import file_sha256, write_atomically
 
 __all__ = [

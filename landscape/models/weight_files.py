@@ -1,24 +1,26 @@
-"""Weight files of any origin, read without running code, and putting weights into a model, strictly."""
+"""Weight files of any origin, read without running code."""
 
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from landscape.errors import LandscapeError
-
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")  # keys under which people keep the weights
-PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, Lightning
+from landscape.models.state_dict import check_finite, find_state, strip_prefixes
 
 
-def load_weights(path: str | Path, *, names: Collection[str] | None = None) -> tuple[dict[str, Tensor], list[str]]:
+def load_weights(
+    path: str | Path, *, names: Collection[str] | None = None, key: str | None = None
+) -> tuple[dict[str, Tensor], list[str]]:
     """Return the weights in a `.pt`, `.pth` or `.safetensors` file and what was done to get at them, one sentence each.
 
     A state dict may lie under a key such as "state_dict" or "model"; prefixes that all its names share ("module.",
@@ -26,66 +28,25 @@ def load_weights(path: str | Path, *, names: Collection[str] | None = None) -> t
 
     Args:
         path: The file.
-        names: The model's own names, where known: prefixes are then stripped only as far as those names ask for it.
+        names: The model's own names, where known: then any shared prefix is stripped ("net."), as far as they ask for.
+        key: Under which of its keys the file's weights are; by default a usual one, and the others are named.
 
     Raises:
-        LandscapeError: Missing, a folder, empty, truncated, pickled objects, no weights in it, or NaN or inf weights.
+        LandscapeError: Missing, a folder, empty, truncated, pickled objects, no weights in it (or under `key`), or NaN
+            or inf weights.
     """
     path = Path(path)
     content = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch_file(path)
-    done: list[str] = []
-    while isinstance(content, Mapping) and not _is_state(content):
-        key = next((key for key in ("state", *WRAPPERS) if isinstance(content.get(key), Mapping)), None)
-        if key is None:
-            break
-        content = content[key]
-        done.append(f"took the weights under {key!r}")
-    if not isinstance(content, Mapping) or not _is_state(content):
-        held = f"the keys {', '.join(map(str, list(content)[:5]))}" if isinstance(content, Mapping) else _type(content)
-        raise LandscapeError(f"{path} holds no weights: expected a state dict of named tensors, found {held or 'none'}")
-    state = dict(content)
-    while names is None or not set(names) & set(state):
-        prefix = next((prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in state)), None)
-        if prefix is None:
-            break
-        state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
-        done.append(f"removed the prefix {prefix!r} from every name")
+    state, taken = find_state(content, path, key=key)
+    state, stripped = strip_prefixes(state, names)
     check_finite(state, path)
-    return state, done
-
-
-def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy weights into `model` in place, all of them or none.
-
-    BatchNorm's `num_batches_tracked`, a counter that files from before 2018 lack, may be missing.
-
-    Raises:
-        LandscapeError: Entries missing, unexpected or of another shape; one line that names the first three of each.
-    """
-    own = model.state_dict()
-    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
-    unexpected = [name for name in state if name not in own]
-    reshaped = [
-        f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in own.items()
-        if name in state and isinstance(tensor, Tensor) and state[name].shape != tensor.shape
-    ]
-    groups = (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
-    problems = [f"{_first(entries)} {what}" for what, entries in groups if entries]
-    if problems:
-        raise LandscapeError(f"the weights do not fit {type(model).__name__}: {'; '.join(problems)}")
-    model.load_state_dict({**{name: own[name] for name in own if name not in state}, **state})
-
-
-def check_finite(state: Mapping[str, Tensor], source: object) -> None:
-    """Raise a LandscapeError that names the tensors of `state` with NaN or inf, if there are any."""
-    bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
-    if bad:
-        raise LandscapeError(f"{source}: NaN or inf in {_first(bad)}; these weights cannot be analysed")
+    return state, taken + stripped
 
 
 def read_torch_file(path: Path, *, expected: str = "a weight file") -> Any:
     """Return what `torch.save` wrote, on the CPU, loaded with `weights_only=True` so that no pickled code runs.
+
+    NumPy numbers and arrays of numbers, which training loops often store beside the weights, are loaded too.
 
     Raises:
         LandscapeError: Missing, a folder, empty, truncated or damaged, another format, or pickled objects.
@@ -96,17 +57,33 @@ def read_torch_file(path: Path, *, expected: str = "a weight file") -> Any:
             _check_archive(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about TorchScript and old formats: the error says it
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_numpy_globals()):
+                return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if head[:1] != b"\x80" and not head.startswith(b"PK"):
             raise LandscapeError(f"{path} is not {expected}: it is no file of torch.save{_hint(head)}") from error
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        of = f" ({named[1]})" if named else ""
         raise LandscapeError(
-            f"{path} is not {expected}: it holds pickled objects, which are never run; save model.state_dict() instead"
+            f"{path} is not {expected}: it holds pickled objects{of}, which are never run; save model.state_dict() "
+            "instead"
         ) from error
     except Exception as error:  # damage can surface as almost anything
         if head.startswith(b"PK") or head[:1] == b"\x80":
             raise LandscapeError(f"{path} is truncated or damaged; copy or make it again") from error
         raise LandscapeError(f"{path} is not {expected}: it is no file of torch.save{_hint(head)}") from error
+
+
+def _numpy_globals() -> list[Any]:
+    """Return what pickled NumPy numbers and arrays of numbers refer to, under the names of NumPy 1 and 2.
+
+    Only plain number types: pickles of strings, structures and objects can set sizes that NumPy does not check.
+    """
+    kinds = [type(np.dtype(kind)) for kind in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"]
+    makers: list[Any] = [np.float64(0).__reduce__()[0], np.empty(0).__reduce__()[0]]
+    modules = ("numpy._core.multiarray", "numpy.core.multiarray")
+    named = [(maker, f"{module}.{maker.__name__}") for maker in makers for module in modules]
+    return [np.dtype, np.ndarray, *dict.fromkeys(kinds), *named]
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -146,16 +123,3 @@ def _check_archive(path: Path) -> None:
 
 def _hint(head: bytes) -> str:
     return ", but an HDF5 file of results (for landscape report)" if head.startswith(b"\x89HDF") else ""
-
-
-def _is_state(content: Mapping[Any, Any]) -> bool:
-    return bool(content) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
-
-
-def _type(value: object) -> str:
-    return type(value).__name__
-
-
-def _first(entries: list[str]) -> str:
-    more = f" and {len(entries) - 3} more" if len(entries) > 3 else ""
-    return ", ".join(entries[:3]) + more

@@ -100,6 +100,25 @@ def test_weights_as_other_programs_store_them(run, own) -> None:
         np.testing.assert_array_equal(results[f"{name}/plane"].grid(), results["raw/plane"].grid())
 
 
+def test_the_key_of_the_weights_is_chosen_said_and_recorded(run, own) -> None:
+    state = own[0].state_dict()
+    torch.save({"model": state, "model_ema": {f"net.{k}": v / 2 for k, v in state.items()}}, "both.pt")
+    outcome = run("surface", "both.pt", *OPTIONS)
+    assert "both.pt: took the weights under 'model' (not those under 'model_ema': --weights-key chooses)" in outcome.err
+    run("surface", "raw.pt", *OPTIONS)
+    assert centre("results/both.h5", "both/plane") == centre("results/raw.h5", "raw/plane")
+    outcome = run("surface", "both.pt", *OPTIONS, "--weights-key", "model_ema")
+    assert outcome.code == 0
+    assert "both.pt: removed the prefix 'net.' from every name" in outcome.err
+    average = load("results/both.h5")["both/plane-2"]
+    assert average.grid("loss")[0, 1, 1] != centre("results/both.h5", "both/plane")
+    assert average.attributes["weights"][0].startswith("took the weights under 'model_ema'")
+    outcome = run("surface", "both.pt", *OPTIONS, "--weights-key", "ema")
+    assert outcome.code == 2
+    assert "it holds weights under model, model_ema; change or omit --weights-key" in outcome.err
+    run("surface", "both.pt", "--weights-key", "model").refused("--weights-key is of the weight files")
+
+
 def test_eigenvalues_and_sharpness_of_ones_own_model(run, own) -> None:
     model, inputs, labels = own
     outcome = run("hessian", "raw.pt", *OPTIONS[:4], "--params", "3.*", "--top", "2", "--bottom", "1", "--json")

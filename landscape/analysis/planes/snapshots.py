@@ -25,11 +25,14 @@ class Snapshots(Sequence[dict[str, Tensor]]):
         positions: where on the way they are, ascending: the last numbers in the files' names (epochs), or 0, 1, 2, ...
     """
 
-    def __init__(self, paths: Sequence[str | Path], *, names: Collection[str] | None = None) -> None:
-        """Take files in the order given; `names` are the model's own, to know which prefixes to strip."""
+    def __init__(
+        self, paths: Sequence[str | Path], *, names: Collection[str] | None = None, key: str | None = None
+    ) -> None:
+        """Take files in the order given; `names` and `key` are as for `load_weights`."""
         self.paths = tuple(Path(path) for path in paths)
         self.positions = _positions(self.paths)
         self._names = names
+        self._key = key
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -42,11 +45,11 @@ class Snapshots(Sequence[dict[str, Tensor]]):
 
     def __getitem__(self, index: int | slice) -> dict[str, Tensor] | Snapshots:
         if isinstance(index, slice):
-            return Snapshots(self.paths[index], names=self._names)
-        return load_weights(self.paths[index], names=self._names)[0]
+            return Snapshots(self.paths[index], names=self._names, key=self._key)
+        return load_weights(self.paths[index], names=self._names, key=self._key)[0]
 
 
-def find_snapshots(folder: str | Path, *, names: Collection[str] | None = None) -> Snapshots:
+def find_snapshots(folder: str | Path, *, names: Collection[str] | None = None, key: str | None = None) -> Snapshots:
     """Return the snapshots in a folder: its weight files, ordered by the numbers in their names.
 
     Those called `epoch-<number>.safetensors`, as `landscape train --snapshots` writes them, where there are any.
@@ -66,7 +69,7 @@ def find_snapshots(folder: str | Path, *, names: Collection[str] | None = None) 
         raise LandscapeError(
             f"{folder} holds {len(chosen)} weight files; expected the snapshots of a run, at least two of them"
         )
-    return Snapshots(chosen, names=names)
+    return Snapshots(chosen, names=names, key=key)
 
 
 def _natural(path: Path) -> tuple[tuple[float | str, ...], str]:

@@ -167,8 +167,10 @@ def _snapshots(subject: Subject, source: str | None) -> Snapshots:
 
     names = subject.state.keys()
     if source is None:
-        return find_snapshots(subject.path.with_name(f"{subject.path.stem}-snapshots"), names=names)
+        return find_snapshots(
+            subject.path.with_name(f"{subject.path.stem}-snapshots"), names=names, key=subject.options.weights_key
+        )
     paths = [expand(part.strip()) for part in source.split(",")]
     if len(paths) == 1:
-        return find_snapshots(paths[0], names=names)
-    return Snapshots(paths, names=names)
+        return find_snapshots(paths[0], names=names, key=subject.options.weights_key)
+    return Snapshots(paths, names=names, key=subject.options.weights_key)

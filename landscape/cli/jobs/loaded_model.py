@@ -44,6 +44,7 @@ class Subject:
     dataset: Dataset
     checkpoint: Checkpoint | None  # None for foreign weights
     options: AnalysisOptions
+    notes: tuple[str, ...] = ()  # what was done to get at foreign weights
     _reproduced: dict[str, Any] = field(default_factory=dict, repr=False)  # shared by `for_options`
 
     def for_options(self, options: AnalysisOptions) -> Subject:
@@ -124,6 +125,8 @@ class Subject:
             "subset_seed": self.options.seed,
             "seed": self.options.seed,
         }
+        if self.notes:
+            found["weights"] = list(self.notes)
         if self.checkpoint is not None:
             found["model_arguments"] = self.checkpoint.model_arguments
             found["recipe"] = self.checkpoint.training.get("recipe")
@@ -177,7 +180,7 @@ def load_subjects(options: AnalysisOptions) -> list[Subject]:
         checkpoint = load_checkpoint(path) if options.model is None or is_checkpoint(path) else None
         spec = _data_spec(options, path, checkpoint)
         try:
-            model = load_model(options, path, checkpoint)
+            model, notes = load_model(options, path, checkpoint)
         except LandscapeError as error:
             raise error if str(path) in str(error) else LandscapeError(f"{path}: {error}") from error
         if (spec, 0) not in datasets:
@@ -196,7 +199,7 @@ def load_subjects(options: AnalysisOptions) -> list[Subject]:
                 "the normalization that these weights were trained with is not known; "
                 "give --mean and --std, or --no-normalize"
             )
-        subjects.append(Subject(label, path, model, dataset, checkpoint, options))
+        subjects.append(Subject(label, path, model, dataset, checkpoint, options, tuple(notes)))
     return subjects
 
 
@@ -218,6 +221,8 @@ def _check(options: AnalysisOptions) -> None:
         expect(bool(fits), "--name", repr(name), "a name without slashes, other than history")
     if json_object(options.model_args) and options.model is None:
         raise LandscapeError("--model-args are arguments of --model, which is not given")
+    if options.weights_key is not None and options.model is None:
+        raise LandscapeError("--weights-key is of the weight files of your own --model, which is not given; add it")
     choose_device(options.device)
 
 

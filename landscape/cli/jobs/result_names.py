@@ -46,6 +46,7 @@ def settings_of(subject: Subject, **more: Any) -> dict[str, Any]:
         "checkpoint": subject.sha256,
         "model": options.model and console.shortened(options.model),
         "model_args": None if options.model is None else json_object(options.model_args),
+        **({} if options.weights_key is None else {"weights_key": options.weights_key}),
         "data": {split: subject.dataset.fingerprint(split) for split in options.splits},
         "mean": subject.dataset.mean and list(subject.dataset.mean),
         "std": subject.dataset.std and list(subject.dataset.std),

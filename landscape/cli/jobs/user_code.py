@@ -20,7 +20,8 @@ from landscape.errors import LandscapeError
 from landscape.import_object import import_object
 from landscape.models import MODELS, build
 from landscape.models.checkpoint import Checkpoint, build_model
-from landscape.models.weight_files import load_state, load_weights
+from landscape.models.state_dict import load_state
+from landscape.models.weight_files import load_weights
 
 
 def load_loss(name: str) -> str | Loss:
@@ -58,23 +59,30 @@ def load_metrics(names: Sequence[str] | None) -> dict[str, Metric]:
     return metrics
 
 
-def load_model(options: AnalysisOptions, path: Path, checkpoint: Checkpoint | None) -> nn.Module:
-    """Return the model with the weights of a file, in evaluation mode; `checkpoint` is None for foreign weights.
+def load_model(options: AnalysisOptions, path: Path, checkpoint: Checkpoint | None) -> tuple[nn.Module, list[str]]:
+    """Return the model with the weights of a file, in evaluation mode, and what was done to get at the weights.
+
+    Args:
+        options: of the command; they name the model where it is not the checkpoint's own.
+        path: the file.
+        checkpoint: what it holds; None for foreign weights.
 
     Raises:
         LandscapeError: where the model cannot be made, or the weights do not fit it.
     """
+    if checkpoint is not None and options.weights_key is not None:
+        raise LandscapeError(f"{path} is a landscape checkpoint, whose weights have one key; omit --weights-key")
     if options.model is None and checkpoint is not None:
-        return build_model(checkpoint)
+        return build_model(checkpoint), []
     model = _own_model(options)
     if checkpoint is not None:
         load_state(model, checkpoint.state)
-    else:
-        state, done = load_weights(path, names=list(model.state_dict()))
-        for sentence in done:
-            console.say(f"{path.name}: {sentence}")
-        load_state(model, state)
-    return model.eval()
+        return model.eval(), []
+    state, notes = load_weights(path, names=list(model.state_dict()), key=options.weights_key)
+    for note in notes:
+        console.say(f"{path.name}: {note}")
+    load_state(model, state)
+    return model.eval(), notes
 
 
 def _own_model(options: AnalysisOptions) -> nn.Module:

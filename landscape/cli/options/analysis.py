@@ -99,6 +99,8 @@ class ModelOptions:
     """Your own model: package.module:factory or file.py:factory, or the name of one of ours."""
     model_args: Annotated[str, arg(metavar="JSON")] = "{}"
     """Arguments of the factory, a JSON object."""
+    weights_key: Annotated[str | None, default("state_dict, model, ...", "KEY")] = None
+    """With --model: the key of the weight file that holds the weights, such as model_ema."""
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,7 @@ def _facts(a: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Checkpoint", _and(hashes) or str(a.get("checkpoint") or "")
     parameters = a.get("parameters")
     yield "Model", _joined(a.get("model"), f"{parameters:,} parameters" if isinstance(parameters, int) else "")
+    yield "Weights", "; ".join(map(str, a.get("weights") or ()))
     yield "Training", _pairs(a.get("training"))
     data = a.get("data") or {}
     examples = a.get("examples")
