@@ -63,9 +63,9 @@ def read_torch_file(path: Path, *, expected: str = "a weight file") -> Any:
         if head[:1] != b"\x80" and not head.startswith(b"PK"):
             raise LandscapeError(f"{path} is not {expected}: it is no file of torch.save{_hint(head)}") from error
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        of = f" ({named[1]})" if named else ""
+        such = f", such as {named[1]}" if named else ""
         raise LandscapeError(
-            f"{path} is not {expected}: it holds pickled objects{of}, which are never run; save model.state_dict() "
+            f"{path} is not {expected}: it holds pickled objects, which are never run{such}; save model.state_dict() "
             "instead"
         ) from error
     except Exception as error:  # damage can surface as almost anything

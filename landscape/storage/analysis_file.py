@@ -7,6 +7,7 @@ moves it into the file. A result's name is ``<checkpoint label>/<name>``.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -25,10 +26,12 @@ from landscape.storage.atomic_write import write_atomically
 from landscape.storage.hdf5 import as_rows, read_result, write_result
 from landscape.storage.hdf5_arrays import to_json
 from landscape.storage.journal import Journal, read_journal
+from landscape.storage.no_lock import NoLock
 from landscape.version import __version__
 
 FORMAT = "landscape-analysis"
 FORMAT_VERSION = 1
+WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # from drives that have no file locks
 
 R = TypeVar("R", bound=Result)
 
@@ -58,15 +61,17 @@ def is_analysis_file(path: str | Path) -> bool:
 class AnalysisFile:
     """An analysis file open for writing, as a context manager; a second writer is refused.
 
+    With `lock=False`, for drives without file locks, it is not: whoever writes last then wins.
+
     Attributes:
         results: everything the file holds, by name.
         written: whether anything was written.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, lock: bool = True) -> None:
         self.path = Path(path)
         self.results: dict[str, Result] = {}
-        self._lock = filelock.FileLock(f"{self.path}.lock", timeout=0)
+        self._lock = filelock.FileLock(f"{self.path}.lock", timeout=0) if lock else NoLock(self.path)
         self._journal: Journal | None = None
         self.written = False
         self._filling = ""  # the result that the journal is of
@@ -86,7 +91,9 @@ class AnalysisFile:
             ) from error
         except (OSError, NotImplementedError) as error:  # the latter where a file system has no locks
             reason = getattr(error, "strerror", None) or error
-            raise LandscapeError(f"cannot write {self.path}: {reason}; choose another --out") from error
+            without = isinstance(error, NotImplementedError) or error.errno in WITHOUT_LOCKS
+            remedy = "choose another --out" + (", or --no-lock for a drive without file locks" if without else "")
+            raise LandscapeError(f"cannot write {self.path}: {reason}; {remedy}") from error
         try:
             self.results = _load(self.path)
             if _journal_path(self.path).exists():

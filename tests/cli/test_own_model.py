@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 import safetensors.torch
@@ -219,3 +220,13 @@ def test_the_caller_s_random_numbers_are_left_alone(run, own) -> None:
     before = torch.get_rng_state()
     run("surface", "raw.pt", *OPTIONS)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_no_lock_writes_beside_a_lock_that_is_held_and_warns(run, own) -> None:
+    Path("results").mkdir()
+    with filelock.FileLock("results/raw.h5.lock"):
+        assert "another process" in run("surface", "raw.pt", *OPTIONS).err
+        outcome = run("surface", "raw.pt", *OPTIONS, "--no-lock")
+    assert outcome.code == 0
+    assert "warning: results/raw.h5 is written without a lock" in outcome.err
+    assert list(load("results/raw.h5")) == ["raw/plane"]

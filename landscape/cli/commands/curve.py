@@ -48,17 +48,16 @@ class Curve(AnalysisOptions, CurveOptions):
         from landscape.cli.commands.surface import summary
         from landscape.cli.jobs.curve import check, connect
         from landscape.cli.jobs.loaded_model import load_subjects
-        from landscape.cli.jobs.result_names import closing, keep_history, out_path
+        from landscape.cli.jobs.result_names import closing, keep_history, open_file
         from landscape.execution.allocator import tune_allocator
         from landscape.results import Sampled
-        from landscape.storage.analysis_file import AnalysisFile
 
         tune_allocator()
         check(self)
         expect_number("--learning-rate", self.learning_rate, above=True)
         grid_size(self.points)
         subjects = load_subjects(self)
-        with AnalysisFile(out_path(self, subjects)) as file:
+        with open_file(self, subjects) as file:
             for subject in subjects:
                 keep_history(file, subject)
             found = connect(file, subjects[0], subjects[1], self)

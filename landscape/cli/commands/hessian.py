@@ -73,11 +73,10 @@ class Hessian(AnalysisOptions, HessianOptions):
         from landscape.cli.jobs import density_layers as densities
         from landscape.cli.jobs import eigenvalues
         from landscape.cli.jobs.loaded_model import load_subjects
-        from landscape.cli.jobs.result_names import closing, keep_history, out_path
+        from landscape.cli.jobs.result_names import closing, keep_history, open_file
         from landscape.cli.jobs.second_order import reservations_in_one_line
         from landscape.cli.tables.curvature import print_curvature, summary
         from landscape.execution.allocator import tune_allocator
-        from landscape.storage.analysis_file import AnalysisFile
 
         tune_allocator()
         _check(self)
@@ -85,7 +84,7 @@ class Hessian(AnalysisOptions, HessianOptions):
         wanted += [densities.density_of] if self.density else []
         wanted += [densities.layers_of] if self.layers else []
         subjects = load_subjects(self)
-        with AnalysisFile(out_path(self, subjects)) as file, reservations_in_one_line():
+        with open_file(self, subjects) as file, reservations_in_one_line():
             found: dict[str, Spectrum | Density | Layers] = {}
             for subject in subjects:
                 keep_history(file, subject)

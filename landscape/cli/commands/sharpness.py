@@ -88,19 +88,18 @@ class Sharpness(AnalysisOptions, SharpnessOptions):
     def run(self) -> None:
         """Measure, store, and print."""
         from landscape.cli.jobs.loaded_model import load_subjects
-        from landscape.cli.jobs.result_names import closing, keep_history, out_path
+        from landscape.cli.jobs.result_names import closing, keep_history, open_file
         from landscape.cli.jobs.sharpness import Job, estimate
         from landscape.cli.jobs.study import conduct, expect_study, print_study, study_summary
         from landscape.cli.tables.sharpness import print_sharpness, summaries
         from landscape.execution.allocator import tune_allocator
-        from landscape.storage.analysis_file import AnalysisFile
 
         tune_allocator()
         check(self)
         subjects = load_subjects(self)
         if self.study:
             expect_study(subjects)
-        with AnalysisFile(out_path(self, subjects)) as file:
+        with open_file(self, subjects) as file:
             for subject in subjects:
                 keep_history(file, subject)
             jobs = [Job(file, subject, self) for subject in subjects]

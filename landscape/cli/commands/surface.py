@@ -56,17 +56,16 @@ class Surface(AnalysisOptions, PlaneOptions, SurfaceOptions, GridOptions):
     def run(self) -> None:
         """Measure, store, and say what came of it."""
         from landscape.cli.jobs.loaded_model import load_subjects
-        from landscape.cli.jobs.result_names import closing, keep_history, out_path
+        from landscape.cli.jobs.result_names import closing, keep_history, open_file
         from landscape.cli.tables.surface import print_surfaces
         from landscape.execution.allocator import tune_allocator
-        from landscape.storage.analysis_file import AnalysisFile
 
         tune_allocator()
         counts = grid_size(self.points)
         check_planes(self, len(self.checkpoints))
         check_surface(self)
         subjects = load_subjects(self)
-        with AnalysisFile(out_path(self, subjects)) as file:
+        with open_file(self, subjects) as file:
             for subject in subjects:
                 keep_history(file, subject)
             found = measure(file, subjects, self, counts)

@@ -43,13 +43,12 @@ class Trajectory(AnalysisOptions, TrajectoryOptions):
     def run(self) -> None:
         """Project, store, and print."""
         from landscape.cli.jobs.loaded_model import load_subjects
-        from landscape.cli.jobs.result_names import closing, out_path
-        from landscape.storage.analysis_file import AnalysisFile
+        from landscape.cli.jobs.result_names import closing, open_file
 
         if self.snapshots is not None and len(self.checkpoints) != 1:
             raise LandscapeError(f"--snapshots are of one run; got {len(self.checkpoints)} checkpoints")
         subjects = load_subjects(self)
-        with AnalysisFile(out_path(self, subjects)) as file:
+        with open_file(self, subjects) as file:
             runs = {}
             for subject in subjects:
                 run = run_of(file, subject, self, self.snapshots, centred=self.centred)

@@ -39,6 +39,14 @@ def out_path(options: AnalysisOptions, subjects: Sequence[Subject]) -> Path:
     return expand(options.out) if options.out else default_out([subject.label for subject in subjects])
 
 
+def open_file(options: AnalysisOptions, subjects: Sequence[Subject]) -> AnalysisFile:
+    """Return the file that the results of a command go to, to be entered; warn if it is not locked."""
+    path = out_path(options, subjects)
+    if options.no_lock:
+        console.warn(f"{path} is written without a lock: a second command that writes to it now would lose results")
+    return AnalysisFile(path, lock=not options.no_lock)
+
+
 def settings_of(subject: Subject, **more: Any) -> dict[str, Any]:
     """Return what must be equal for two runs to measure the same thing, JSON-able."""
     options = subject.options

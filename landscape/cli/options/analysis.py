@@ -113,6 +113,8 @@ class OutputOptions:
     """Name of the result in the file."""
     overwrite: bool = False
     """Compute again, and replace the result of that name."""
+    no_lock: bool = False
+    """Write without a file lock, on drives that have none. Run one command at a time on a file then."""
     json: bool = False
     """Print the result as JSON on stdout."""
 
