@@ -50,7 +50,12 @@ def count_examples(targets: Nested) -> int:
 
 
 def working_copy(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return a floating-point tensor in the working precision, images and filters in channels_last; others as is."""
+    """Return a floating-point tensor in the working precision, images and filters in channels_last; others as is.
+
+    Complex tensors have parts of that precision, but for bfloat16, which has no complex type.
+    """
+    if tensor.is_complex():
+        return tensor.to(dtype.to_complex()) if dtype != torch.bfloat16 else tensor
     if not tensor.is_floating_point():
         return tensor
     if tensor.ndim == 4:

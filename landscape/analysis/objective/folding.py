@@ -6,7 +6,6 @@ operations and less rounding; derivatives taken *through* `Folding.fold` are wit
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+
+from landscape.analysis.objective.model_copy import deep_copy
 
 _FOLDABLE: tuple[type[nn.Module], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS: tuple[type[nn.Module], ...] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -76,7 +77,7 @@ def find_folding(model: nn.Module) -> Folding:
         NotFoldableError: if torch.fx cannot trace the model, or no BatchNorm directly follows a layer of its own.
     """
     try:
-        traced = fx.symbolic_trace(copy.deepcopy(model))
+        traced = fx.symbolic_trace(deep_copy(model))
     except Exception as error:  # tracing runs the user's forward on proxies: anything can be raised
         raise NotFoldableError(f"torch.fx cannot trace it ({_first_line(error)})") from error
     modules = dict(traced.named_modules())

@@ -16,6 +16,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from landscape.analysis.objective.batches import Nested, map_tensors, tensors, working_copy
 from landscape.analysis.objective.batchnorm import MODES, BatchNormMode, batch_norms, recalibrated_buffers
 from landscape.analysis.objective.folding import Folding, NotFoldableError, find_folding
+from landscape.analysis.objective.model_copy import copy_for_derivatives
 from landscape.analysis.objective.precision import RoundedInTurns, rounded_kernels
 from landscape.analysis.objective.weights import Weights, moving_parameters
 from landscape.errors import LandscapeError
@@ -47,10 +48,7 @@ class Network:
     ) -> None:
         if batchnorm not in MODES:
             raise LandscapeError(f"unknown batchnorm {batchnorm!r}; expected one of {', '.join(MODES)}")
-        self.module = copy.deepcopy(model).to(device).eval()
-        for tensor in [*self.module.parameters(), *self.module.buffers()]:
-            if tensor.is_floating_point():
-                tensor.data = tensor.data.to(dtype)
+        self.module = copy_for_derivatives(model, dtype, device)
         self.dtype = dtype
         self.origin: Weights = moving_parameters(self.module, params)
         self.buffers: Weights = {name: b.detach() for name, b in self.module.named_buffers()}

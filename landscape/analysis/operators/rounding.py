@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from landscape.analysis.objective import losses
 from landscape.analysis.objective.batches import map_tensors, tensors
+from landscape.analysis.objective.model_copy import deep_copy
 from landscape.analysis.objective.objective import Objective, Precision
 from landscape.analysis.objective.weights import Weights
 
@@ -62,7 +62,7 @@ def _rounded_otherwise(weights: Weights) -> Weights:
 
 def _first_examples(objective: Objective, precision: Precision, split: str | None, examples: int) -> Objective:
     """Return the same loss at the same weights on a few examples, in another precision."""
-    model = copy.deepcopy(objective.network.module)
+    model = deep_copy(objective.network.module)
     _, buffers = objective.network.point(None)
     own = dict(model.named_buffers())
     for name, buffer in buffers.items():

@@ -6,7 +6,6 @@ values are those of a single process with as many. One that dies takes only its 
 
 from __future__ import annotations
 
-import copy
 import importlib.util
 import multiprocessing
 import pickle
@@ -27,6 +26,7 @@ import torch
 
 from landscape.analysis.objective import losses
 from landscape.analysis.objective.batches import map_tensors
+from landscape.analysis.objective.model_copy import deep_copy
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import Plane
 from landscape.analysis.surfaces.levels import Levels
@@ -195,7 +195,7 @@ def _parts(objective: Objective) -> dict[str, Any]:
     own = {name: metric for name, metric in objective.named_metrics.items() if metric is not added.get(name)}
     name = objective.loss_name
     return {
-        "model": copy.deepcopy(objective.network.module).cpu(),
+        "model": deep_copy(objective.network.module).cpu(),
         "loss": name if name in losses.LOSSES else objective.loss_function,
         "data": {split: batches.source() for split, batches in objective.data.items()},
         "metrics": own,
