@@ -96,7 +96,7 @@ class Sampled(_Figure):
 
 
 @dataclass(frozen=True)
-class Line(Sampled):
+class LineResult(Sampled):
     """Metrics along a line through weight space, or between two checkpoints (then 0 is the first and 1 the second)."""
 
     kind: ClassVar[str] = "line"
@@ -108,7 +108,7 @@ class Line(Sampled):
 
 
 @dataclass(frozen=True)
-class Surface(Sampled):
+class SurfaceResult(Sampled):
     """Metrics on a plane of weight space."""
 
     kind: ClassVar[str] = "surface"
@@ -127,7 +127,7 @@ class Surface(Sampled):
 
 
 @dataclass(frozen=True)
-class Trajectory(_Figure):
+class TrajectoryResult(_Figure):
     """A path through weight space seen on a plane: a training trajectory on its PCA plane, or a curve between minima.
 
     It is drawn on every surface whose `attributes["directions"]["hashes"]` are its own.
@@ -144,7 +144,7 @@ class Trajectory(_Figure):
 
 
 @dataclass(frozen=True)
-class Spectrum(_Figure):
+class SpectrumResult(_Figure):
     """Eigenvalues from both ends of a curvature operator, each with the evidence for it."""
 
     kind: ClassVar[str] = "spectrum"
@@ -158,7 +158,7 @@ class Spectrum(_Figure):
 
 
 @dataclass(frozen=True)
-class Density(_Figure):
+class DensityResult(_Figure):
     """Spectral density of a curvature operator by stochastic Lanczos quadrature; it integrates to 1."""
 
     kind: ClassVar[str] = "density"
@@ -173,7 +173,7 @@ class Density(_Figure):
 
 
 @dataclass(frozen=True)
-class Layers(_Figure):
+class LayersResult(_Figure):
     """Curvature of each layer's own diagonal block, in the order of the network."""
 
     kind: ClassVar[str] = "layers"
@@ -202,7 +202,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Sharpness(_Figure):
+class SharpnessResult(_Figure):
     """Sharpness measures of one checkpoint on one set of examples."""
 
     kind: ClassVar[str] = "sharpness"
@@ -215,7 +215,7 @@ class Sharpness(_Figure):
 
 
 @dataclass(frozen=True)
-class Study(_Figure):
+class StudyResult(_Figure):
     """Sharpness measures of many checkpoints against their generalization gap."""
 
     kind: ClassVar[str] = "study"
@@ -231,7 +231,7 @@ class Study(_Figure):
 
 
 @dataclass(frozen=True)
-class History(_Figure):
+class HistoryResult(_Figure):
     """Training curves: one column per quantity, one row per epoch.
 
     Columns: epoch, train_loss, train_accuracy, test_loss, test_accuracy (un-augmented, evaluation mode; test ones only
@@ -243,7 +243,17 @@ class History(_Figure):
     attributes: Attributes = field(default_factory=dict)
 
 
-Result: TypeAlias = Line | Surface | Trajectory | Spectrum | Density | Layers | Sharpness | Study | History
+Result: TypeAlias = (
+    LineResult
+    | SurfaceResult
+    | TrajectoryResult
+    | SpectrumResult
+    | DensityResult
+    | LayersResult
+    | SharpnessResult
+    | StudyResult
+    | HistoryResult
+)
 
 
 def points_table(rows: Sequence[tuple[Any, ...]]) -> NDArray[Any]:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from landscape.errors import LandscapeError
-from landscape.results import Floats, Spectrum
+from landscape.results import Floats, SpectrumResult
 
 ESTIMATES = ("trace", "frobenius", "effective_rank", "ratio_5")
 
 
-def mean_spectrum(spectra: Sequence[Spectrum]) -> Spectrum:
+def mean_spectrum(spectra: Sequence[SpectrumResult]) -> SpectrumResult:
     """Return the mean of each eigenvalue over spectra of disjoint subsets, its standard error in `attributes`.
 
     The i-th eigenvalue is the mean of the subsets' i-th ones, which is biased against that of all the examples: the
@@ -53,7 +53,7 @@ def mean_spectrum(spectra: Sequence[Spectrum]) -> Spectrum:
         attributes.pop(name, None)
         if all(estimate is not None for estimate in found):
             attributes[name] = _mean_estimate(found)
-    return Spectrum(
+    return SpectrumResult(
         eigenvalues=values.mean(axis=0),
         ends=first.ends,
         residuals=np.mean([spectrum.residuals for spectrum in spectra], axis=0),

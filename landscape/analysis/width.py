@@ -10,7 +10,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from landscape.errors import LandscapeError
-from landscape.results import Floats, Line
+from landscape.results import Floats, LineResult
 
 RISES = (0.1, 1.0)
 
@@ -27,7 +27,9 @@ class Width:
     reached: int  # of them, within the lines
 
 
-def basin_width(line: Line, *, rises: Sequence[float] = RISES, split: str | None = None) -> list[dict[str, float]]:
+def basin_width(
+    line: LineResult, *, rises: Sequence[float] = RISES, split: str | None = None
+) -> list[dict[str, float]]:
     """Return the radius on both sides of a line's centre at which the loss has risen by each amount.
 
     In units of α: [{"rise", "left", "right"}, ...], NaN where the line ends before. The first crossing on the grid

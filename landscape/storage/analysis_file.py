@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landscape.errors import LandscapeError
-from landscape.results import Line, Result, Sampled, Surface, points_table
+from landscape.results import LineResult, Result, Sampled, SurfaceResult, points_table
 from landscape.storage.atomic_write import write_atomically
 from landscape.storage.hdf5 import as_rows, read_result, write_result
 from landscape.storage.hdf5_arrays import to_json
@@ -133,7 +133,7 @@ class AnalysisFile:
         del self.results[name]
         self._flush()
 
-    def begin(self, name: str, result: Line | Surface) -> None:
+    def begin(self, name: str, result: LineResult | SurfaceResult) -> None:
         """Start (or go on) filling a surface or line: `append` adds points, `put` ends it."""
         self._take_journal()
         self.put(name, result)  # a reader sees what is to come, and a resumed run finds its settings
@@ -237,11 +237,11 @@ def _result_groups(group: Any) -> Iterator[tuple[str, Any]]:
                 yield from _result_groups(item)
 
 
-def _header(result: Line | Surface) -> dict[str, Any]:
+def _header(result: LineResult | SurfaceResult) -> dict[str, Any]:
     return {
-        "kind": "surface" if isinstance(result, Surface) else "line",
+        "kind": "surface" if isinstance(result, SurfaceResult) else "line",
         "alpha": result.alpha.tolist(),
-        "beta": result.beta.tolist() if isinstance(result, Surface) else None,
+        "beta": result.beta.tolist() if isinstance(result, SurfaceResult) else None,
         "splits": list(result.splits),
         "metrics": list(result.metrics),
         "attributes": json.loads(to_json(result.attributes)),
@@ -259,9 +259,9 @@ def _merge(results: dict[str, Result], journal: tuple[Any, list[Any]] | None) ->
         return  # killed between replacing the file and dropping the journal
     alpha, splits, metrics = np.array(header["alpha"]), tuple(header["splits"]), tuple(header["metrics"])
     if header["kind"] == "line":
-        results[header["name"]] = Line(alpha, splits, metrics, points, header["attributes"])
+        results[header["name"]] = LineResult(alpha, splits, metrics, points, header["attributes"])
     else:
-        results[header["name"]] = Surface(
+        results[header["name"]] = SurfaceResult(
             alpha, splits, metrics, points, header["attributes"], np.array(header["beta"])
         )
 

@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from landscape.errors import LandscapeError
 from landscape.results import (
     POINT,
-    Density,
-    History,
-    Layers,
-    Line,
+    DensityResult,
+    HistoryResult,
+    LayersResult,
+    LineResult,
     Measure,
     Result,
     Sampled,
-    Sharpness,
-    Spectrum,
-    Study,
-    Surface,
-    Trajectory,
+    SharpnessResult,
+    SpectrumResult,
+    StudyResult,
+    SurfaceResult,
+    TrajectoryResult,
 )
 from landscape.storage.hdf5_arrays import Group, array, dataset, read_attributes, scale, to_json, write_attributes
 
@@ -37,7 +37,7 @@ from landscape.storage.hdf5_arrays import Group, array, dataset, read_attributes
 class _Arrays:
     """How a result that is a few arrays lies in a group: its dimensions, its arrays over them, its numbers."""
 
-    kind: type[Spectrum | Trajectory | Density | Layers | Study]
+    kind: type[SpectrumResult | TrajectoryResult | DensityResult | LayersResult | StudyResult]
     scales: Mapping[str, str]  # dimension → the field that labels it; "" where it is only counted
     arrays: Mapping[str, tuple[str, ...]]  # field → its dimensions
     numbers: tuple[str, ...] = ()  # fields that are attributes of the group
@@ -48,31 +48,31 @@ _ARRAYS = {
     layout.kind.kind: layout
     for layout in (
         _Arrays(
-            Spectrum,
+            SpectrumResult,
             {"pair": ""},
             dict.fromkeys(("eigenvalues", "ends", "residuals", "bounds", "converged"), _PAIR),
             ("products",),
         ),
         _Arrays(
-            Trajectory,
+            TrajectoryResult,
             {"position": "position", "component": ""},
             dict.fromkeys(("alpha", "beta", "residuals", "distances"), _STEP) | {"explained": ("component",)},
         ),
         _Arrays(
-            Density,
+            DensityResult,
             {"eigenvalue": "eigenvalue", "vector": "", "node": ""},
             dict.fromkeys(("density", "stderr"), ("eigenvalue",))
             | dict.fromkeys(("nodes", "weights"), ("vector", "node")),
             ("sigma", "products"),
         ),
         _Arrays(
-            Layers,
+            LayersResult,
             {"layer": "names"},
             dict.fromkeys(("parameters", "top", "bounds", "converged", "trace", "trace_stderr"), _LAYER),
             ("products",),
         ),
         _Arrays(
-            Study,
+            StudyResult,
             {"measure": "measures", "checkpoint": "checkpoints"},
             dict.fromkeys(("values", "stderrs"), ("measure", "checkpoint"))
             | {"gap": ("checkpoint",)}
@@ -88,9 +88,9 @@ def write_result(group: Group, result: Result) -> None:
     write_attributes(group, result.attributes)
     if isinstance(result, Sampled):
         _write_sampled(group, result)
-    elif isinstance(result, Sharpness):
+    elif isinstance(result, SharpnessResult):
         _write_measures(group, result.measures)
-    elif isinstance(result, History):
+    elif isinstance(result, HistoryResult):
         columns = dict(result.columns)
         scale(group, "epoch", columns.pop("epoch"))
         for name, values in columns.items():
@@ -107,15 +107,15 @@ def read_result(group: Group) -> Result:
     """
     kind = group.attrs["kind"]
     attributes = read_attributes(group)
-    if kind in (Surface.kind, Line.kind):
+    if kind in (SurfaceResult.kind, LineResult.kind):
         return _read_sampled(group, kind, attributes)
     if kind in _ARRAYS:
         return _read_arrays(group, _ARRAYS[kind], attributes)
-    if kind == Sharpness.kind:
-        return Sharpness(_read_measures(group), attributes)
-    if kind == History.kind:
+    if kind == SharpnessResult.kind:
+        return SharpnessResult(_read_measures(group), attributes)
+    if kind == HistoryResult.kind:
         names = ["epoch", *(name for name in group if name != "epoch")]
-        return History({name: group[name][()].astype(np.float64) for name in names}, attributes)
+        return HistoryResult({name: group[name][()].astype(np.float64) for name in names}, attributes)
     raise LandscapeError(f"{group.name} is of kind {kind!r}, which this version of landscape does not know; update it")
 
 
@@ -149,7 +149,7 @@ def _write_sampled(group: Group, result: Sampled) -> None:
     _check_names(result.metrics)
     scale(group, "split", list(result.splits), "split of the data")
     dimensions = ["split", "x"]
-    if isinstance(result, Surface):
+    if isinstance(result, SurfaceResult):
         scale(group, "y", result.beta, "β, coordinate along the second direction")
         dimensions = ["split", "y", "x"]
     scale(group, "x", result.alpha, "α, coordinate along the first direction")
@@ -174,9 +174,9 @@ def _write_sampled(group: Group, result: Sampled) -> None:
             dataset(table, column, rest[column], ["point"])
 
 
-def _read_sampled(group: Group, kind: str, attributes: dict[str, Any]) -> Surface | Line:
+def _read_sampled(group: Group, kind: str, attributes: dict[str, Any]) -> SurfaceResult | LineResult:
     alpha, splits = group["x"][()], tuple(group["split"].asstr()[()])
-    beta = group["y"][()] if kind == Surface.kind else np.zeros(1)
+    beta = group["y"][()] if kind == SurfaceResult.kind else np.zeros(1)
     metrics = tuple(str(metric) for metric in group.attrs["metrics"])
     computed = group["computed"][()].astype(bool).reshape(len(beta), len(alpha))
     rows_y, rows_x = np.nonzero(computed)
@@ -197,14 +197,14 @@ def _read_sampled(group: Group, kind: str, attributes: dict[str, Any]) -> Surfac
             rest[column] = group["points"][column][()]
         parts.append(rest)
     points = np.concatenate(parts)
-    if kind == Line.kind:
-        return Line(alpha, splits, metrics, points, attributes)
-    return Surface(alpha, splits, metrics, points, attributes, beta)
+    if kind == LineResult.kind:
+        return LineResult(alpha, splits, metrics, points, attributes)
+    return SurfaceResult(alpha, splits, metrics, points, attributes, beta)
 
 
 def _rest(result: Sampled) -> NDArray[Any]:
     """Return the points that the arrays do not give back: off the axes, of other levels, of cells not yet complete."""
-    beta = result.beta if isinstance(result, Surface) else np.zeros(1)
+    beta = result.beta if isinstance(result, SurfaceResult) else np.zeros(1)
     points, cells = result.points, result.computed().reshape(len(beta), -1)
     x = np.minimum(np.searchsorted(result.alpha, points["alpha"]), len(result.alpha) - 1)
     y = np.minimum(np.searchsorted(beta, points["beta"]), len(beta) - 1)

@@ -4,15 +4,15 @@ import numpy as np
 from cases import synthetic as make
 
 from landscape.results import (
-    Density,
-    History,
-    Layers,
-    Line,
+    DensityResult,
+    HistoryResult,
+    LayersResult,
+    LineResult,
     Measure,
-    Sharpness,
-    Study,
-    Surface,
-    Trajectory,
+    SharpnessResult,
+    StudyResult,
+    SurfaceResult,
+    TrajectoryResult,
     points_table,
 )
 
@@ -22,7 +22,7 @@ HASHES = ["11" * 32, "22" * 32]
 def trajectory(label="a", *, n=7, **more):
     """A spiral into the origin: n snapshots on a PCA plane that holds 83 % of the variance."""
     t = np.linspace(0, 1, n)
-    return Trajectory(
+    return TrajectoryResult(
         alpha=(1 - t) * np.cos(4 * t),
         beta=(1 - t) * np.sin(4 * t),
         position=np.arange(float(n)),
@@ -38,7 +38,7 @@ def curve(label="a..b", n=5):
     t = np.linspace(0, 1, n)
     zero = np.zeros(n)
     attributes = make.attributes(label, position="t", directions={"kind": "three", "hashes": HASHES})
-    return Trajectory(t, 0.4 * np.sin(np.pi * t), t, zero, np.hypot(t, zero), np.empty(0), attributes)
+    return TrajectoryResult(t, 0.4 * np.sin(np.pi * t), t, zero, np.hypot(t, zero), np.empty(0), attributes)
 
 
 def pca_surface(label="a", **options):
@@ -68,7 +68,7 @@ def density(label="a", *, sigma=0.5, seed=0, top=40.0, vectors=3):
         for node, weight in zip(nodes[v], weights[v], strict=True):
             curves[v] += weight * np.exp(-0.5 * ((grid - node) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
     stderr = curves.std(axis=0, ddof=1) / np.sqrt(vectors) if vectors > 1 else np.full(len(grid), np.nan)
-    return Density(
+    return DensityResult(
         eigenvalue=grid,
         density=curves.mean(axis=0),
         stderr=stderr,
@@ -83,7 +83,7 @@ def density(label="a", *, sigma=0.5, seed=0, top=40.0, vectors=3):
 def layers(label="a", scale=1.0, count=5):
     """Curvature that grows through the network; one block did not converge, one trace is negative."""
     k = np.arange(1.0, count + 1)
-    return Layers(
+    return LayersResult(
         names=("conv1.weight", *(f"layer{i}.0.conv1.weight" for i in range(1, count - 1)), "fc.weight"),
         parameters=(100 * k).astype(np.int64),
         top=scale * k**2,
@@ -102,7 +102,7 @@ def study(count=8, *, groups=True):
     gap = np.linspace(0.1, 0.5, count)
     values = np.stack([50 * gap + generator.normal(0, 2, count), generator.uniform(1, 2, count), np.ones(count)])
     more = {"groups": ["sam" if i % 2 else "adam" for i in range(count)]} if groups else {}
-    return Study(
+    return StudyResult(
         checkpoints=tuple(f"{'sam' if i % 2 else 'adam'}-s{i}" for i in range(count)),
         gap=gap,
         measures=("λ_max of the Hessian", "SAM sharpness, ρ = 0.05", "constant"),
@@ -128,7 +128,7 @@ def convexity(label="a", *, nx=5, ny=3, change=None):
     points = points_table(rows)
     points = change(points) if change else points
     attributes = make.attributes(label, directions={"kind": "random", "seed": 0})
-    return Surface(alpha, ("train",), ("convexity", "lambda_min", "lambda_max"), points, attributes, beta)
+    return SurfaceResult(alpha, ("train",), ("convexity", "lambda_min", "lambda_max"), points, attributes, beta)
 
 
 def seeded_lines(label="a", count=5, *, n=9, scale=0.6, width=True):
@@ -148,7 +148,7 @@ def seeded_lines(label="a", count=5, *, n=9, scale=0.6, width=True):
             sides = {rise: ((rise / c) ** 0.5, (rise / (1.5 * c)) ** 0.5) for rise in (0.1, 1.0)}
             reached = {rise: [r if r <= 1 else float("nan") for r in radii] for rise, radii in sides.items()}
             attributes["width"] = [{"rise": rise, "left": l, "right": r} for rise, (l, r) in reached.items()]  # noqa: E741
-        lines[f"{label}/line-d{seed}"] = Line(alpha, splits, metrics, points_table(rows), attributes)
+        lines[f"{label}/line-d{seed}"] = LineResult(alpha, splits, metrics, points_table(rows), attributes)
     return lines
 
 
@@ -159,7 +159,7 @@ def bezier(first="a", second="b"):
     ends = [{"label": first, "sha256": "aa" * 32}, {"label": second, "sha256": "bb" * 32}]
     attributes = make.attributes(f"{first}..{second}", directions={"kind": "bezier", "hashes": []}, checkpoints=ends)
     barrier = {"train": {"loss": {"value": 0.2, "stderr": 0.01, "at": 0.5}}}
-    return Line(alpha, ("train",), ("loss",), points_table(rows), attributes | {"barrier": barrier})
+    return LineResult(alpha, ("train",), ("loss",), points_table(rows), attributes | {"barrier": barrier})
 
 
 def sweep(label="a", scale=1.0, rhos=(0.01, 0.02, 0.05, 0.1), ms=(32, 64, 128)):
@@ -177,7 +177,7 @@ def sweep(label="a", scale=1.0, rhos=(0.01, 0.02, 0.05, 0.1), ms=(32, 64, 128)):
         label_ = f"m-sharpness, ρ = 0.05, m = {m}"
         measures.append(Measure("m_sam", label_, scale / m, 0.01 / m, "mean over subsets", 9, {"rho": 0.05, "m": m}))
     measures.append(Measure("lambda_max", "λ_max of the Hessian", 9.0, float("nan"), "bound", 9, {"seed": 0}))
-    return Sharpness(tuple(measures), make.attributes(label))
+    return SharpnessResult(tuple(measures), make.attributes(label))
 
 
 def seeded_histories(recipe="sam", seeds=3, epochs=4):
@@ -190,7 +190,7 @@ def seeded_histories(recipe="sam", seeds=3, epochs=4):
         }
         columns["seconds"] = plain.columns["seconds"] * (1 + 0.2 * seed)
         more = {"recipe": recipe, "training": {"recipe": recipe, "seed": seed}}
-        found[f"{recipe}-s{seed}"] = History(columns, {**plain.attributes, **more})
+        found[f"{recipe}-s{seed}"] = HistoryResult(columns, {**plain.attributes, **more})
     return found
 
 

@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from landscape.results import History, Line, Measure, Sharpness, Spectrum, Surface, points_table
+from landscape.results import (
+    HistoryResult,
+    LineResult,
+    Measure,
+    SharpnessResult,
+    SpectrumResult,
+    SurfaceResult,
+    points_table,
+)
 
 
 def attributes(label, **more):
@@ -51,7 +59,7 @@ def surface(
     points = points_table(rows(alpha, beta, splits, metrics, value))
     if change:
         points = change(points)
-    return Surface(
+    return SurfaceResult(
         alpha=alpha, splits=splits, metrics=metrics, points=points, attributes=attributes(label, **more), beta=beta
     )
 
@@ -60,7 +68,7 @@ def line(label="a", *, n=9, splits=("train", "test"), metrics=("loss", "accuracy
     """A line of n points."""
     alpha = np.linspace(-1, 1, n)
     points = points_table(rows(alpha, [0.0], splits, metrics, value))
-    return Line(alpha=alpha, splits=splits, metrics=metrics, points=points, attributes=attributes(label, **more))
+    return LineResult(alpha=alpha, splits=splits, metrics=metrics, points=points, attributes=attributes(label, **more))
 
 
 def between(first="a", second="b", **more):
@@ -75,7 +83,7 @@ def between(first="a", second="b", **more):
         "checkpoints": ends,
         "barrier": {"loss": {"value": 2.0, "stderr": 0.1, "at": 0.5}},
     }
-    return Line(
+    return LineResult(
         alpha=alpha,
         splits=("train",),
         metrics=("loss",),
@@ -88,7 +96,7 @@ def spectrum(label="a", scale=1.0):
     """Three eigenvalues from the top and two from the bottom; one of each did not converge."""
     values = scale * np.array([9.0, 5.0, 2.0, -0.2, -0.7])
     bounds = np.abs(values) * np.array([1e-4, 1e-3, 0.1, 1e-3, 0.2])
-    return Spectrum(
+    return SpectrumResult(
         eigenvalues=values,
         ends=np.array([1, 1, 1, -1, -1], dtype=np.int8),
         residuals=bounds,
@@ -106,7 +114,7 @@ def sharpness(label="a", keskar=1.8, sam=0.012, average=1.2e-5):
         Measure("sam", "SAM sharpness, ρ = 0.05", sam, 0.0004, "one-step value", 2),
         Measure("average", "Average-case sharpness, ρ = 0.05", average, 2e-6, "mean over 10 antithetic pairs", 20),
     )
-    return Sharpness(measures=measures, attributes=attributes(label))
+    return SharpnessResult(measures=measures, attributes=attributes(label))
 
 
 def history(label="a", epochs=6):
@@ -121,7 +129,7 @@ def history(label="a", epochs=6):
         "gradient_evaluations": 1437 * epoch,
         "seconds": 3.2 * epoch,
     }
-    return History(columns=columns, attributes=attributes(label))
+    return HistoryResult(columns=columns, attributes=attributes(label))
 
 
 def everything(*labels, **options):

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landscape.results import Surface
+from landscape.results import SurfaceResult
 from landscape.storage.analysis_file import load
 
 FEW = ("--points", "5x3", "--subset", "16", "--params", "linear.*", "--tolerance", "0.1")
 
 
-def same(found: Surface, expected: Surface) -> None:
+def same(found: SurfaceResult, expected: SurfaceResult) -> None:
     """Check that two maps are the same to the bit."""
     assert found.points.tobytes() == expected.points.tobytes()
 
@@ -31,7 +31,7 @@ def test_a_map_is_printed_stored_found_again_and_drawn(run, pair) -> None:
     assert "bounds within the tolerance of 0.1 at 15 of 15 points" in outcome.err
     assert "next: landscape report results/sam.h5 --open" in outcome.err
     found = load("results/sam.h5")["sam/convexity"]
-    assert isinstance(found, Surface)
+    assert isinstance(found, SurfaceResult)
     assert found.metrics == ("convexity", "lambda_min", "lambda_max", "products")
     assert found.complete
     assert found.shape == (3, 5)

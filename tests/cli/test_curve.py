@@ -7,7 +7,7 @@ import pytest
 from safetensors import safe_open
 
 from landscape.analysis.connectivity.curve_training import CurveTraining
-from landscape.results import Line, Surface, Trajectory
+from landscape.results import LineResult, SurfaceResult, TrajectoryResult
 from landscape.storage.analysis_file import load
 
 SMALL = (
@@ -32,8 +32,8 @@ def test_a_curve_is_trained_measured_and_drawn_on_its_plane(run, pair) -> None:
     assert "barrier" in outcome.out
     results = load("results/sam+adam.h5")
     straight, curved = results["sam..adam/between"], results["sam..adam/curve"]
-    assert isinstance(straight, Line)
-    assert isinstance(curved, Line)
+    assert isinstance(straight, LineResult)
+    assert isinstance(curved, LineResult)
     assert straight.attributes["directions"]["kind"] == "between"
     assert curved.attributes["directions"]["kind"] == "bezier"
     assert curved.attributes["directions"]["training"]["steps"] == 6
@@ -43,8 +43,8 @@ def test_a_curve_is_trained_measured_and_drawn_on_its_plane(run, pair) -> None:
     assert curved.grid("loss")[0, 2] != straight.grid("loss")[0, 2]
     assert set(curved.attributes["barrier"]["train"]["loss"]) == {"value", "stderr", "at"}
     plane, path = results["sam..adam/curve-plane"], results["sam..adam/curve-path"]
-    assert isinstance(plane, Surface)
-    assert isinstance(path, Trajectory)
+    assert isinstance(plane, SurfaceResult)
+    assert isinstance(path, TrajectoryResult)
     assert [mark["label"] for mark in plane.attributes["marks"]] == ["sam", "adam", "control point"]
     assert path.attributes["directions"]["hashes"] == plane.attributes["directions"]["hashes"]
     assert (path.alpha[0], path.alpha[-1]) == (0, 1)

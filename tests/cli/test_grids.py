@@ -11,7 +11,7 @@ import xarray
 
 from landscape.analysis.planes.axes import axis
 from landscape.analysis.surfaces.measuring import Measurer
-from landscape.results import Surface
+from landscape.results import SurfaceResult
 from landscape.storage.analysis_file import load
 
 QUICK = ("--precision", "float32")
@@ -54,9 +54,9 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     return "surface", "mine.pt", "--model", "mine.py:make", "--data", "npz:mine.npz", "--subset", "all", *QUICK
 
 
-def plane(path: str = "results/mine.h5", name: str = "mine/plane") -> Surface:
+def plane(path: str = "results/mine.h5", name: str = "mine/plane") -> SurfaceResult:
     found = load(path)[name]
-    assert isinstance(found, Surface)
+    assert isinstance(found, SurfaceResult)
     return found
 
 

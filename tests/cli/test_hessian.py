@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 
 from landscape.analysis.operators.determinism import DeterminismWarning
 from landscape.cli.jobs.second_order import reservations_in_one_line
-from landscape.results import Density, Layers, Spectrum
+from landscape.results import DensityResult, LayersResult, SpectrumResult
 from landscape.storage.analysis_file import load
 
 QUICK = ("--top", "1", "--params", "linear.*", "--subset", "32")
@@ -20,7 +20,7 @@ def test_json_table_file_and_reuse(run, pair) -> None:
     found = json.loads(outcome.out)
     assert list(found) == ["sam/hessian", "adam/hessian"]
     stored = load("results/sam+adam.h5")["sam/hessian"]
-    assert isinstance(stored, Spectrum)
+    assert isinstance(stored, SpectrumResult)
     assert found["sam/hessian"]["eigenvalues"] == stored.eigenvalues.tolist()
     assert found["sam/hessian"]["converged"] == [True, True]
     assert found["sam/hessian"]["attributes"]["examples"] == {"train": 32}
@@ -65,8 +65,8 @@ def test_trace_density_and_layers_are_computed_stored_drawn_and_not_computed_aga
     assert "sam/density: 10 products on 32 examples" in outcome.err
     stored = load("results/sam.h5")
     spectrum, density, layers = (stored[f"sam/{name}"] for name in ("hessian", "density", "layers"))
-    assert isinstance(density, Density)
-    assert isinstance(layers, Layers)
+    assert isinstance(density, DensityResult)
+    assert isinstance(layers, LayersResult)
     assert found["sam/density"]["nodes"] == density.nodes.tolist()
     assert np.trapezoid(density.density, density.eigenvalue) == pytest.approx(1, abs=1e-6)
     # the one layer that moves is the whole matrix

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from landscape.analysis.objective.weights import moving_parameters
 from landscape.models.checkpoint import build_model, load_checkpoint, save_checkpoint
-from landscape.results import Line, Surface
+from landscape.results import LineResult, SurfaceResult
 from landscape.storage.analysis_file import load
 
 FAST = ("--points", "3", "--precision", "float32")
@@ -35,7 +35,7 @@ def test_lines_over_several_seeds_are_a_family_with_a_basin_width(run, pair) -> 
     assert outcome.code == 0, outcome.err
     results = load("results/sam.h5")
     lines = [results["sam/line-d0"], results["sam/line-d3"]]
-    assert all(isinstance(line, Line) for line in lines)
+    assert all(isinstance(line, LineResult) for line in lines)
     assert [line.attributes["directions"]["seed"] for line in lines] == [0, 3]
     assert {line.attributes["family"] for line in lines} == {"line"}
     assert {line.attributes["subset_seed"] for line in lines} == {0}
@@ -86,7 +86,7 @@ def test_a_plane_through_three(run, pair) -> None:
     )
     assert outcome.code == 0, outcome.err
     plane = load("results/sam+adam+third.h5")["sam..adam..third/through"]
-    assert isinstance(plane, Surface)
+    assert isinstance(plane, SurfaceResult)
     assert plane.shape == (5, 5)
     assert plane.attributes["directions"]["kind"] == "three"
     marks = {mark["label"]: (mark["alpha"], mark["beta"]) for mark in plane.attributes["marks"]}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from landscape.errors import LandscapeError
-from landscape.results import Surface
+from landscape.results import SurfaceResult
 from landscape.storage.analysis_file import AnalysisFile, load
 
 PLANE = ("--points", "5x3", "--precision", "float32")
@@ -39,7 +39,7 @@ def test_a_killed_run_goes_on_and_ends_bit_for_bit_like_an_undisturbed_one(run, 
     process.send_signal(signal.SIGKILL)
     process.communicate()
     partial = load(tmp_path / "results/sam.h5")["sam/plane"]
-    assert isinstance(partial, Surface)
+    assert isinstance(partial, SurfaceResult)
     done = int(partial.computed().sum())
     assert 0 < done < 13 * 9
     # Readers show what there is.

@@ -21,7 +21,7 @@ import torch
 from landscape.analysis.surfaces.measuring import Measurer
 from landscape.cli import main
 from landscape.errors import LandscapeError
-from landscape.results import Surface
+from landscape.results import SurfaceResult
 from landscape.storage.analysis_file import load
 from landscape.storage.journal import Journal
 
@@ -181,7 +181,7 @@ def stored(path: Path = FILE) -> set[bytes]:
         if "no such file" not in str(error):
             raise
         return set()
-    assert found is None or isinstance(found, Surface)
+    assert found is None or isinstance(found, SurfaceResult)
     return set() if found is None else {row.tobytes() for row in found.points}
 
 
@@ -202,13 +202,13 @@ def test_kills_at_random_moments_lose_nothing(words: list[str], options: tuple[s
     whole, seconds = ended(started([*command, "--out", "undisturbed.h5"], lambda: None))
     assert whole
     expected = load("undisturbed.h5")["mine/plane"]
-    assert isinstance(expected, Surface)
+    assert isinstance(expected, SurfaceResult)
     assert (expected.attributes.get("tolerance") or {}).get("saving", 2) > 1.1  # it is really estimated
     size, chance = expected.points.itemsize, random.Random(len(options))
 
     def check_the_end() -> None:
         found = load(FILE)["mine/plane"]
-        assert isinstance(found, Surface)
+        assert isinstance(found, SurfaceResult)
         assert found.complete
         assert found.points.tobytes() == expected.points.tobytes()
         assert found.attributes.get("tolerance") == expected.attributes.get("tolerance")

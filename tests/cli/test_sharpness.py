@@ -8,12 +8,12 @@ import torch
 
 from landscape.analysis.objective.objective import Objective
 from landscape.cli.commands.sharpness import MEASURES as KINDS
-from landscape.cli.commands.sharpness import Sharpness as Options
+from landscape.cli.commands.sharpness import SharpnessResult as Options
 from landscape.cli.jobs.sharpness import wanted
 from landscape.errors import LandscapeError
 from landscape.figures.plots.study import study_figure
 from landscape.models.checkpoint import load_checkpoint, save_checkpoint
-from landscape.results import Sharpness, Spectrum, Study
+from landscape.results import SharpnessResult, SpectrumResult, StudyResult
 from landscape.storage.analysis_file import load
 
 PART = ("--params", "linear.*", "--subset", "32")
@@ -37,7 +37,7 @@ def test_all_kinds_by_default(run, pair) -> None:
     assert 0 <= found[1]["evidence"]["rounding"] < 1e-5
     assert "units" not in found[1]["evidence"]
     stored = load("results/sam.h5")["sam/sharpness"]
-    assert isinstance(stored, Sharpness)
+    assert isinstance(stored, SharpnessResult)
     assert [m.value for m in stored.measures] == [m["value"] for m in found]
     assert len(stored.attributes["evidence"]["SAM sharpness, ρ = 0.05"]["units"]) == 32
     assert "unfinished" not in stored.attributes
@@ -128,8 +128,8 @@ def test_a_known_eigenvalue_is_taken_from_the_file(run, pair) -> None:
     first = run("sharpness", pair.sam, *pair.data, *only)
     assert "sam/sharpness: λ_max is taken from the eigenvalues already in results/sam.h5" in first.err
     table, spectrum = load("results/sam.h5")["sam/sharpness"], load("results/sam.h5")["sam/hessian"]
-    assert isinstance(table, Sharpness)
-    assert isinstance(spectrum, Spectrum)
+    assert isinstance(table, SharpnessResult)
+    assert isinstance(spectrum, SpectrumResult)
     assert table.value("λ_max of the Hessian") == spectrum.eigenvalues[0]
     other = run("sharpness", pair.sam, *pair.data, *only, "--seed", "1")  # of another sample
     assert "taken from" not in other.err
@@ -162,8 +162,8 @@ def test_a_stopped_run_goes_on_with_what_is_missing(run, pair) -> None:
     assert run(*words, "--out", "undisturbed.h5").code == 0
     for name in ("sam", "adam"):
         found, expected = (load(file)[f"{name}/sharpness"] for file in ("results/sam+adam.h5", "undisturbed.h5"))
-        assert isinstance(found, Sharpness)
-        assert isinstance(expected, Sharpness)
+        assert isinstance(found, SharpnessResult)
+        assert isinstance(expected, SharpnessResult)
         assert [(m.label, m.value) for m in found.measures] == [(m.label, m.value) for m in expected.measures]
         assert "unfinished" not in found.attributes
 
@@ -173,8 +173,8 @@ def test_other_options_take_over_what_stays_the_same(run, pair) -> None:
     more = run("sharpness", pair.sam, *pair.data, *FEW, "--rho", "0.05,0.1")
     assert "sam/sharpness-2: 1 of 4 measures are left to take" in more.err
     first, second = (load("results/sam.h5")[f"sam/{name}"] for name in ("sharpness", "sharpness-2"))
-    assert isinstance(first, Sharpness)
-    assert isinstance(second, Sharpness)
+    assert isinstance(first, SharpnessResult)
+    assert isinstance(second, SharpnessResult)
     assert [m.value for m in second.measures if "ρ = 0.1" not in m.label or m.name == "average"] == [
         m.value for m in first.measures
     ]
@@ -213,7 +213,7 @@ def test_a_study_correlates_measures_with_the_gap(run, pair) -> None:
     assert "warning: 4 checkpoints say little" in outcome.err
     results = load("results/c0+c1+c2+c3.h5")
     made = results["study/sharpness"]
-    assert isinstance(made, Study)
+    assert isinstance(made, StudyResult)
     assert made.checkpoints == ("c0", "c1", "c2", "c3")
     np.testing.assert_allclose(made.gap, [0.3, 0.1, 0.4, 0.2], atol=1e-9)
     assert made.attributes["gap"] == "test loss − train loss, recorded by the training"
@@ -227,7 +227,7 @@ def test_a_study_correlates_measures_with_the_gap(run, pair) -> None:
     assert all(json.dumps(name) in page for name in ("sam", "adam", "other"))
     for number, label in enumerate(made.checkpoints):
         stored = results[f"{label}/sharpness"]
-        assert isinstance(stored, Sharpness)
+        assert isinstance(stored, SharpnessResult)
         assert made.values[:, number].tolist() == [m.value for m in stored.measures]
     found = json.loads(run(*words, "--json").out)["study/sharpness"]
     assert found["tau"] == pytest.approx(made.tau.tolist())

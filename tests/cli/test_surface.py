@@ -9,7 +9,7 @@ import pytest
 import xarray
 
 from landscape.models.checkpoint import load_checkpoint
-from landscape.results import Line, Surface
+from landscape.results import LineResult, SurfaceResult
 from landscape.storage.analysis_file import load
 
 PLANE = ("--points", "5x3", "--precision", "float32")
@@ -25,7 +25,7 @@ def test_a_plane_of_two_checkpoints_shares_directions_and_settings(run, pair) ->
     results = load("results/sam+adam.h5")
     assert set(results) == {"sam/history", "adam/history", "sam/plane", "adam/plane"}
     sam, adam = results["sam/plane"], results["adam/plane"]
-    assert isinstance(sam, Surface)
+    assert isinstance(sam, SurfaceResult)
     assert sam.shape == (3, 5)
     assert sam.splits == ("train", "test")
     assert sam.metrics == ("loss", "accuracy")
@@ -50,7 +50,7 @@ def test_the_centre_is_the_recorded_loss(run, pair) -> None:
 def test_a_line(run, pair) -> None:
     assert run("surface", pair.sam, *pair.data, "--line", "--points", "5", "--span", "0.5").code == 0
     line = load("results/sam.h5")["sam/line"]
-    assert isinstance(line, Line)
+    assert isinstance(line, LineResult)
     assert line.alpha.tolist() == [-0.5, -0.25, 0.0, 0.25, 0.5]
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from landscape.models.checkpoint import load_checkpoint
-from landscape.results import Surface, Trajectory
+from landscape.results import SurfaceResult, TrajectoryResult
 from landscape.storage.analysis_file import load
 
 
@@ -38,7 +38,7 @@ def test_the_run_and_the_surface_on_its_plane(run, pair, snapshots: Path) -> Non
     assert "off the plane" in outcome.out
     assert "of the variance" in outcome.err
     way = load("results/sam.h5")["sam/trajectory"]
-    assert isinstance(way, Trajectory)
+    assert isinstance(way, TrajectoryResult)
     assert way.position.tolist() == [0, 1, 2, 3]
     assert way.distances[-1] == 0
     assert (way.alpha[-1], way.beta[-1]) == (0, 0)
@@ -48,7 +48,7 @@ def test_the_run_and_the_surface_on_its_plane(run, pair, snapshots: Path) -> Non
     )
     assert outcome.code == 0, outcome.err
     plane = load("results/sam.h5")["sam/pca"]
-    assert isinstance(plane, Surface)
+    assert isinstance(plane, SurfaceResult)
     assert plane.attributes["directions"]["hashes"] == way.attributes["directions"]["hashes"]
     assert plane.attributes["directions"]["explained"] == pytest.approx(way.explained.tolist())
     assert plane.attributes["batchnorm"] == "recalibrated"

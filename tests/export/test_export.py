@@ -28,7 +28,7 @@ from landscape.export.tables.csv_table import csv_bytes
 from landscape.export.tables.npz_archive import npz_bytes
 from landscape.figures.plots.figure import compare
 from landscape.figures.style import theme
-from landscape.results import Line, Sampled, Surface
+from landscape.results import LineResult, Sampled, SurfaceResult
 
 make = kinds.make
 EVERYTHING = {**make.everything("a", "b"), **kinds.everything("a")}
@@ -59,7 +59,7 @@ def test_a_table_has_a_row_for_each_observation_with_all_digits(name):
         for row in rows:
             grid = result.grid(row["metric"])[result.splits.index(row["split"])]
             x = np.flatnonzero(result.alpha == float(row["alpha"]))[0]
-            at = (np.flatnonzero(result.beta == float(row["beta"]))[0], x) if isinstance(result, Surface) else x
+            at = (np.flatnonzero(result.beta == float(row["beta"]))[0], x) if isinstance(result, SurfaceResult) else x
             np.testing.assert_array_equal(float(row["value"]), grid[at])
     if name == "study/sharpness":
         assert len(rows) == result.values.size
@@ -94,7 +94,7 @@ def test_archives_hold_the_fields_and_load_without_pickles(name):
                 np.testing.assert_array_equal(archive[metric], result.grid(metric))
             np.testing.assert_array_equal(archive["computed"], result.computed())
             np.testing.assert_array_equal(archive["points"], result.points)
-            assert ("beta" in archive) is not isinstance(result, Line)
+            assert ("beta" in archive) is not isinstance(result, LineResult)
         if name == "a/density":
             np.testing.assert_array_equal(archive["weights"], result.weights)
             assert archive["sigma"] == 0.5

@@ -26,7 +26,7 @@ from landscape.figures.plots.surfaces.convexity import convexity_note
 from landscape.figures.plots.surfaces.grids import scale_of, values
 from landscape.figures.plots.surfaces.trajectory import belongs, relief_traces, trajectory_note, trajectory_traces
 from landscape.figures.style import theme
-from landscape.results import Spectrum
+from landscape.results import SpectrumResult
 
 
 def curves(drawn):
@@ -337,7 +337,7 @@ def test_a_bottom_end_too_small_to_be_seen_gets_its_own_axis():
     values_ = np.array([266.0, 150.0, -0.6, -1.3])
     ends = np.array([1, 1, -1, -1], dtype=np.int8)
     bounds, converged = np.full(4, 0.01), np.array([True, True, True, False])
-    drawn = spectrum_figure({"a": Spectrum(values_, ends, bounds, bounds, converged, 9)})
+    drawn = spectrum_figure({"a": SpectrumResult(values_, ends, bounds, bounds, converged, 9)})
     top, bottom = drawn.data
     assert (list(top.y), list(bottom.y)) == ([266.0, 150.0], [-0.6, -1.3])
     assert (top.xaxis, bottom.xaxis) == ("x", "x2")

@@ -13,7 +13,7 @@ from landscape.figures.plots.line import is_between, width_words
 from landscape.figures.plots.sharpness_curves import swept
 from landscape.figures.report.line_blocks import line_blocks
 from landscape.figures.style import bands
-from landscape.results import Measure, Sharpness
+from landscape.results import Measure, SharpnessResult
 
 
 def curves(drawn):
@@ -230,7 +230,7 @@ def test_m_sharpness_runs_over_m_and_settings_that_differ_are_not_joined():
         for rho in (0.1, 0.2)
         for adaptive in (True, False)
     ]
-    names = swept({"a": Sharpness(tuple(pairs))})
+    names = swept({"a": SharpnessResult(tuple(pairs))})
     assert {name: len(by["a"]) for name, by in names.items()} == {
         "average-case sharpness": 2,
         "average-case sharpness (2)": 2,

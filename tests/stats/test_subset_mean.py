@@ -10,11 +10,11 @@ from landscape.analysis.subset_mean import mean_spectrum
 from landscape.cli.jobs.subsets import disjoint_subsets
 from landscape.data import stratified_subset
 from landscape.errors import LandscapeError
-from landscape.results import Spectrum
+from landscape.results import SpectrumResult
 
 
-def spectrum(values: list[float], ends: tuple[int, ...] = (1, 1, -1), **attributes: object) -> Spectrum:
-    return Spectrum(
+def spectrum(values: list[float], ends: tuple[int, ...] = (1, 1, -1), **attributes: object) -> SpectrumResult:
+    return SpectrumResult(
         eigenvalues=np.array(values),
         ends=np.array(ends, dtype=np.int8),
         residuals=np.array([0.1, 0.2, 0.3])[: len(ends)],

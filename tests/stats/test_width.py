@@ -8,13 +8,13 @@ import pytest
 
 from landscape.analysis.width import Width, basin_width, width_over
 from landscape.errors import LandscapeError
-from landscape.results import Line, points_table
+from landscape.results import LineResult, points_table
 
 
-def line(loss: Callable[[float], float], alpha: np.ndarray | None = None) -> Line:
+def line(loss: Callable[[float], float], alpha: np.ndarray | None = None) -> LineResult:
     alpha = np.linspace(-1, 1, 51) if alpha is None else alpha
     rows = [(x, 0.0, s, 0, loss(x) + s, 0.0, 10, 0) for x in alpha for s in (0, 1)]
-    return Line(alpha, ("test", "train"), ("loss",), points_table(rows))
+    return LineResult(alpha, ("test", "train"), ("loss",), points_table(rows))
 
 
 def test_the_radius_of_a_parabola() -> None:

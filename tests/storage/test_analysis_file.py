@@ -13,12 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landscape.errors import LandscapeError
-from landscape.results import History, Line, Measure, Result, Sharpness, Spectrum, Surface, points_table
+from landscape.results import (
+    HistoryResult,
+    LineResult,
+    Measure,
+    Result,
+    SharpnessResult,
+    SpectrumResult,
+    SurfaceResult,
+    points_table,
+)
 from landscape.storage.analysis_file import AnalysisFile, is_analysis_file, load
 from landscape.storage.journal import Journal, read_journal
 
 
-def surface(nx: int = 5, ny: int = 3, *, keep: int | None = None) -> Surface:
+def surface(nx: int = 5, ny: int = 3, *, keep: int | None = None) -> SurfaceResult:
     alpha, beta = np.linspace(-1, 1, nx), np.linspace(-2, 2, ny)
     rows = [
         (a, b, s, m, 10 * s + m + a + 100 * b, 0.5, 7, 0)
@@ -28,20 +37,20 @@ def surface(nx: int = 5, ny: int = 3, *, keep: int | None = None) -> Surface:
         for m in range(2)
     ]
     rows = rows[: None if keep is None else 4 * keep]
-    return Surface(alpha, ("train", "test"), ("loss", "accuracy"), points_table(rows), {"checkpoint": "a"}, beta)
+    return SurfaceResult(alpha, ("train", "test"), ("loss", "accuracy"), points_table(rows), {"checkpoint": "a"}, beta)
 
 
 def same(a: Result, b: Result) -> None:
     assert a.kind == b.kind
     assert dict(a.attributes) == dict(b.attributes)
-    if isinstance(a, Line | Surface) and isinstance(b, Line | Surface):
+    if isinstance(a, LineResult | SurfaceResult) and isinstance(b, LineResult | SurfaceResult):
         assert (a.splits, a.metrics, a.complete) == (b.splits, b.metrics, b.complete)
         for column in a.points.dtype.names:
             np.testing.assert_array_equal(np.sort(a.points)[column], np.sort(b.points)[column])
-    elif isinstance(a, Spectrum) and isinstance(b, Spectrum):
+    elif isinstance(a, SpectrumResult) and isinstance(b, SpectrumResult):
         for name in ("eigenvalues", "ends", "residuals", "bounds", "converged", "products"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
-    elif isinstance(a, History) and isinstance(b, History):
+    elif isinstance(a, HistoryResult) and isinstance(b, HistoryResult):
         assert {k: list(v) for k, v in a.columns.items()} == {k: list(v) for k, v in b.columns.items()}
     else:
         assert repr(a) == repr(b)
@@ -49,10 +58,10 @@ def same(a: Result, b: Result) -> None:
 
 RESULTS: dict[str, Result] = {
     "a/plane": surface(),
-    "a/line": Line(
+    "a/line": LineResult(
         np.array([-1.0, 0.0, 1.0]), ("train",), ("loss",), points_table([(0, 0, 0, 0, np.inf, np.nan, 4, 0)]), {}
     ),
-    "a/hessian": Spectrum(
+    "a/hessian": SpectrumResult(
         np.array([3.0, -1.0]),
         np.array([1, -1], dtype=np.int8),
         np.array([0.1, 0.2]),
@@ -60,10 +69,10 @@ RESULTS: dict[str, Result] = {
         np.array([True, False]),
         9,
     ),
-    "a/sharpness": Sharpness(
+    "a/sharpness": SharpnessResult(
         (Measure("sam", "SAM, ρ = 0.05", 0.5, np.nan, "…", 3, {"rho": 0.05}),), {"nested": {"x": [1, None]}}
     ),
-    "b/history": History(
+    "b/history": HistoryResult(
         {"epoch": np.array([1.0, 2.0]), "train_loss": np.array([0.5, np.nan])}, {"checkpoint": "b\0\udcff"}
     ),
 }
@@ -116,7 +125,7 @@ def test_a_killed_writer_loses_no_finished_point(tmp_path: Path) -> None:
     with journal.open("ab") as torn:
         torn.write(b"0badc0de [[0.5,")  # the point in flight
     found = load(path)["a/plane"]
-    assert isinstance(found, Surface)
+    assert isinstance(found, SurfaceResult)
     assert int(found.computed().sum()) == 6
     np.testing.assert_array_equal(np.sort(found.points), np.sort(whole.points[:24]))
     with AnalysisFile(path) as file:  # the next writer moves them into the file
@@ -257,7 +266,7 @@ def test_a_result_begun_anew_under_its_name_is_what_readers_see(tmp_path: Path) 
         assert load(path)["a/plane"].shape == (3, 3)  # type: ignore[union-attr]
         file.append(other.points[:4])
     found = load(path)["a/plane"]
-    assert isinstance(found, Surface)
+    assert isinstance(found, SurfaceResult)
     assert int(found.computed().sum()) == 1
 
 

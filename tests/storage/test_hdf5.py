@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 
 import landscape
 from landscape.errors import LandscapeError
-from landscape.results import POINT, Density, Layers, Line, Result, Sampled, Study, Surface, Trajectory, points_table
+from landscape.results import (
+    POINT,
+    DensityResult,
+    LayersResult,
+    LineResult,
+    Result,
+    Sampled,
+    StudyResult,
+    SurfaceResult,
+    TrajectoryResult,
+    points_table,
+)
 from landscape.storage.analysis_file import AnalysisFile, load
 
 SHIPPED = Path(landscape.__file__).parent.parent / "figures" / "resnet20-cifar10.h5"
@@ -47,7 +58,7 @@ def assert_same(found: Result, made: Result) -> None:
 def test_every_kind_survives_bit_for_bit(tmp_path: Path) -> None:
     found = stored(tmp_path, EVERYTHING)
     assert set(found) == set(EVERYTHING)
-    assert {type(result) for result in found.values()} > {Trajectory, Density, Layers, Study}
+    assert {type(result) for result in found.values()} > {TrajectoryResult, DensityResult, LayersResult, StudyResult}
     for name, made in EVERYTHING.items():
         assert_same(found[name], made)
 
@@ -65,7 +76,7 @@ def test_a_table_of_several_levels_and_regions_survives_bit_for_bit(tmp_path: Pa
     made = dataclasses.replace(whole, points=generator.permutation(np.concatenate([whole.points, evidence, region])))
     found = stored(tmp_path, {"a/plane": made})["a/plane"]
     assert_same(found, made)
-    assert isinstance(found, Surface)
+    assert isinstance(found, SurfaceResult)
     np.testing.assert_array_equal(found.grid("loss"), whole.grid("loss"))
     np.testing.assert_array_equal(found.grid("loss", level=2), made.grid("loss", level=2))
 
@@ -85,7 +96,7 @@ def test_any_table_survives_bit_for_bit(tmp_path: Path, data: st.DataObject) -> 
         for a, b, s, m, level in places
     ]
     axes = np.array([-1.0, 0.0, 1.0]), np.array([-2.0, 0.0])  # so that 0.5 and 3 lie off them
-    made = Surface(axes[0], ("train", "test"), ("loss", "error"), points_table(rows), {}, axes[1])
+    made = SurfaceResult(axes[0], ("train", "test"), ("loss", "error"), points_table(rows), {}, axes[1])
     assert_same(stored(tmp_path, {"a/plane": made})["a/plane"], made)
 
 
@@ -122,7 +133,7 @@ def test_xarray_opens_every_kind_with_named_axes(tmp_path: Path) -> None:
                 assert data[name].dims == dimensions, (group, name)
     with xarray.open_dataset(tmp_path / "f.h5", engine="h5netcdf", group="study/sharpness") as data:
         made = EVERYTHING["study/sharpness"]
-        assert isinstance(made, Study)
+        assert isinstance(made, StudyResult)
         assert float(data["values"].sel(measure=made.measures[1], checkpoint="sam-s3")) == made.values[1, 3]
     with xarray.open_dataset(tmp_path / "f.h5", engine="h5netcdf", group="a/layers") as data:
         assert list(data["layer"].values)[-1] == "fc.weight"
@@ -167,6 +178,6 @@ def test_a_kind_of_the_future_is_named(tmp_path: Path) -> None:
 def test_lines_may_have_metrics_other_than_loss(tmp_path: Path) -> None:
     made = kinds.make.line("a", metrics=("gradient_norm",))
     found = stored(tmp_path, {"a/line": made})["a/line"]
-    assert isinstance(found, Line)
+    assert isinstance(found, LineResult)
     assert_same(found, made)
     assert len(found.figure().data) == 4

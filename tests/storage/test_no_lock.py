@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from landscape.errors import LandscapeError
-from landscape.results import Line, points_table
+from landscape.results import LineResult, points_table
 from landscape.storage.analysis_file import AnalysisFile, load
 
-LINE = Line(np.array([0.0]), ("train",), ("loss",), points_table([(0, 0, 0, 0, 1, 0.1, 4, 0)]), {})
+LINE = LineResult(np.array([0.0]), ("train",), ("loss",), points_table([(0, 0, 0, 0, 1, 0.1, 4, 0)]), {})
 
 
 @pytest.fixture

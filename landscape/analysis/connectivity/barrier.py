@@ -10,10 +10,12 @@ from landscape.analysis.estimates import estimate_of
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import Plane
 from landscape.errors import LandscapeError
-from landscape.results import Line, Surface
+from landscape.results import LineResult, SurfaceResult
 
 
-def barriers(objective: Objective, plane: Plane, line: Line | Surface) -> dict[str, dict[str, dict[str, float]]]:
+def barriers(
+    objective: Objective, plane: Plane, line: LineResult | SurfaceResult
+) -> dict[str, dict[str, dict[str, float]]]:
     """Return the loss barrier of each split, `[split]["loss"]` → value, stderr, at.
 
     max over t of L(w_t) − (1−t) L(w_0) − t L(w_1) on the line's points within [0, 1] (so 0 where the line sags), with
@@ -24,7 +26,7 @@ def barriers(objective: Objective, plane: Plane, line: Line | Surface) -> dict[s
         LandscapeError: if the line lacks a point at 0 or 1.
     """
     inside = (line.alpha >= 0) & (line.alpha <= 1)
-    if isinstance(line, Surface) or not {0.0, 1.0} <= set(line.alpha[inside & line.computed()].tolist()):
+    if isinstance(line, SurfaceResult) or not {0.0, 1.0} <= set(line.alpha[inside & line.computed()].tolist()):
         raise LandscapeError("a barrier needs the losses at both ends; expected a line with measured points at 0 and 1")
     inside &= line.computed()
     t = line.alpha[inside]

@@ -15,7 +15,7 @@ from landscape.analysis.objective.weights import Weights, digest, moved, norm
 from landscape.analysis.planes.between import UNIT, difference, kept_buffers
 from landscape.analysis.planes.plane import Plane
 from landscape.errors import LandscapeError
-from landscape.results import Trajectory
+from landscape.results import TrajectoryResult
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def control_state(objective: Objective, curve: Curve) -> dict[str, Tensor]:
     return {**still, **blended_buffers(curve.ends, (0.5, 0.5)), **curve.control}
 
 
-def curve_path(recipe: Mapping[str, Any], *, points: int = 51) -> Trajectory:
+def curve_path(recipe: Mapping[str, Any], *, points: int = 51) -> TrajectoryResult:
     """Return a Bézier curve as a path on the plane through its ends and its control point.
 
     Args:
@@ -87,4 +87,4 @@ def curve_path(recipe: Mapping[str, Any], *, points: int = 51) -> Trajectory:
     alpha, beta = 2 * t * (1 - t) * x + t * t, 2 * t * (1 - t) * y
     distances = np.hypot(alpha, beta) * recipe["norms"][0]
     attributes = {"directions": dict(recipe), "position": "t"}
-    return Trajectory(alpha, beta, t, np.zeros(points), distances, np.zeros(0), attributes)
+    return TrajectoryResult(alpha, beta, t, np.zeros(points), distances, np.zeros(0), attributes)

@@ -12,7 +12,7 @@ from landscape.analysis.linalg.tridiagonal import krylov
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.metadata import Account
 from landscape.errors import LandscapeError
-from landscape.results import Density, Floats
+from landscape.results import DensityResult, Floats
 
 RESOLUTION = 0.01  # the default width, as a fraction of the largest |Ritz value|
 PER_SIGMA = 4  # points of the grid
@@ -29,7 +29,7 @@ def density(
     seed: int = 0,
     split: str | None = None,
     on_product: Callable[[], None] | None = None,
-) -> Density:
+) -> DensityResult:
     """Return φ(t) = 1/n_v Σ_l Σ_i τ²_{l,i} N(t; θ_{l,i}, σ²), which integrates to 1.
 
     θ are the Ritz values of Lanczos from random unit vectors with full reorthogonalization, τ the first components of
@@ -81,7 +81,7 @@ def density(
         "reorthogonalization": "full",
         "sigma_chosen": sigma is None,
     }
-    return Density(
+    return DensityResult(
         eigenvalue=grid,
         density=curves.mean(axis=0),
         stderr=curves.std(axis=0, ddof=1) / np.sqrt(vectors) if vectors > 1 else np.full(len(grid), np.nan),

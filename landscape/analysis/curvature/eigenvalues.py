@@ -14,7 +14,7 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, unflatten
 from landscape.analysis.operators.metadata import Account
 from landscape.analysis.operators.rounding import product_error
-from landscape.results import Spectrum
+from landscape.results import SpectrumResult
 
 NEIGHBOURS_VECTORS = 0.1  # residuals below this ask for more than the vectors of a cheap neighbour
 ROUNDING_SHARE = 0.1  # of the tolerance, left for the rounding error of the products
@@ -31,7 +31,7 @@ def hessian(
     seed: int = 0,
     split: str | None = None,
     on_product: OnProduct | None = None,
-) -> Spectrum:
+) -> SpectrumResult:
     """Return the `top` largest and `bottom` smallest eigenvalues, each with its residual, bound and a converged flag.
 
     Args:
@@ -76,7 +76,7 @@ def eigenvectors(
     seed: int = 0,
     split: str | None = None,
     on_product: OnProduct | None = None,
-) -> tuple[Spectrum, tuple[Weights, ...]]:
+) -> tuple[SpectrumResult, tuple[Weights, ...]]:
     """Return what `hessian` does, and one unit vector of weights per eigenvalue, its largest entry positive.
 
     The residuals ‖Hv − λv‖ are then at most `vector_tolerance` times |λ| or a tenth of the largest |λ|, or flagged; the
@@ -109,7 +109,7 @@ def eigenvectors(
     }
     if top >= 5:
         attributes["ratio_5"] = float(values[0] / values[4])
-    spectrum = Spectrum(
+    spectrum = SpectrumResult(
         eigenvalues=values,
         ends=pairs.ends.numpy().astype(np.int8),
         residuals=pairs.residuals.numpy(),

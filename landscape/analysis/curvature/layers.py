@@ -12,7 +12,7 @@ from landscape.analysis.linalg.lanczos import extreme_eigenpairs
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.metadata import Account
 from landscape.analysis.operators.rounding import product_error
-from landscape.results import Layers
+from landscape.results import LayersResult
 
 OnLayer = Callable[[str, int], None]
 
@@ -27,7 +27,7 @@ def layers(
     seed: int = 0,
     split: str | None = None,
     on_product: OnLayer | None = None,
-) -> Layers:
+) -> LayersResult:
     """Return the largest eigenvalue and the trace of each layer's own block, in the order of the network.
 
     A layer is a module that has parameters of its own; its block is the part of the matrix that belongs to them. The
@@ -89,7 +89,7 @@ def layers(
             )
         )
     sizes, top, bounds, converged, values, stderrs = zip(*rows, strict=True)
-    return Layers(
+    return LayersResult(
         names=tuple(groups),
         parameters=np.array(sizes, dtype=np.int64),
         top=np.array(top),

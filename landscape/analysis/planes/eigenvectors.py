@@ -9,13 +9,13 @@ from typing import Any
 from landscape.analysis.objective.weights import Weights
 from landscape.analysis.planes.along import DISTANCE, Direction
 from landscape.errors import LandscapeError
-from landscape.results import Spectrum
+from landscape.results import SpectrumResult
 
 _NAME = re.compile(r"(top|bottom)([1-9][0-9]*)")  # top1: the largest eigenvalue; bottom1: the most negative
 
 
 def eigenvector_directions(
-    spectrum: Spectrum, vectors: Sequence[Weights], names: Sequence[str] = ("top1", "top2")
+    spectrum: SpectrumResult, vectors: Sequence[Weights], names: Sequence[str] = ("top1", "top2")
 ) -> tuple[Direction, ...]:
     """Return directions of length 1 along eigenvectors, as `landscape.eigenvectors` gives them.
 
@@ -34,7 +34,7 @@ def eigenvector_directions(
     return tuple(_direction(spectrum, vectors[places[name]], name, places[name]) for name in names)
 
 
-def pair_names(spectrum: Spectrum) -> list[str]:
+def pair_names(spectrum: SpectrumResult) -> list[str]:
     """Return the names of a spectrum's pairs in its order: top1, top2, ..., bottom2, bottom1."""
     top, bottom = int((spectrum.ends > 0).sum()), int((spectrum.ends < 0).sum())
     return [f"top{k}" for k in range(1, top + 1)] + [f"bottom{k}" for k in range(bottom, 0, -1)]
@@ -49,7 +49,7 @@ def pairs_needed(names: Sequence[str]) -> tuple[int, int]:
     return counts["top"], counts["bottom"]
 
 
-def _direction(spectrum: Spectrum, vector: Weights, name: str, index: int) -> Direction:
+def _direction(spectrum: SpectrumResult, vector: Weights, name: str, index: int) -> Direction:
     attributes: Mapping[str, Any] = spectrum.attributes
     recipe = {
         "kind": "eigenvectors",

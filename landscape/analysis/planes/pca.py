@@ -17,7 +17,7 @@ from landscape.analysis.planes.along import DISTANCE
 from landscape.analysis.planes.between import check_same
 from landscape.analysis.planes.plane import Plane, spanned
 from landscape.errors import LandscapeError
-from landscape.results import Floats, Trajectory
+from landscape.results import Floats, TrajectoryResult
 
 MEMORY = 2**30  # bytes of snapshots held at a time; each is read again for every further block
 _RANK = 1e-10  # share of the variance below which a second component is rounding
@@ -90,7 +90,7 @@ def pca_plane(
     positions: Sequence[float] | None = None,
     centred: bool = False,
     memory: int = MEMORY,
-) -> tuple[Plane, Trajectory]:
+) -> tuple[Plane, TrajectoryResult]:
     """Return the plane through the objective's weights along a trajectory's principal components, and the way on it.
 
     The directions have length 1 and are orthogonal, so that distances on the plane are those in weight space.
@@ -115,7 +115,7 @@ def project(
     positions: Sequence[float] | None = None,
     centred: bool = False,
     memory: int = MEMORY,
-) -> tuple[Plane, Trajectory]:
+) -> tuple[Plane, TrajectoryResult]:
     """Return what `pca_plane` does, about any weights."""
     found = principal_components(gram_matrix(origin, states, memory=memory), centred=centred)
     recipe = {
@@ -130,7 +130,7 @@ def project(
     extent = (min(0.0, float(x.min())), max(0.0, float(x.max()))), (min(0.0, float(y.min())), max(0.0, float(y.max())))
     where = np.arange(len(states), dtype=np.float64) if positions is None else np.asarray(positions, dtype=np.float64)
     attributes = {"directions": dict(plane.recipe), "position": "epoch"}
-    way = Trajectory(x, y, where, found.residuals, found.distances, found.explained, attributes)
+    way = TrajectoryResult(x, y, where, found.residuals, found.distances, found.explained, attributes)
     return dataclasses.replace(plane, extent=extent), way
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from landscape.analysis.sharpness.evidence import group_sizes
-from landscape.results import Measure, Sharpness
+from landscape.results import Measure, SharpnessResult
 
 CLEAR = 2.0  # standard errors above which a difference counts as clear
 
@@ -37,13 +37,13 @@ class Place:
         return self.above > (self.bound if math.isfinite(self.bound) else CLEAR * self.stderr)
 
 
-def ranking(results: Mapping[str, Sharpness]) -> dict[str, list[Place]]:
+def ranking(results: Mapping[str, SharpnessResult]) -> dict[str, list[Place]]:
     """Return the checkpoints from flattest to sharpest, by the label of every measure that any of them has."""
     labels = dict.fromkeys(measure.label for result in results.values() for measure in result.measures)
     return {label: _places(label, results) for label in labels}
 
 
-def _places(label: str, results: Mapping[str, Sharpness]) -> list[Place]:
+def _places(label: str, results: Mapping[str, SharpnessResult]) -> list[Place]:
     found = {name: measure for name, result in results.items() for measure in result.measures if measure.label == label}
     order = sorted(found, key=lambda name: (math.isnan(found[name].value), found[name].value))
     evidence = {name: results[name].attributes.get("evidence", {}).get(label, {}) for name in order}

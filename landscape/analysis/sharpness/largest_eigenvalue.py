@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness.evidence import Cost, Finding, OnStep
-from landscape.results import Spectrum
+from landscape.results import SpectrumResult
 
 _USUAL_PRODUCTS = 20.0  # for an estimate of the time
 
@@ -44,7 +44,7 @@ class LargestEigenvalue:
         spectrum = hessian(objective, top=1, tolerance=self.tolerance, seed=seed, on_product=on_product)
         return self.of_spectrum(spectrum, seed)
 
-    def of_spectrum(self, spectrum: Spectrum, seed: int) -> Finding:
+    def of_spectrum(self, spectrum: SpectrumResult, seed: int) -> Finding:
         """Return the measure that a spectrum with the Hessian's top end holds."""
         bound, converged = float(spectrum.bounds[0]), bool(spectrum.converged[0])
         return Finding(

@@ -17,7 +17,7 @@ from landscape.analysis.sharpness.largest_eigenvalue import LargestEigenvalue
 from landscape.analysis.sharpness.one_step import AsamSharpness, SamSharpness
 from landscape.analysis.sharpness.worst_case import WorstCaseSharpness
 from landscape.errors import LandscapeError
-from landscape.results import Measure, Sharpness
+from landscape.results import Measure, SharpnessResult
 
 Curved: TypeAlias = SamSharpness | AsamSharpness | WorstCaseSharpness | AverageSharpness  # over a radius ρ
 Spec: TypeAlias = Curved | KeskarSharpness | LargestEigenvalue
@@ -39,7 +39,7 @@ def sharpness(
     seed: int = 0,
     on_step: OnStep | None = None,
     on_measure: Callable[[Finding], None] | None = None,
-) -> Sharpness:
+) -> SharpnessResult:
     """Return sharpness measures of an objective at its weights, on its first split.
 
     Measures that differ only in their radius ρ make a curve, and share what they can. What was found besides each
@@ -133,14 +133,14 @@ def curves(measures: Iterable[Spec]) -> list[list[Spec]]:
     return list(groups.values())
 
 
-def gathered(found: Iterable[Finding], attributes: dict[str, Any]) -> Sharpness:
+def gathered(found: Iterable[Finding], attributes: dict[str, Any]) -> SharpnessResult:
     """Return the measures as one result, their evidence among its attributes."""
     found = list(found)
     evidence = {finding.label: dict(finding.evidence) for finding in found}
-    return Sharpness(tuple(finding.measure for finding in found), {**attributes, "evidence": evidence})
+    return SharpnessResult(tuple(finding.measure for finding in found), {**attributes, "evidence": evidence})
 
 
-def with_evidence(result: Sharpness) -> list[Finding]:
+def with_evidence(result: SharpnessResult) -> list[Finding]:
     """Return a result's measures with their evidence, as `gathered` took them apart."""
     evidence = result.attributes.get("evidence", {})
     fields = [entry.name for entry in dataclasses.fields(Measure)]

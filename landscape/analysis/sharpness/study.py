@@ -9,7 +9,7 @@ import numpy as np
 import scipy.stats
 
 from landscape.errors import LandscapeError
-from landscape.results import Floats, Sharpness, Study
+from landscape.results import Floats, SharpnessResult, StudyResult
 from landscape.seeding import seeded_generator
 
 LEAST = 3  # checkpoints
@@ -18,8 +18,8 @@ CONFIDENCE = 0.95
 
 
 def study(
-    results: Mapping[str, Sharpness], gap: Mapping[str, float], *, resamples: int = RESAMPLES, seed: int = 0
-) -> Study:
+    results: Mapping[str, SharpnessResult], gap: Mapping[str, float], *, resamples: int = RESAMPLES, seed: int = 0
+) -> StudyResult:
     """Return Kendall's τ-b of every measure with the generalization gap, over checkpoints.
 
     With a 95 % percentile interval of the bootstrap over checkpoints, and in `attributes["p_values"]` the two-sided
@@ -53,7 +53,7 @@ def study(
         "seed": seed,
         "p_values": dict(zip(shared, p.tolist(), strict=True)),
     }
-    return Study(names, gaps, tuple(shared), values, stderrs, tau, low, high, attributes)
+    return StudyResult(names, gaps, tuple(shared), values, stderrs, tau, low, high, attributes)
 
 
 def rank_correlation(

@@ -18,7 +18,7 @@ from landscape.analysis.planes import Plane, random_plane
 from landscape.analysis.planes.axes import ascending, axis
 from landscape.analysis.surfaces.measuring import Points
 from landscape.errors import LandscapeError
-from landscape.results import Floats, Surface, points_table
+from landscape.results import Floats, SurfaceResult, points_table
 from landscape.seeding import derived_seed
 
 METRICS = ("convexity", "lambda_min", "lambda_max", "products")
@@ -45,7 +45,7 @@ def convexity(
     done: Points | None = None,
     on_point: Callable[[Points], None] | None = None,
     on_product: Callable[[int, Tensor], None] | None = None,
-) -> Surface:
+) -> SurfaceResult:
     """Return |λ_min / λ_max|, both eigenvalues of the Hessian and their bounds on a grid of a plane.
 
     At each point Lanczos begins with a random vector and goes on until it is proven, but for a small probability, that
@@ -106,7 +106,7 @@ def convexity(
         **({"marks": list(plane.marks)} if plane.marks else {}),
     }
     table = _ordered(np.concatenate(tables))
-    return Surface(alpha, (split or objective.splits[0],), METRICS, table, attributes, beta)
+    return SurfaceResult(alpha, (split or objective.splits[0],), METRICS, table, attributes, beta)
 
 
 class _Walker:

@@ -20,7 +20,7 @@ from landscape.analysis.surfaces.scheme import scheme
 from landscape.analysis.surfaces.tolerance import estimate_within
 from landscape.analysis.surfaces.workers import shared_out
 from landscape.errors import LandscapeError
-from landscape.results import Floats, Line, Surface, points_table
+from landscape.results import Floats, LineResult, SurfaceResult, points_table
 
 __all__ = ["Points", "Settings", "axis", "between_axis", "empty", "grid_points", "probe_points", "settle", "surface"]
 
@@ -46,7 +46,7 @@ def surface(
     settings: Settings | None = None,
     done: Points | None = None,
     on_point: Callable[[Points], None] | None = None,
-) -> Surface | Line:
+) -> SurfaceResult | LineResult:
     """Return every metric on a grid of a plane (a `Surface`) or along a line (a `Line`).
 
     Args:
@@ -119,8 +119,8 @@ def surface(
     }
     table = _ordered(np.concatenate([done, *rows]), alpha, beta)
     if beta is None:
-        return Line(alpha, splits, measurer.metrics, table, attributes)
-    return Surface(alpha, splits, measurer.metrics, table, attributes, beta)
+        return LineResult(alpha, splits, measurer.metrics, table, attributes)
+    return SurfaceResult(alpha, splits, measurer.metrics, table, attributes, beta)
 
 
 def empty(
@@ -130,12 +130,12 @@ def empty(
     attributes: Mapping[str, Any],
     *,
     gradient_norm: bool = False,
-) -> Surface | Line:
+) -> SurfaceResult | LineResult:
     """Return the result of a measurement that has not begun: axes and attributes, no points."""
     metrics = (*objective.metrics, GRADIENT_NORM) if gradient_norm else objective.metrics
     if beta is None:
-        return Line(alpha, objective.splits, metrics, points_table([]), attributes)
-    return Surface(alpha, objective.splits, metrics, points_table([]), attributes, beta)
+        return LineResult(alpha, objective.splits, metrics, points_table([]), attributes)
+    return SurfaceResult(alpha, objective.splits, metrics, points_table([]), attributes, beta)
 
 
 def probe_points(alpha: Floats, beta: Floats | None) -> list[tuple[float, float]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from landscape.analysis.planes import Plane
     from landscape.cli.commands.surface import Surface as SurfaceOptions
     from landscape.cli.jobs.plane_specs import Place
-    from landscape.results import Floats, Surface
+    from landscape.results import Floats, SurfaceResult
     from landscape.storage.analysis_file import AnalysisFile
 
 USUAL_PRODUCTS = 17  # at a point, to the default tolerance
@@ -75,19 +75,19 @@ class Convexity(AnalysisOptions, ConvexityOptions, PlaneOptions, GridOptions):
             closing(file)
 
 
-def compute(file: AnalysisFile, place: Place, options: Convexity) -> tuple[str, Surface]:
+def compute(file: AnalysisFile, place: Place, options: Convexity) -> tuple[str, SurfaceResult]:
     """Return the name and the map of one place, the points that the file lacks computed."""
     from landscape.analysis.surfaces.convexity import convexity
     from landscape.cli.commands.surface import axes
     from landscape.cli.jobs.result_names import claim
-    from landscape.results import Surface
+    from landscape.results import SurfaceResult
     from landscape.storage.analysis_file import with_attributes
 
     asked = cast("SurfaceOptions", options)
     alpha, beta = axes(asked, grid_size(options.points), is_line=False, extent=place.extent)
     assert beta is not None
     settings = _settings(place, options, alpha, beta)
-    key, begun = claim(file, place.label, _name(place.base), settings, place.options, Surface)
+    key, begun = claim(file, place.label, _name(place.base), settings, place.options, SurfaceResult)
     if begun is not None and begun.complete:
         console.say(f"{key} is already in {file.path} with these settings")
         return key, begun
@@ -179,11 +179,11 @@ def _empty(
     beta: Floats,
     settings: Mapping[str, Any],
     reference: Mapping[str, Any] | None,
-) -> Surface:
+) -> SurfaceResult:
     """Return the map before its first point: the axes, and where it comes from."""
     from landscape.analysis.objective.provenance import describe
     from landscape.analysis.surfaces.convexity import METRICS
-    from landscape.results import Surface, points_table
+    from landscape.results import SurfaceResult, points_table
 
     split = objective.splits[0]
     attributes = {
@@ -198,10 +198,10 @@ def _empty(
         **({"marks": list(plane.marks)} if plane.marks else {}),
         **place.attributes,
     }
-    return Surface(alpha, (split,), METRICS, points_table([]), attributes, beta)
+    return SurfaceResult(alpha, (split,), METRICS, points_table([]), attributes, beta)
 
 
-def _check_begun(key: str, begun: Surface, objective: Objective, plane: Plane) -> None:
+def _check_begun(key: str, begun: SurfaceResult, objective: Objective, plane: Plane) -> None:
     """Refuse to go on with a run whose points these would not match; compute in as many threads as it did."""
     import torch
 
@@ -223,7 +223,7 @@ def _check_begun(key: str, begun: Surface, objective: Objective, plane: Plane) -
     torch.set_num_threads(int(there["threads"]))
 
 
-def _estimate(key: str, objective: Objective, begun: Surface, *, quick: bool) -> None:
+def _estimate(key: str, objective: Objective, begun: SurfaceResult, *, quick: bool) -> None:
     """Say how long it will take, from the time of one product with its set-up and of one more."""
     import torch
 

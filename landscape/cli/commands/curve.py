@@ -70,11 +70,11 @@ class Curve(AnalysisOptions, CurveOptions):
 
 
 def _print(found: Mapping[str, Result]) -> None:
-    from landscape.results import Line
+    from landscape.results import LineResult
 
     rows = []
     for key, result in found.items():
-        if not isinstance(result, Line):
+        if not isinstance(result, LineResult):
             continue
         for split, metrics in result.attributes.get("barrier", {}).items():
             loss = result.grid("loss")[result.splits.index(split)]

@@ -15,7 +15,7 @@ from landscape.cli.terminal import console
 
 if TYPE_CHECKING:
     from landscape.models.checkpoint import Checkpoint
-    from landscape.results import Sharpness
+    from landscape.results import SharpnessResult
 
 SAM_EPOCHS = 12  # and twice as many for Adam: both learn the digits, in about half a minute on two cores
 BATCH_SIZE = 64
@@ -109,7 +109,7 @@ class Demo:
             report.open_in_browser(page)
 
 
-def _print(trained: Mapping[str, Checkpoint], found: Mapping[str, Sharpness]) -> None:
+def _print(trained: Mapping[str, Checkpoint], found: Mapping[str, SharpnessResult]) -> None:
     from landscape.cli.commands.sharpness import print_sharpness
     from landscape.cli.tables.training import print_final
 

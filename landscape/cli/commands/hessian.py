@@ -22,10 +22,10 @@ from landscape.errors import LandscapeError
 
 if TYPE_CHECKING:
     from landscape.cli.jobs.loaded_model import Subject
-    from landscape.results import Density, Layers, Spectrum
+    from landscape.results import DensityResult, LayersResult, SpectrumResult
     from landscape.storage.analysis_file import AnalysisFile
 
-    Compute = Callable[[AnalysisFile, Subject, "Hessian"], tuple[str, Spectrum | Density | Layers]]
+    Compute = Callable[[AnalysisFile, Subject, "Hessian"], tuple[str, SpectrumResult | DensityResult | LayersResult]]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Hessian(AnalysisOptions, HessianOptions):
         wanted += [densities.layers_of] if self.layers else []
         subjects = load_subjects(self)
         with open_file(self, subjects) as file, reservations_in_one_line():
-            found: dict[str, Spectrum | Density | Layers] = {}
+            found: dict[str, SpectrumResult | DensityResult | LayersResult] = {}
             for subject in subjects:
                 keep_history(file, subject)
                 found.update(compute(file, subject, self) for compute in wanted)
@@ -96,7 +96,7 @@ class Hessian(AnalysisOptions, HessianOptions):
             closing(file)
 
 
-def compute(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str, Spectrum]:
+def compute(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str, SpectrumResult]:
     """Return the name and the spectrum of one checkpoint, computed as far as the file lacks it."""
     from landscape.cli.jobs import eigenvalues
 

@@ -113,25 +113,34 @@ def _weights_facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _size(result: Result) -> str:
-    from landscape.results import Density, History, Layers, Sampled, Sharpness, Spectrum, Study, Trajectory
+    from landscape.results import (
+        DensityResult,
+        HistoryResult,
+        LayersResult,
+        Sampled,
+        SharpnessResult,
+        SpectrumResult,
+        StudyResult,
+        TrajectoryResult,
+    )
 
     if isinstance(result, Sampled):
         shape = "x".join(str(n) for n in reversed(result.shape))
         computed = int(result.computed().sum())
         return f"{shape} points" + ("" if result.complete else f", {computed} of them computed")
-    if isinstance(result, Spectrum):
+    if isinstance(result, SpectrumResult):
         return _count(len(result.eigenvalues), "eigenvalue")
-    if isinstance(result, Sharpness):
+    if isinstance(result, SharpnessResult):
         return _count(len(result.measures), "measure")
-    if isinstance(result, Density):
+    if isinstance(result, DensityResult):
         return f"{_count(len(result.nodes), 'vector')} x {_count(result.nodes.shape[1], 'step')}"
-    if isinstance(result, Layers):
+    if isinstance(result, LayersResult):
         return _count(len(result.names), "layer")
-    if isinstance(result, Study):
+    if isinstance(result, StudyResult):
         return f"{_count(len(result.measures), 'measure')} of {_count(len(result.checkpoints), 'checkpoint')}"
-    if isinstance(result, Trajectory):
+    if isinstance(result, TrajectoryResult):
         return _count(len(result.position), "point")
-    assert isinstance(result, History)
+    assert isinstance(result, HistoryResult)
     return _count(len(result.columns["epoch"]), "epoch")
 
 

@@ -23,7 +23,7 @@ from landscape.cli.terminal import console
 
 if TYPE_CHECKING:
     from landscape.cli.jobs.loaded_model import Subject
-    from landscape.results import Sharpness as SharpnessResult
+    from landscape.results import SharpnessResult
     from landscape.storage.analysis_file import AnalysisFile
 
 MEASURES = ("keskar", "sam", "asam", "max", "average", "lambda_max")

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from landscape.cli.jobs.loaded_model import Subject
     from landscape.cli.jobs.plane_specs import Place
     from landscape.cli.jobs.sampling import Sampling
-    from landscape.results import Floats
-    from landscape.results import Line as LineResult
-    from landscape.results import Surface as SurfaceResult
+    from landscape.results import Floats, LineResult, SurfaceResult
     from landscape.storage.analysis_file import AnalysisFile
 
 
@@ -151,7 +149,7 @@ def sample(
 
 def summary(result: LineResult | SurfaceResult) -> dict[str, Any]:
     """Return a surface's numbers and provenance, JSON-able; grids are [split][y][x]."""
-    from landscape.results import Surface as SurfaceResult
+    from landscape.results import SurfaceResult
 
     return {
         "kind": result.kind,

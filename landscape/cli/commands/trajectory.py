@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from landscape.analysis.planes import Extent, Plane
     from landscape.analysis.planes.snapshots import Snapshots
     from landscape.cli.jobs.loaded_model import Subject
-    from landscape.results import Trajectory as TrajectoryResult
+    from landscape.results import TrajectoryResult
     from landscape.storage.analysis_file import AnalysisFile
 
 SHOWN = 12  # snapshots in the table, evenly spaced
@@ -102,7 +102,7 @@ def run_of(
     from landscape.analysis.objective.weights import moving_parameters
     from landscape.analysis.planes.pca import project
     from landscape.cli.jobs.result_names import claim
-    from landscape.results import Trajectory as TrajectoryResult
+    from landscape.results import TrajectoryResult
     from landscape.storage.analysis_file import with_attributes
     from landscape.storage.atomic_write import file_sha256
 

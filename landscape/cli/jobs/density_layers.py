@@ -9,13 +9,13 @@ from landscape.cli.jobs.loaded_model import Subject
 from landscape.cli.jobs.result_names import claim, deliver, settings_of
 from landscape.cli.jobs.second_order import say_time, statistics_mode
 from landscape.cli.terminal import console
-from landscape.results import Density, Layers
+from landscape.results import DensityResult, LayersResult
 from landscape.storage.analysis_file import AnalysisFile
 
 LAYER_TRACE = 18  # products for the trace of each layer; of smaller layers it is exact
 
 
-def density_of(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str, Density]:
+def density_of(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str, DensityResult]:
     """Return the name and the spectral density of one checkpoint."""
     mode = statistics_mode(options)
     settings = settings_of(
@@ -26,7 +26,9 @@ def density_of(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[
         steps=options.density_steps,
         sigma=options.sigma,
     )
-    key, existing = claim(file, subject.label, _base("density", options), settings, named(options, "density"), Density)
+    key, existing = claim(
+        file, subject.label, _base("density", options), settings, named(options, "density"), DensityResult
+    )
     if existing is not None:
         console.say(f"{key} is already in {file.path} with these settings")
         return key, existing
@@ -47,7 +49,7 @@ def density_of(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[
     return key, deliver(file, key, found, subject, settings)
 
 
-def layers_of(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str, Layers]:
+def layers_of(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str, LayersResult]:
     """Return the name and the layers' curvature of one checkpoint."""
     mode = statistics_mode(options)
     settings = settings_of(
@@ -58,7 +60,9 @@ def layers_of(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[s
         max_products=options.max_products,
         trace_products=LAYER_TRACE,
     )
-    key, existing = claim(file, subject.label, _base("layers", options), settings, named(options, "layers"), Layers)
+    key, existing = claim(
+        file, subject.label, _base("layers", options), settings, named(options, "layers"), LayersResult
+    )
     if existing is not None:
         console.say(f"{key} is already in {file.path} with these settings")
         return key, existing

@@ -22,13 +22,13 @@ from landscape.cli.jobs.subsets import disjoint_subsets
 from landscape.cli.jobs.vectors import Keep, vectors_file
 from landscape.cli.options.analysis import subset_size
 from landscape.cli.terminal import console
-from landscape.results import Spectrum
+from landscape.results import SpectrumResult
 from landscape.storage.analysis_file import AnalysisFile, with_attributes
 
 OF_TRACE = ("trace", "frobenius", "effective_rank", "trace_asked")
 
 
-def compute(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str, Spectrum]:
+def compute(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str, SpectrumResult]:
     """Return the name and the spectrum of one checkpoint, computed as far as the file lacks it."""
     return _Job(file, subject, options).run()
 
@@ -49,13 +49,13 @@ class _Job:
             **({"subsets": options.subsets} if options.subsets > 1 else {}),
         )
         base = options.operator + ("-subsets" if options.subsets > 1 else "")
-        self.key, self._found = claim(file, subject.label, base, self._settings, options, Spectrum)
+        self.key, self._found = claim(file, subject.label, base, self._settings, options, SpectrumResult)
         name = self.key.replace("/", "-")
         self._keep: Keep | None = None
         if options.vectors:
             self._keep = vectors_file(file.path, name, {**self._settings, "vectors": True})
 
-    def run(self) -> tuple[str, Spectrum]:
+    def run(self) -> tuple[str, SpectrumResult]:
         """Return the spectrum with all that is asked for, from the file where it is there."""
         found, options = self._found, self._options
         pairs_missing = found is None or (self._keep is not None and self._keep.read() is None)
@@ -66,7 +66,7 @@ class _Job:
             return self.key, found
         subsets = self._subsets()
         self._subject.reproduce()  # before the long part: its warning may change people's minds
-        parts: list[Spectrum] = []
+        parts: list[SpectrumResult] = []
         for number, (label, objective) in enumerate(self._objectives(subsets)):
             with_pairs = pairs_missing or options.subsets > 1
             part = self._pairs(label, objective) if with_pairs else found
@@ -98,7 +98,7 @@ class _Job:
             label = f"{self.key}, subset {number} of {len(subsets)}"
             yield label, self._subject.objective(splits=[split], batchnorm=mode, indices={split: places})
 
-    def _pairs(self, label: str, objective: Objective) -> Spectrum:
+    def _pairs(self, label: str, objective: Objective) -> SpectrumResult:
         """Return the eigenvalues; their vectors are written where they are asked for."""
         options = self._options
         say_time(label, objective, options.operator, options.max_products, at_most=True)
@@ -122,7 +122,7 @@ class _Job:
             spectrum, vectors = eigenvectors(objective, **asked)
         return self._with_vectors(self._keep, spectrum, vectors)
 
-    def _with_vectors(self, keep: Keep, spectrum: Spectrum, vectors: Sequence[Weights]) -> Spectrum:
+    def _with_vectors(self, keep: Keep, spectrum: SpectrumResult, vectors: Sequence[Weights]) -> SpectrumResult:
         """Write the vectors as directions, and return the spectrum with the name of their file."""
         names = pair_names(spectrum)
         tensors = {
@@ -136,8 +136,8 @@ class _Job:
         return with_attributes(spectrum, vectors=_beside(keep.path, self._file.path))
 
     def _with_trace(
-        self, label: str, objective: Objective, spectrum: Spectrum, asked: dict[str, Any], *, seed: int
-    ) -> Spectrum:
+        self, label: str, objective: Objective, spectrum: SpectrumResult, asked: dict[str, Any], *, seed: int
+    ) -> SpectrumResult:
         """Return the spectrum with trace, Frobenius norm and, of the GGN, the effective rank in its attributes.
 
         Each subset has a seed of its own, so that the spread over them holds the probes' errors, too.

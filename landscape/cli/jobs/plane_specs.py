@@ -19,7 +19,7 @@ from landscape.cli.jobs.calibration import calibration_words
 from landscape.cli.jobs.loaded_model import Subject
 from landscape.cli.options.planes import check_planes
 from landscape.errors import LandscapeError
-from landscape.results import Line, Surface
+from landscape.results import LineResult, SurfaceResult
 from landscape.storage.analysis_file import AnalysisFile
 
 if TYPE_CHECKING:
@@ -77,12 +77,12 @@ def in_modes(place: Place) -> list[Place]:
     return found
 
 
-def findings(place: Place, objective: Objective, plane: Plane, result: Line | Surface) -> dict[str, Any]:
+def findings(place: Place, objective: Objective, plane: Plane, result: LineResult | SurfaceResult) -> dict[str, Any]:
     """Return what a finished result says beyond its points: a barrier between two models, a basin's width.
 
     Not where --alpha leaves out the points that it starts from, or the loss diverges at the centre.
     """
-    if not isinstance(result, Line):
+    if not isinstance(result, LineResult):
         return {}
     loss = dict(zip(result.alpha.tolist(), result.grid("loss")[0].tolist(), strict=True))
     if plane.recipe["kind"] in ("between", "bezier") and {0.0, 1.0} <= loss.keys():

@@ -13,7 +13,7 @@ from landscape.cli.jobs.loaded_model import Subject
 from landscape.cli.options.analysis import AnalysisOptions, expand, json_object
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
-from landscape.results import History, Result, Sampled
+from landscape.results import HistoryResult, Result, Sampled
 from landscape.storage.analysis_file import AnalysisFile, with_attributes
 
 R = TypeVar("R", bound=Result)
@@ -127,7 +127,7 @@ def keep_history(file: AnalysisFile, subject: Subject) -> None:
     history = subject.checkpoint.history if subject.checkpoint else {}
     if "epoch" in history and (key not in file.results or key in others):
         columns = {name: np.asarray(values, dtype=np.float64) for name, values in history.items()}
-        file.stage(key, History(columns, {**subject.attributes(), **_provenance_of(subject)}))
+        file.stage(key, HistoryResult(columns, {**subject.attributes(), **_provenance_of(subject)}))
 
 
 def deliver(file: AnalysisFile, key: str, result: R, subject: Subject, settings: Mapping[str, Any]) -> R:
@@ -171,7 +171,7 @@ def _provenance_of(subject: Subject) -> dict[str, Any]:
 def _difference(found: Result, settings: Mapping[str, Any], kind: type[R]) -> str | None:
     """Return the first setting in which a result differs from what is asked for; None where there is none."""
     if not isinstance(found, kind):
-        return f"it is of the kind {found.kind!r}, not {kind.__name__.lower()!r}"
+        return f"it is of the kind {found.kind!r}, not {kind.kind!r}"
     if "settings" not in found.attributes:
         return "it was stored by other means than this command"
     old, new = _flat(found.attributes["settings"]), _flat(settings)

@@ -19,8 +19,7 @@ from landscape.cli.jobs.user_code import load_metrics
 from landscape.cli.options.grid import region_axes, stated
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
-from landscape.results import Floats, Line
-from landscape.results import Surface as SurfaceResult
+from landscape.results import Floats, LineResult, SurfaceResult
 from landscape.storage.analysis_file import AnalysisFile, with_attributes
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class Sampling:
         self._file, self._place, self._alpha, self._beta = file, place, alpha, beta
         self._subjects, self._options, self._label = place.subjects, place.options, place.label
         self._identity = self._settings()
-        kind: type[Line] | type[SurfaceResult] = Line if beta is None else SurfaceResult
+        kind: type[LineResult] | type[SurfaceResult] = LineResult if beta is None else SurfaceResult
         others = list(alike(file, place.label, place.base, self._identity, place.options.name, kind))
         self._region: tuple[Floats, Floats | None] | None = None
         if place.options.region is not None:
@@ -81,7 +80,7 @@ class Sampling:
                 "--gradient-norm is of the loss in evaluation mode; expected --batchnorm fixed or recalibrated with it"
             )
 
-    def _extend(self, others: Sequence[tuple[str, Line | SurfaceResult]]) -> None:
+    def _extend(self, others: Sequence[tuple[str, LineResult | SurfaceResult]]) -> None:
         """Find the finished result that a region is added to."""
         finished = [(key, result) for key, result in others if result.complete]
         if not finished:
@@ -92,7 +91,7 @@ class Sampling:
         self.key, self._found = finished[0]
         self._region = region_axes(self._options, finished[0][1].alpha, _beta(finished[0][1]))
 
-    def _reusable(self, others: Sequence[Line | SurfaceResult]) -> Line | SurfaceResult | None:
+    def _reusable(self, others: Sequence[LineResult | SurfaceResult]) -> LineResult | SurfaceResult | None:
         """Return a result on other axes whose points these would match bit for bit."""
         if self._found is not None or self._options.overwrite:
             return None
@@ -160,10 +159,10 @@ class Sampling:
         return sum(batches.examples for batches in self.objective.data.values())
 
     @property
-    def result(self) -> Line | SurfaceResult:
+    def result(self) -> LineResult | SurfaceResult:
         """The result, once it is there."""
         found = self._file.results[self.key]
-        assert isinstance(found, Line | SurfaceResult)
+        assert isinstance(found, LineResult | SurfaceResult)
         return found
 
     def prepare(self, settings: Settings) -> None:
@@ -195,7 +194,7 @@ class Sampling:
         self._found = dataclasses.replace(begun, points=self._taken_over(begun, settings))
         self._file.stage(self.key, self._found)
 
-    def _taken_over(self, begun: Line | SurfaceResult, settings: Settings) -> Points:
+    def _taken_over(self, begun: LineResult | SurfaceResult, settings: Settings) -> Points:
         """Return the points of the result on other axes that lie on these: measured there, they are not again."""
         theirs = self.settings if self._kin is not None else None
         if self._kin is None or theirs is None or begun.attributes["threads"] != theirs.threads:
@@ -249,7 +248,7 @@ class Sampling:
             more |= report if self._region is None else {"regions": self._regions(begun, **report)}
         self._file.put(self.key, with_attributes(found, **{**begun.attributes, **more, "seconds": seconds}))
 
-    def _regions(self, begun: Line | SurfaceResult, **report: Any) -> list[dict[str, Any]]:
+    def _regions(self, begun: LineResult | SurfaceResult, **report: Any) -> list[dict[str, Any]]:
         """Return what regions the result holds, this one with them, and with what is known of its error."""
         assert self._region is not None
         axes = zip(("alpha", "beta"), self._region, strict=True)
@@ -258,5 +257,5 @@ class Sampling:
         return [*(region for region in known if not mine.items() <= region.items()), {**mine, **report}]
 
 
-def _beta(result: Line | SurfaceResult) -> Floats | None:
+def _beta(result: LineResult | SurfaceResult) -> Floats | None:
     return result.beta if isinstance(result, SurfaceResult) else None

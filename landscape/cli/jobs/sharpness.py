@@ -28,8 +28,7 @@ from landscape.cli.jobs.result_names import claim, deliver, settings_of
 from landscape.cli.options.analysis import subset_size
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
-from landscape.results import Sharpness as SharpnessResult
-from landscape.results import Spectrum
+from landscape.results import SharpnessResult, SpectrumResult
 from landscape.storage.analysis_file import AnalysisFile
 
 RADII = {  # where none are given, by norm
@@ -125,7 +124,7 @@ class Job:
     def _eigenvalue(self, spec: LargestEigenvalue) -> Finding | None:
         """Return λ_max from a converged spectrum of the same loss in the file."""
         of_command = ("top", "bottom", "operator", "tolerance", "max_products")
-        for key, result in self._alike(Spectrum, but=("measures", "splits", "data", *of_command)):
+        for key, result in self._alike(SpectrumResult, but=("measures", "splits", "data", *of_command)):
             theirs = result.attributes["settings"]
             alone = "subsets" not in theirs  # else it is a mean over several samples
             fits = alone and theirs.get("operator") == "hessian" and theirs.get("top", 0) > 0

@@ -13,8 +13,7 @@ from landscape.cli.jobs.loaded_model import Subject
 from landscape.cli.jobs.result_names import claim, settings_of
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
-from landscape.results import Sharpness as SharpnessResult
-from landscape.results import Study
+from landscape.results import SharpnessResult, StudyResult
 from landscape.storage.analysis_file import AnalysisFile, with_attributes
 
 ENOUGH = 10  # checkpoints below which a study is called small
@@ -56,7 +55,7 @@ def expect_study(subjects: Sequence[Subject]) -> None:
 
 def conduct(
     file: AnalysisFile, subjects: Sequence[Subject], found: Mapping[str, SharpnessResult], options: Sharpness
-) -> tuple[str, Study]:
+) -> tuple[str, StudyResult]:
     """Return the name and the result of the study, stored."""
     losses, source = _losses(subjects)
     gap = {label: split["test"] - split["train"] for label, split in losses.items()}
@@ -66,7 +65,7 @@ def conduct(
         **settings_of(subjects[0], batchnorm=first["batchnorm"], measures=first["settings"]["measures"]),
         "checkpoint": [subject.sha256 for subject in subjects],
     }
-    key, _ = claim(file, "study", "sharpness", settings, options, Study)
+    key, _ = claim(file, "study", "sharpness", settings, options, StudyResult)
     groups = _groups(subjects)
     result = with_attributes(
         made,
@@ -84,7 +83,7 @@ def conduct(
     return key, result
 
 
-def print_study(result: Study) -> None:
+def print_study(result: StudyResult) -> None:
     """Print the correlation of every measure with the gap."""
     p_values = result.attributes["p_values"]
     rows = [
@@ -109,7 +108,7 @@ def print_study(result: Study) -> None:
         )
 
 
-def study_summary(result: Study) -> dict[str, Any]:
+def study_summary(result: StudyResult) -> dict[str, Any]:
     """Return a study's numbers and provenance, JSON-able."""
     return {
         "checkpoints": result.checkpoints,

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from landscape.cli.terminal import console
-from landscape.results import Floats, Surface
+from landscape.results import Floats, SurfaceResult
 
 CONVEX = 0.1  # a ratio below this is called mostly convex, as in the report
 
 
-def print_maps(found: Mapping[str, Surface]) -> None:
+def print_maps(found: Mapping[str, SurfaceResult]) -> None:
     """Print the range of each map, and say how well it is known."""
     rows = []
     for key, surface in found.items():
@@ -27,7 +27,7 @@ def print_maps(found: Mapping[str, Surface]) -> None:
         _say_certainty(key, surface)
 
 
-def _at_origin(surface: Surface) -> str:
+def _at_origin(surface: SurfaceResult) -> str:
     values, bounds = surface.grid("convexity")[0], surface.grid("convexity", column="stderr")[0]
     if 0.0 not in surface.alpha or 0.0 not in surface.beta:
         return "-"
@@ -40,7 +40,7 @@ def _known(values: Floats) -> Floats:
     return known if len(known) else np.array([np.nan])
 
 
-def _say_certainty(key: str, surface: Surface) -> None:
+def _say_certainty(key: str, surface: SurfaceResult) -> None:
     products, attributes = surface.grid("products")[0], surface.attributes
     top, bottom = (surface.grid(metric)[0] for metric in ("lambda_max", "lambda_min"))
     sizes = np.fmax(np.abs(top), np.abs(bottom))

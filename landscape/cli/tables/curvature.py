@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from landscape.cli.terminal import console
-from landscape.results import Density, Layers, Spectrum
+from landscape.results import DensityResult, LayersResult, SpectrumResult
 
-Found = Mapping[str, Spectrum | Density | Layers]
+Found = Mapping[str, SpectrumResult | DensityResult | LayersResult]
 ESTIMATES = {
     "trace": "trace",
     "frobenius": "Frobenius norm",
@@ -19,10 +19,10 @@ ESTIMATES = {
 }
 
 
-def summary(result: Spectrum | Density | Layers) -> dict[str, Any]:
+def summary(result: SpectrumResult | DensityResult | LayersResult) -> dict[str, Any]:
     """Return a result's numbers and provenance, JSON-able."""
     shared = {"products": result.products, "attributes": dict(result.attributes)}
-    if isinstance(result, Spectrum):
+    if isinstance(result, SpectrumResult):
         return {
             "eigenvalues": result.eigenvalues,
             "ends": ["top" if end > 0 else "bottom" for end in result.ends],
@@ -32,7 +32,7 @@ def summary(result: Spectrum | Density | Layers) -> dict[str, Any]:
             **shared,
         }
     columns: tuple[str, ...]
-    if isinstance(result, Density):
+    if isinstance(result, DensityResult):
         columns = ("eigenvalue", "density", "stderr", "nodes", "weights", "sigma")
     else:
         columns = ("names", "parameters", "top", "bounds", "converged", "trace", "trace_stderr")
@@ -41,9 +41,9 @@ def summary(result: Spectrum | Density | Layers) -> dict[str, Any]:
 
 def print_curvature(found: Found) -> None:
     """Print a table of each kind, what it took, and what did not converge."""
-    spectra = {key: result for key, result in found.items() if isinstance(result, Spectrum)}
-    densities = {key: result for key, result in found.items() if isinstance(result, Density)}
-    layers = {key: result for key, result in found.items() if isinstance(result, Layers)}
+    spectra = {key: result for key, result in found.items() if isinstance(result, SpectrumResult)}
+    densities = {key: result for key, result in found.items() if isinstance(result, DensityResult)}
+    layers = {key: result for key, result in found.items() if isinstance(result, LayersResult)}
     if spectra:
         _print_eigenvalues(spectra)
         _print_estimates(spectra)
@@ -58,15 +58,15 @@ def print_curvature(found: Found) -> None:
             f"{key}: {result.products} products ({attributes['derivative_mode']}{reason}) "
             f"in {console.duration(attributes['seconds'])}"
         )
-        if not isinstance(result, Density) and not result.converged.all():
+        if not isinstance(result, DensityResult) and not result.converged.all():
             console.warn(f"{key}: not all converged; {_remedy(result)}")
 
 
-def _remedy(result: Spectrum | Layers) -> str:
+def _remedy(result: SpectrumResult | LayersResult) -> str:
     """Return what to try where the tolerance was not reached."""
     attributes = result.attributes
     most = int(attributes["settings"]["max_products"])
-    if isinstance(result, Layers):
+    if isinstance(result, LayersResult):
         return f"try --max-products above {most}, or a larger --tolerance"
     if result.products < most * int(attributes.get("subsets", {}).get("count", 1)):  # it did not stop for want of them
         rounding = float(attributes["product_error"])
@@ -74,7 +74,7 @@ def _remedy(result: Spectrum | Layers) -> str:
     return f"try --max-products above {most if 'subsets' in attributes else result.products}, or a larger --tolerance"
 
 
-def _print_eigenvalues(spectra: Mapping[str, Spectrum]) -> None:
+def _print_eigenvalues(spectra: Mapping[str, SpectrumResult]) -> None:
     several = any("subsets" in spectrum.attributes for spectrum in spectra.values())
     rows = [row if several else row[:-1] for key, spectrum in spectra.items() for row in _rows(key, spectrum)]
     columns = ["result", "", "λ", "residual", "bound", "converged", *(["± over subsets"] if several else [])]
@@ -82,7 +82,7 @@ def _print_eigenvalues(spectra: Mapping[str, Spectrum]) -> None:
     console.print_table(f"eigenvalues ({of or 'an exact one lies within the bound'})", columns, rows)
 
 
-def _rows(key: str, spectrum: Spectrum) -> Iterator[list[str]]:
+def _rows(key: str, spectrum: SpectrumResult) -> Iterator[list[str]]:
     places = {1: 0, -1: 0}
     total = int((spectrum.ends < 0).sum())
     errors = spectrum.attributes.get("subsets", {}).get("stderr", [np.nan] * len(spectrum.ends))
@@ -100,7 +100,7 @@ def _rows(key: str, spectrum: Spectrum) -> Iterator[list[str]]:
         ]
 
 
-def _print_estimates(spectra: Mapping[str, Spectrum]) -> None:
+def _print_estimates(spectra: Mapping[str, SpectrumResult]) -> None:
     rows = []
     for key, spectrum in spectra.items():
         for name, words in ESTIMATES.items():
@@ -115,7 +115,7 @@ def _print_estimates(spectra: Mapping[str, Spectrum]) -> None:
         console.print_table("of the whole spectrum (± is one standard error)", ["result", "", "value", "by"], rows)
 
 
-def _print_densities(densities: Mapping[str, Density]) -> None:
+def _print_densities(densities: Mapping[str, DensityResult]) -> None:
     rows = []
     for key, found in densities.items():
         known = found.weights > 0
@@ -141,7 +141,7 @@ def _over_vectors(values: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float,
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
 
 
-def _print_layers(layers: Mapping[str, Layers]) -> None:
+def _print_layers(layers: Mapping[str, LayersResult]) -> None:
     rows = [
         [
             key,

@@ -8,10 +8,10 @@ from typing import Any
 
 from landscape.analysis.sharpness.compare import CLEAR, Place, ranking
 from landscape.cli.terminal import console
-from landscape.results import Measure, Sharpness
+from landscape.results import Measure, SharpnessResult
 
 
-def print_sharpness(found: Mapping[str, Sharpness]) -> None:
+def print_sharpness(found: Mapping[str, SharpnessResult]) -> None:
     """Print the measures, flattest checkpoint first, what each number is, and who is flattest by how many."""
     ranked = ranking(found)
     if len(found) == 1:
@@ -35,7 +35,7 @@ def print_sharpness(found: Mapping[str, Sharpness]) -> None:
     _warn(found)
 
 
-def summaries(found: Mapping[str, Sharpness]) -> dict[str, Any]:
+def summaries(found: Mapping[str, SharpnessResult]) -> dict[str, Any]:
     """Return every checkpoint's measures with their place and evidence, and their provenance, JSON-able."""
     ranked = ranking(found)
     return {
@@ -47,7 +47,7 @@ def summaries(found: Mapping[str, Sharpness]) -> dict[str, Any]:
     }
 
 
-def _summary(measure: Measure, places: list[Place], checkpoint: str, result: Sharpness) -> dict[str, Any]:
+def _summary(measure: Measure, places: list[Place], checkpoint: str, result: SharpnessResult) -> dict[str, Any]:
     evidence = result.attributes.get("evidence", {}).get(measure.label, {})
     place = next(place for place in places if place.checkpoint == checkpoint)
     above = {
@@ -107,7 +107,7 @@ def _say_meanings(ranked: Mapping[str, list[Place]]) -> None:
         console.say(f"  {labels[0]}{more}: {meaning}")
 
 
-def _warn(found: Mapping[str, Sharpness]) -> None:
+def _warn(found: Mapping[str, SharpnessResult]) -> None:
     """Warn of what has not converged, and of differences of losses that float32 does not resolve."""
     for name, result in found.items():
         for measure in result.measures:

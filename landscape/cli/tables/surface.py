@@ -9,13 +9,13 @@ import numpy as np
 
 from landscape.cli.tables.width import print_widths
 from landscape.cli.terminal import console
-from landscape.results import Surface
+from landscape.results import SurfaceResult
 
 if TYPE_CHECKING:
-    from landscape.results import Line
+    from landscape.results import LineResult
 
 
-def print_surfaces(found: Mapping[str, Line | Surface]) -> None:
+def print_surfaces(found: Mapping[str, LineResult | SurfaceResult]) -> None:
     """Print the loss at the origin and its range, and say how good estimates are and how high barriers."""
     rows = []
     for key, result in found.items():
@@ -34,14 +34,14 @@ def print_surfaces(found: Mapping[str, Line | Surface]) -> None:
             console.say(f"{key}: barrier of the {split} loss {value} at t = {height['at']:.2f}")
 
 
-def _at_origin(result: Line | Surface, split: int) -> str:
+def _at_origin(result: LineResult | SurfaceResult, split: int) -> str:
     points = result.points
     there = points[(points["alpha"] == 0) & (points["beta"] == 0) & (points["split"] == split)]
     there = there[(there["metric"] == result.metrics.index("loss")) & (there["level"] == 0)]
     return console.number(float(there["value"][0])) if len(there) else "-"
 
 
-def _say_tolerance(key: str, result: Line | Surface) -> None:
+def _say_tolerance(key: str, result: LineResult | SurfaceResult) -> None:
     report = result.attributes.get("tolerance")
     if report is None:
         return

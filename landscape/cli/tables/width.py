@@ -7,14 +7,14 @@ from collections.abc import Mapping
 
 from landscape.analysis.width import width_over
 from landscape.cli.terminal import console
-from landscape.results import Line, Surface
+from landscape.results import LineResult, SurfaceResult
 
 
-def print_widths(found: Mapping[str, Line | Surface]) -> None:
+def print_widths(found: Mapping[str, LineResult | SurfaceResult]) -> None:
     """Print median and quartiles of the radius at each rise of the loss, where lines have basin widths."""
-    groups: dict[str, list[Line]] = {}
+    groups: dict[str, list[LineResult]] = {}
     for key, result in found.items():
-        if isinstance(result, Line) and result.attributes.get("width"):
+        if isinstance(result, LineResult) and result.attributes.get("width"):
             label, _, name = key.rpartition("/")
             groups.setdefault(f"{label}/{result.attributes.get('family', name)}", []).append(result)
     rows = []

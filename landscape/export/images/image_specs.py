@@ -24,7 +24,18 @@ from landscape.figures.plots.surfaces.convexity import convexity_note, is_convex
 from landscape.figures.plots.surfaces.trajectory import belongs, trajectory_figure, trajectory_note
 from landscape.figures.style.dark import darkened
 from landscape.figures.style.scale import Scale
-from landscape.results import Density, Floats, History, Line, Result, Sampled, Sharpness, Study, Surface, Trajectory
+from landscape.results import (
+    DensityResult,
+    Floats,
+    HistoryResult,
+    LineResult,
+    Result,
+    Sampled,
+    SharpnessResult,
+    StudyResult,
+    SurfaceResult,
+    TrajectoryResult,
+)
 
 FAR = 1.22  # how much further away than on the page the camera stands: images have no room beyond their edges
 BAR = 90  # pixels that a colour bar takes
@@ -85,11 +96,11 @@ def _check_metric(results: Mapping[str, Result], metric: str | None) -> None:
     """Refuse a metric that none of the results has."""
     known: dict[str, None] = {}
     for result in results.values():
-        if isinstance(result, Surface):
+        if isinstance(result, SurfaceResult):
             known |= dict.fromkeys(grids.metrics_of(result))
-        elif isinstance(result, Line):
+        elif isinstance(result, LineResult):
             known |= dict.fromkeys(result.metrics)
-        elif isinstance(result, History):
+        elif isinstance(result, HistoryResult):
             known |= dict.fromkeys(recorded({"": result}))
     if metric is not None and metric not in known:
         raise LandscapeError(f"expected a metric among {', '.join(known) or 'none here'}, got {metric!r}")
@@ -103,26 +114,26 @@ def _sketches(
     yield from _trajectories(results, everything, look, names)
     for name, group in _named(results):
         first = next(iter(group.values()))
-        if isinstance(first, Surface | Line | Trajectory):
+        if isinstance(first, SurfaceResult | LineResult | TrajectoryResult):
             continue
         stem, named = _stem(name, group), called(group, names)
-        if isinstance(first, History):
+        if isinstance(first, HistoryResult):
             yield from _histories(stem, named, look)
             continue
-        wide = {"width": look.width or 1000} if isinstance(first, Study) else {}
+        wide = {"width": look.width or 1000} if isinstance(first, StudyResult) else {}
         figure = compare(named, dark=look.dark, title=look.title, **wide)
         width = 1000 if "xaxis2" in figure.layout else 760
-        notes = [density_note(named)] if isinstance(first, Density) else []  # type: ignore[arg-type]
+        notes = [density_note(named)] if isinstance(first, DensityResult) else []  # type: ignore[arg-type]
         yield Sketch(stem, figure, look.width or width, int(figure.layout.height or 440), notes)
-        if isinstance(first, Sharpness):
+        if isinstance(first, SharpnessResult):
             yield from _curves(stem, named, look)  # type: ignore[arg-type]
 
 
 def _surfaces(
     results: Mapping[str, Result], everything: Mapping[str, Result], look: Look, names: Names
 ) -> Iterator[Sketch]:
-    for name, found in _named({key: r for key, r in results.items() if isinstance(r, Surface)}):
-        surfaces = {label: r for label, r in found.items() if isinstance(r, Surface)}
+    for name, found in _named({key: r for key, r in results.items() if isinstance(r, SurfaceResult)}):
+        surfaces = {label: r for label, r in found.items() if isinstance(r, SurfaceResult)}
         maps = {label: r for label, r in surfaces.items() if is_convexity(r)}
         others = {label: r for label, r in surfaces.items() if label not in maps}
         if maps and look.metric in (None, "convexity"):
@@ -133,13 +144,17 @@ def _surfaces(
         for chosen in (others, maps) if look.metric not in (None, "convexity") else (others,):
             shown = {label: r for label, r in chosen.items() if look.metric in (None, *grids.metrics_of(r))}
             if shown:
-                twins = [r for key, r in everything.items() if isinstance(r, Surface) and key.endswith(f"/{name}")]
+                twins = [
+                    r for key, r in everything.items() if isinstance(r, SurfaceResult) and key.endswith(f"/{name}")
+                ]
                 narrow = look.width is not None and look.width < NARROW * len(shown)
                 for some in [{label: r} for label, r in shown.items()] if narrow else [shown]:
                     yield from _views(_stem(name, some), called(some, names), twins, look)
 
 
-def _views(stem: str, shown: Mapping[str, Surface], twins: Sequence[Surface], look: Look) -> Iterator[Sketch]:
+def _views(
+    stem: str, shown: Mapping[str, SurfaceResult], twins: Sequence[SurfaceResult], look: Look
+) -> Iterator[Sketch]:
     """Yield each view of surfaces, on the scale that all surfaces of their name share."""
     first = next(iter(shown.values()))
     metric, split = look.metric or first.metrics[0], look.split or first.splits[0]
@@ -165,15 +180,15 @@ def _views(stem: str, shown: Mapping[str, Surface], twins: Sequence[Surface], lo
 
 
 def _lines(results: Mapping[str, Result], look: Look, names: Names) -> Iterator[Sketch]:
-    groups: dict[str, Mapping[str, Line | Sequence[Line]]] = {}
+    groups: dict[str, Mapping[str, LineResult | Sequence[LineResult]]] = {}
     for family, members in families(results).items():
         groups[_stem(family, members)] = called(members, names)
     for key, result in results.items():
-        if isinstance(result, Line) and is_between(result):
+        if isinstance(result, LineResult) and is_between(result):
             label, _, name = key.rpartition("/")
             groups[label] = {**groups.get(label, {}), name: renamed(result, names)}
     for stem, lines in groups.items():
-        flat = [line for entry in lines.values() for line in ([entry] if isinstance(entry, Line) else entry)]
+        flat = [line for entry in lines.values() for line in ([entry] if isinstance(entry, LineResult) else entry)]
         known = dict.fromkeys(metric for line in flat for metric in line.metrics)
         metrics = [metric for metric in known if look.metric in (None, metric)]
         if metrics:
@@ -186,14 +201,14 @@ def _trajectories(
     results: Mapping[str, Result], everything: Mapping[str, Result], look: Look, names: Names
 ) -> Iterator[Sketch]:
     """Yield each plane's trajectories together, on the surface of that plane where the file holds one."""
-    planes: dict[Any, dict[str, Trajectory]] = {}
+    planes: dict[Any, dict[str, TrajectoryResult]] = {}
     for key, path in results.items():
-        if isinstance(path, Trajectory):
+        if isinstance(path, TrajectoryResult):
             hashes = tuple((path.attributes.get("directions") or {}).get("hashes") or (key,))
             planes.setdefault(hashes, {})[key] = path
     for together in planes.values():
         first = next(iter(together.values()))
-        on = next((r for r in everything.values() if isinstance(r, Surface) and belongs(first, r)), None)
+        on = next((r for r in everything.values() if isinstance(r, SurfaceResult) and belongs(first, r)), None)
         named = {names.get(key.rpartition("/")[0], key.rpartition("/")[0]): path for key, path in together.items()}
         named = named if len(named) == len(together) else together
         metric = look.metric if on is not None and look.metric in grids.metrics_of(on) else None
@@ -208,7 +223,7 @@ def _trajectories(
 
 
 def _histories(stem: str, group: Mapping[str, Result], look: Look) -> Iterator[Sketch]:
-    runs = {label: r for label, r in group.items() if isinstance(r, History) and recorded({label: r})}
+    runs = {label: r for label, r in group.items() if isinstance(r, HistoryResult) and recorded({label: r})}
     metrics = [metric for metric in recorded(runs) if look.metric in (None, metric)]
     if metrics:
         width, stacked = _across(len(metrics), look)
@@ -217,7 +232,7 @@ def _histories(stem: str, group: Mapping[str, Result], look: Look) -> Iterator[S
         yield Sketch(stem, compare(runs, metrics=metrics, x=look.x, **options), width, _tall(len(metrics), stacked))
 
 
-def _curves(stem: str, group: Mapping[str, Sharpness], look: Look) -> Iterator[Sketch]:
+def _curves(stem: str, group: Mapping[str, SharpnessResult], look: Look) -> Iterator[Sketch]:
     overs: tuple[Over, ...] = ("rho", "m")
     for over in overs:
         curves = swept(group, over)
@@ -263,7 +278,7 @@ def _unfinished(group: Mapping[Any, Sampled]) -> list[str]:
     return [] if done == asked else [f"{done:,} of {asked:,} points computed so far."]
 
 
-def _cut(arrays: Sequence[Floats], group: Mapping[str, Surface], scale: Scale) -> list[str]:
+def _cut(arrays: Sequence[Floats], group: Mapping[str, SurfaceResult], scale: Scale) -> list[str]:
     """Return what a scale cuts off of surfaces, and how many of their points are no number."""
     nan = sum(int((np.isnan(a) & s.computed()).sum()) for a, s in zip(arrays, group.values(), strict=True))
     words = [

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from landscape.errors import LandscapeError
 from landscape.figures.grouping.families import is_between
-from landscape.results import Line, Result
+from landscape.results import LineResult, Result
 
 Names: TypeAlias = Mapping[str, str]  # what images call a checkpoint
 V = TypeVar("V")
@@ -21,7 +21,7 @@ def names_of(results: Mapping[str, Result], given: Sequence[str]) -> Names:
     Raises:
         LandscapeError: where names were given, but not one for each.
     """
-    between = {label for label, result in _labelled(results) if isinstance(result, Line) and is_between(result)}
+    between = {label for label, result in _labelled(results) if isinstance(result, LineResult) and is_between(result)}
     labels = [label for label in dict.fromkeys(label for label, _ in _labelled(results)) if label not in between]
     if not given:
         return short_names(labels)
@@ -40,13 +40,13 @@ def called(group: Mapping[str, V], names: Names) -> dict[str, V]:
     return found if len(found) == len(group) else dict(group)
 
 
-def renamed(line: Line, names: Names) -> Line:
+def renamed(line: LineResult, names: Names) -> LineResult:
     """Return a line between checkpoints whose ends are called as in images."""
     ends = [{**entry, "label": names.get(str(entry.get("label")), entry.get("label"))} for entry in _ends(line)]
     return dataclasses.replace(line, attributes={**line.attributes, "checkpoints": ends})
 
 
-def _ends(line: Line) -> list[dict[str, Any]]:
+def _ends(line: LineResult) -> list[dict[str, Any]]:
     return [dict(entry) for entry in line.attributes.get("checkpoints") or () if isinstance(entry, Mapping)]
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from landscape.export.meshes.relief import Relief
-from landscape.results import Surface
+from landscape.results import SurfaceResult
 
 POINT, CELL = 2, 32  # vtkDataSetAttributes::HIDDENPOINT and HIDDENCELL: what is not drawn
 _TYPES = {"f8": "double", "u1": "unsigned_char", "i8": "vtktypeint64"}
 
 
-def vtk_bytes(surface: Surface, relief: Relief, *, title: str = "") -> bytes:
+def vtk_bytes(surface: SurfaceResult, relief: Relief, *, title: str = "") -> bytes:
     """Return a surface as a .vtk file: x = α, y = β, z the relief's height in units of α, x running fastest.
 
     Values are stored as measured, NaN and inf included; points without a height lie on the ground and are hidden.
@@ -47,7 +47,7 @@ def vtk_bytes(surface: Surface, relief: Relief, *, title: str = "") -> bytes:
     return file.getvalue()
 
 
-def _columns(surface: Surface) -> dict[str, Any]:
+def _columns(surface: SurfaceResult) -> dict[str, Any]:
     """Return every measured grid by a name without spaces: train_loss, train_loss_stderr, ..."""
     columns = {}
     for metric in surface.metrics:

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from landscape.results import (
-    Density,
-    History,
-    Layers,
+    DensityResult,
+    HistoryResult,
+    LayersResult,
     Result,
     Sampled,
-    Sharpness,
-    Spectrum,
-    Study,
-    Trajectory,
+    SharpnessResult,
+    SpectrumResult,
+    StudyResult,
+    TrajectoryResult,
 )
 from landscape.storage.hdf5_arrays import to_json
 
@@ -43,11 +43,11 @@ def table(result: Result) -> Columns:
     match result:
         case Sampled():
             return _sampled(result)
-        case Trajectory():
+        case TrajectoryResult():
             position = str(result.attributes.get("position") or "position")
             names = ("alpha", "beta", "residuals", "distances")
             return {position: result.position} | {name: getattr(result, name) for name in names}
-        case Spectrum():
+        case SpectrumResult():
             return {
                 "end": np.where(result.ends == 1, "top", "bottom"),
                 "eigenvalue": result.eigenvalues,
@@ -55,20 +55,20 @@ def table(result: Result) -> Columns:
                 "bound": result.bounds,
                 "converged": result.converged,
             }
-        case Density():
+        case DensityResult():
             size = len(result.eigenvalue)
             curve = {"eigenvalue": result.eigenvalue, "density": result.density, "stderr": result.stderr}
             return curve | {"sigma": np.full(size, result.sigma)}
-        case Layers():
+        case LayersResult():
             numbers = ("parameters", "top", "bounds", "converged", "trace", "trace_stderr")
             return {"layer": list(result.names)} | {name: getattr(result, name) for name in numbers}
-        case Sharpness():
+        case SharpnessResult():
             fields = ("name", "label", "value", "stderr", "meaning", "evaluations")
             found = {name: [getattr(measure, name) for measure in result.measures] for name in fields}
             return found | {"parameters": [to_json(measure.parameters) for measure in result.measures]}
-        case Study():
+        case StudyResult():
             return _study(result)
-        case History():
+        case HistoryResult():
             return dict(result.columns)
 
 
@@ -83,7 +83,7 @@ def _sampled(result: Sampled) -> Columns:
     }
 
 
-def _study(result: Study) -> Columns:
+def _study(result: StudyResult) -> Columns:
     measures, checkpoints = len(result.measures), len(result.checkpoints)
     once = {name: np.repeat(getattr(result, name), checkpoints) for name in ("tau", "tau_low", "tau_high")}
     return {

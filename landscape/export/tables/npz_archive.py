@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from landscape.export.tables.csv_table import table
-from landscape.results import Result, Sampled, Sharpness
+from landscape.results import Result, Sampled, SharpnessResult
 from landscape.storage.hdf5_arrays import to_json
 
 
@@ -22,7 +22,7 @@ def npz_bytes(result: Result) -> bytes:
     arrays: dict[str, Any] = {"kind": np.array(result.kind), "attributes": np.array(to_json(result.attributes))}
     if isinstance(result, Sampled):
         arrays |= _grids(result)
-    elif isinstance(result, Sharpness):
+    elif isinstance(result, SharpnessResult):
         arrays |= {name: np.array(values) for name, values in table(result).items()}
     else:
         for field in dataclasses.fields(result):

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from landscape.results import Line, Result
+from landscape.results import LineResult, Result
 
 
-def is_between(line: Line) -> bool:
+def is_between(line: LineResult) -> bool:
     """Return whether the line runs from one checkpoint to another, straight or along a curve."""
     return (line.attributes.get("directions") or {}).get("kind") in ("between", "bezier")
 
 
-def families(results: Mapping[str, Result]) -> dict[str, dict[str, list[Line]]]:
+def families(results: Mapping[str, Result]) -> dict[str, dict[str, list[LineResult]]]:
     """Return the lines around checkpoints by family, then by checkpoint label; a line without one is its own.
 
     Those of a checkpoint that do not share their axis are not of one family, whatever they are called.
@@ -24,9 +24,9 @@ def families(results: Mapping[str, Result]) -> dict[str, dict[str, list[Line]]]:
     Args:
         results: Results by "<checkpoint label>/<name>", as in a file: line-d0, line-d1, ... are the family "line".
     """
-    found: dict[str, dict[str, list[Line]]] = {}
+    found: dict[str, dict[str, list[LineResult]]] = {}
     for key, result in results.items():
-        if isinstance(result, Line) and not is_between(result):
+        if isinstance(result, LineResult) and not is_between(result):
             label, _, name = key.rpartition("/")
             family = str(result.attributes.get("family") or name)
             apart = (f"{family}, {len(result.alpha)} points{f' ({n})' if n > 1 else ''}" for n in itertools.count(1))
@@ -37,7 +37,7 @@ def families(results: Mapping[str, Result]) -> dict[str, dict[str, list[Line]]]:
     return found
 
 
-def _alike(line: Line, others: Sequence[Line]) -> bool:
+def _alike(line: LineResult, others: Sequence[LineResult]) -> bool:
     """Return whether a line shares axis, splits and metrics with these, so that a median of them can be taken."""
     return all(
         np.array_equal(line.alpha, other.alpha) and line.splits == other.splits and line.metrics == other.metrics
@@ -45,11 +45,11 @@ def _alike(line: Line, others: Sequence[Line]) -> bool:
     )
 
 
-def grouped(lines: Mapping[str, Line | Sequence[Line]]) -> dict[str, list[Line]]:
+def grouped(lines: Mapping[str, LineResult | Sequence[LineResult]]) -> dict[str, list[LineResult]]:
     """Return lines by label; those of one checkpoint and one family that share their axes come under one label."""
-    groups: dict[Any, tuple[str, list[Line]]] = {}
+    groups: dict[Any, tuple[str, list[LineResult]]] = {}
     for label, given in lines.items():
-        if not isinstance(given, Line):
+        if not isinstance(given, LineResult):
             groups[label] = (label, list(given))
             continue
         family = given.attributes.get("family")
@@ -61,7 +61,7 @@ def grouped(lines: Mapping[str, Line | Sequence[Line]]) -> dict[str, list[Line]]
             groups[key] = (label, members)  # a line alone keeps the label it came with
         elif family:
             groups[key] = (checkpoint, members)
-    found: dict[str, list[Line]] = {}
+    found: dict[str, list[LineResult]] = {}
     for name, members in groups.values():
         place, number = name, 2
         while place in found:

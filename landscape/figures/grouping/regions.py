@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from landscape.results import Floats, Surface
+from landscape.results import Floats, SurfaceResult
 
 
-def regions(surface: Surface) -> list[Surface]:
+def regions(surface: SurfaceResult) -> list[SurfaceResult]:
     """Return a surface for each region that points were added to (`attributes["regions"]`), from the same table."""
     found = []
     for region in surface.attributes.get("regions") or ():

@@ -10,13 +10,13 @@ import plotly.graph_objects as go
 
 from landscape.figures.style import theme
 from landscape.figures.style.number_format import uncertain
-from landscape.results import Line
+from landscape.results import LineResult
 
 LOW = 0.12  # at this share of its height a barrier is labelled: there the curves are far away
 SHORT = 28  # characters of a label that fit beside another
 
 
-def endpoints(line: Line) -> tuple[str, str]:
+def endpoints(line: LineResult) -> tuple[str, str]:
     """Return the labels of the two checkpoints that the line runs between."""
     labels = [str(entry.get("label", "")) for entry in line.attributes.get("checkpoints") or ()]
     if len(labels) < 2:
@@ -24,7 +24,7 @@ def endpoints(line: Line) -> tuple[str, str]:
     return (labels[0], labels[1]) if len(labels) > 1 else ("first", "second")
 
 
-def barrier(line: Line, metric: str) -> dict[str, Any] | None:
+def barrier(line: LineResult, metric: str) -> dict[str, Any] | None:
     """Return the barrier of a metric where it was measured ("value", "stderr", "at"), and the "split" it is of.
 
     That is the first split with one. `attributes["barrier"]` holds them as [split][metric].
@@ -37,7 +37,7 @@ def barrier(line: Line, metric: str) -> dict[str, Any] | None:
     return None
 
 
-def mark_ends(figure: go.Figure, line: Line, place: Mapping[str, int]) -> None:
+def mark_ends(figure: go.Figure, line: LineResult, place: Mapping[str, int]) -> None:
     """Draw a vertical line at each end of one panel, with its checkpoint's name on top."""
     axis = _axis(place)
     muted = theme.LIGHT.muted
@@ -53,7 +53,7 @@ def mark_ends(figure: go.Figure, line: Line, place: Mapping[str, int]) -> None:
 
 
 def mark_barrier(
-    figure: go.Figure, line: Line, metric: str, place: Mapping[str, int], *, colour: str, left: bool = False
+    figure: go.Figure, line: LineResult, metric: str, place: Mapping[str, int], *, colour: str, left: bool = False
 ) -> None:
     """Mark the barrier: from the straight line between the ends' values up to its height, with its standard error."""
     found = barrier(line, metric)

@@ -10,15 +10,15 @@ import plotly.graph_objects as go
 from landscape.figures.style import theme
 from landscape.figures.style.bands import spread
 from landscape.figures.style.number_format import number
-from landscape.results import Floats, Line
+from landscape.results import Floats, LineResult
 
 
-def width_words(lines: Line | Sequence[Line]) -> list[tuple[float, str]]:
+def width_words(lines: LineResult | Sequence[LineResult]) -> list[tuple[float, str]]:
     """Return for each rise of the loss the median radius (its quartiles) over the directions and both their sides.
 
     A radius beyond the end of its line counts as larger than all others.
     """
-    lines = [lines] if isinstance(lines, Line) else list(lines)
+    lines = [lines] if isinstance(lines, LineResult) else list(lines)
     words = []
     for rise in _rises(lines):
         radii = np.concatenate(_radii(lines, rise))
@@ -34,7 +34,7 @@ def width_words(lines: Line | Sequence[Line]) -> list[tuple[float, str]]:
     return words
 
 
-def width_traces(lines: Sequence[Line], *, series: int, alone: bool) -> list[go.Scatter]:
+def width_traces(lines: Sequence[LineResult], *, series: int, alone: bool) -> list[go.Scatter]:
     """Return for each rise of the loss its median radius to both sides, as ticks on the curve's own height.
 
     Args:
@@ -73,12 +73,12 @@ def width_traces(lines: Sequence[Line], *, series: int, alone: bool) -> list[go.
     return traces
 
 
-def _rises(lines: Sequence[Line]) -> list[float]:
+def _rises(lines: Sequence[LineResult]) -> list[float]:
     rises = {float(entry["rise"]) for line in lines for entry in line.attributes.get("width") or ()}
     return sorted(rises)
 
 
-def _radii(lines: Sequence[Line], rise: float) -> tuple[Floats, Floats]:
+def _radii(lines: Sequence[LineResult], rise: float) -> tuple[Floats, Floats]:
     """Return the radii at which the lines rise by this much, to the left and to the right; inf where they do not."""
     entries = [e for line in lines for e in line.attributes.get("width") or () if float(e["rise"]) == rise]
     left, right = (np.array([float(entry[side]) for entry in entries]) for side in ("left", "right"))
@@ -95,7 +95,7 @@ def _radius(value: float, span: float) -> str:
     return number(value, 3) if np.isfinite(value) else f"> {span:g}"
 
 
-def _centre(line: Line, split: str) -> float:
+def _centre(line: LineResult, split: str) -> float:
     """Return the loss at the checkpoint."""
     at = np.flatnonzero(line.alpha == 0)
     known = len(at) and "loss" in line.metrics

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from landscape.errors import LandscapeError
 from landscape.figures.style import bands, theme
 from landscape.figures.style.number_format import percent, tick
-from landscape.results import Density, Floats
+from landscape.results import DensityResult, Floats
 
 Axis = Literal["linear", "symlog"]
 NARROW = 0.05  # where the negative side would take less than this share of the width, the axis becomes symlog
@@ -22,7 +22,7 @@ DECADES = 10.0  # how far below the highest density the axis reaches where nothi
 
 
 def density_figure(
-    densities: Mapping[str, Density],
+    densities: Mapping[str, DensityResult],
     *,
     axis: Axis | None = None,
     sigma: float | None = None,
@@ -71,7 +71,7 @@ def density_figure(
     return theme.dress(figure, title=title, dark=dark)
 
 
-def smeared(density: Density, sigma: float, grid: Floats | None = None) -> Density:
+def smeared(density: DensityResult, sigma: float, grid: Floats | None = None) -> DensityResult:
     """Return the density of the same Ritz values with another width, on a grid that resolves it.
 
     Args:
@@ -89,12 +89,12 @@ def smeared(density: Density, sigma: float, grid: Floats | None = None) -> Densi
     return dataclasses.replace(density, eigenvalue=grid, density=curves.mean(axis=0), stderr=stderr, sigma=sigma)
 
 
-def negative_share(density: Density) -> float:
+def negative_share(density: DensityResult) -> float:
     """Return the share of the eigenvalues below −σ: the mean over the vectors of the weight of such Ritz values."""
     return float(np.where(density.nodes < -density.sigma, density.weights, 0.0).sum(axis=1).mean())
 
 
-def density_note(densities: Mapping[str, Density]) -> str:
+def density_note(densities: Mapping[str, DensityResult]) -> str:
     """Return in words the width, the number of vectors, and how much of the spectrum is negative."""
     widths = sorted({density.sigma for density in densities.values()})
     vectors = sorted({len(density.nodes) for density in densities.values()})
@@ -108,7 +108,7 @@ def density_note(densities: Mapping[str, Density]) -> str:
     return f"{drawn}, mean of {count} starting vector{plural}; eigenvalues below −σ: {', '.join(shares)}."
 
 
-def _is_fine(density: Density, sigma: float) -> bool:
+def _is_fine(density: DensityResult, sigma: float) -> bool:
     """Return whether the stored curve is of this width, on a grid that resolves it."""
     return density.sigma == sigma and bool(np.diff(density.eigenvalue).max(initial=0.0) <= 0.5 * sigma)
 
@@ -129,13 +129,13 @@ def _gaussians(grid: Floats, nodes: Floats, weights: Floats, sigma: float) -> Fl
     return np.asarray(np.exp(-0.5 * distance**2) @ weights / (sigma * math.sqrt(2 * math.pi)))
 
 
-def _ends(densities: Mapping[str, Density], floor: float) -> tuple[float, float]:
+def _ends(densities: Mapping[str, DensityResult], floor: float) -> tuple[float, float]:
     """Return the eigenvalues between which anything is to be seen above the lowest density shown."""
     seen = [d.eigenvalue[d.density >= floor] for d in densities.values()]
     return min(float(at[0]) for at in seen), max(float(at[-1]) for at in seen)
 
 
-def _heights(drawn: Mapping[str, Density], given: Mapping[str, Density]) -> tuple[float, float]:
+def _heights(drawn: Mapping[str, DensityResult], given: Mapping[str, DensityResult]) -> tuple[float, float]:
     """Return log10 of the least and the largest density shown."""
     most = max(float(np.nanmax(density.density)) for density in drawn.values())
     top = math.log10(most) + 0.3
@@ -177,7 +177,7 @@ def _powers(bottom: float, top: float) -> dict[str, Any]:
     return {"tickvals": [10.0**power for power in powers], "ticktext": labels, "hoverformat": ".3g"}
 
 
-def _curves(label: str, density: Density, x: Floats, series: int, bottom: float) -> list[go.Scatter]:
+def _curves(label: str, density: DensityResult, x: Floats, series: int, bottom: float) -> list[go.Scatter]:
     floor = 10.0 ** (bottom - 1)  # log of zero cannot be drawn
     y = np.maximum(density.density, floor)
     colour, traces = theme.series_colour(series), []

@@ -21,16 +21,16 @@ from landscape.figures.plots.surfaces.surface import surface_figure
 from landscape.figures.plots.surfaces.trajectory import trajectory_figure
 from landscape.figures.style.dark import darkened
 from landscape.results import (
-    Density,
-    History,
-    Layers,
-    Line,
+    DensityResult,
+    HistoryResult,
+    LayersResult,
+    LineResult,
     Result,
-    Sharpness,
-    Spectrum,
-    Study,
-    Surface,
-    Trajectory,
+    SharpnessResult,
+    SpectrumResult,
+    StudyResult,
+    SurfaceResult,
+    TrajectoryResult,
 )
 
 __all__ = [
@@ -50,15 +50,15 @@ __all__ = [
 ]
 
 _BY_KIND: dict[type, Any] = {
-    Surface: surface_figure,
-    Line: line_figure,
-    Trajectory: trajectory_figure,
-    Spectrum: spectrum_figure,
-    Density: density_figure,
-    Layers: layers_figure,
-    Sharpness: sharpness_figure,
-    Study: study_figure,
-    History: history_figure,
+    SurfaceResult: surface_figure,
+    LineResult: line_figure,
+    TrajectoryResult: trajectory_figure,
+    SpectrumResult: spectrum_figure,
+    DensityResult: density_figure,
+    LayersResult: layers_figure,
+    SharpnessResult: sharpness_figure,
+    StudyResult: study_figure,
+    HistoryResult: history_figure,
 }
 
 
@@ -85,7 +85,7 @@ def compare(results: Mapping[str, Result], **options: Any) -> go.Figure:
         names = ", ".join(sorted(kind.kind for kind in kinds)) or "none"
         raise LandscapeError(f"expected results of one kind to compare, got {names}; compare each kind by itself")
     draw = _BY_KIND[kinds.pop()]
-    maps = {label: r for label, r in results.items() if isinstance(r, Surface) and is_convexity(r)}
+    maps = {label: r for label, r in results.items() if isinstance(r, SurfaceResult) and is_convexity(r)}
     if len(maps) == len(results) and not {"metric", "view"} & options.keys():
         draw = convexity_figure
     elif maps and len(maps) < len(results):

@@ -14,7 +14,7 @@ from landscape.figures.plots.line import value_axis
 from landscape.figures.style import bands, theme
 from landscape.figures.style.scale import choose_scale
 from landscape.figures.style.small_multiples import legend_once, panels
-from landscape.results import Floats, History
+from landscape.results import Floats, HistoryResult
 
 AXES = {"epoch": "epoch", "gradient_evaluations": "gradient evaluations (examples)", "seconds": "seconds"}
 SPLITS = ("train", "validation", "test")
@@ -22,7 +22,7 @@ _DASHES = {"train": "solid", "validation": "dot", "test": "dash"}
 
 
 def history_figure(
-    histories: Mapping[str, History],
+    histories: Mapping[str, HistoryResult],
     *,
     metrics: Sequence[str] | None = None,
     x: str = "epoch",
@@ -71,13 +71,13 @@ def history_figure(
     return theme.dress(figure, title=title, dark=dark)
 
 
-def recorded(histories: Mapping[str, History]) -> list[str]:
+def recorded(histories: Mapping[str, HistoryResult]) -> list[str]:
     """Return which of loss and accuracy any of the histories has."""
     names = {name for history in histories.values() for name in history.columns}
     return [metric for metric in ("loss", "accuracy") if {f"{split}_{metric}" for split in SPLITS} & names]
 
 
-def curve_axis(histories: Mapping[str, History], metric: str, *, log: bool | None = None) -> dict[str, Any]:
+def curve_axis(histories: Mapping[str, HistoryResult], metric: str, *, log: bool | None = None) -> dict[str, Any]:
     """Return the layout of the axis of a metric's values over all curves."""
     arrays = [
         np.asarray(history.columns[name], dtype=np.float64)
@@ -90,13 +90,15 @@ def curve_axis(histories: Mapping[str, History], metric: str, *, log: bool | Non
     return value_axis(metric, scale)
 
 
-def column(history: History, x: str) -> Any:
+def column(history: HistoryResult, x: str) -> Any:
     """Return the x values of a history; its row numbers where it lacks the column."""
     rows = len(next(iter(history.columns.values()), ()))
     return history.columns.get(x, np.arange(1.0, rows + 1))
 
 
-def _curves(label: str, runs: Sequence[History], metric: str, x: str, series: int, *, log: bool) -> list[go.Scatter]:
+def _curves(
+    label: str, runs: Sequence[HistoryResult], metric: str, x: str, series: int, *, log: bool
+) -> list[go.Scatter]:
     """Return for each split the curve of one run, or the bands and the median of several, row by row."""
     traces = []
     for split in SPLITS:

@@ -12,14 +12,14 @@ from plotly.subplots import make_subplots
 from landscape.errors import LandscapeError
 from landscape.figures.style import theme
 from landscape.figures.style.number_format import uncertain
-from landscape.results import Layers
+from landscape.results import LayersResult
 
 Column = Literal["top", "trace"]
 WORDS: dict[Column, str] = {"top": "largest eigenvalue", "trace": "trace"}
 
 
 def layers_figure(
-    layers: Mapping[str, Layers],
+    layers: Mapping[str, LayersResult],
     *,
     columns: Sequence[Column] | None = None,
     colours: Mapping[str, int] | None = None,
@@ -62,7 +62,7 @@ def layers_figure(
     return theme.dress(figure, title=title, dark=dark)
 
 
-def _bars(label: str, found: Layers, column: Column, series: int, *, legend: bool) -> go.Bar:
+def _bars(label: str, found: LayersResult, column: Column, series: int, *, legend: bool) -> go.Bar:
     values = found.top if column == "top" else found.trace
     errors = found.bounds if column == "top" else found.trace_stderr
     settled = found.converged if column == "top" else np.ones(len(values), dtype=bool)

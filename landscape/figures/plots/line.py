@@ -15,13 +15,13 @@ from landscape.figures.plots.basin_width import width_traces, width_words
 from landscape.figures.style import bands, theme
 from landscape.figures.style.scale import Scale, choose_scale
 from landscape.figures.style.small_multiples import legend_once, panels
-from landscape.results import Line
+from landscape.results import LineResult
 
 __all__ = ["barrier", "endpoints", "families", "is_between", "line_figure", "scale_of", "value_axis", "width_words"]
 
 
 def line_figure(
-    lines: Mapping[str, Line | Sequence[Line]],
+    lines: Mapping[str, LineResult | Sequence[LineResult]],
     *,
     metrics: Sequence[str] | None = None,
     log: bool | None = None,
@@ -81,7 +81,7 @@ def line_figure(
     return theme.dress(figure, title=title, dark=dark)
 
 
-def scale_of(lines: Mapping[str, Line | Sequence[Line]], metric: str, *, log: bool | None = None) -> Scale:
+def scale_of(lines: Mapping[str, LineResult | Sequence[LineResult]], metric: str, *, log: bool | None = None) -> Scale:
     """Return the scale on which all lines of a metric are drawn; a few diverging points do not set it."""
     return _scale([line for members in grouped(lines).values() for line in members], metric, log=log)
 
@@ -114,13 +114,13 @@ def _roomy(axis: dict[str, Any], traces: Sequence[go.Scatter], scale: Scale) -> 
     return axis | {"range": [min(bottom, max(low, scale.bottom - most)), max(top, min(high, scale.top + most))]}
 
 
-def _scale(lines: Sequence[Line], metric: str, *, log: bool | None) -> Scale:
+def _scale(lines: Sequence[LineResult], metric: str, *, log: bool | None) -> Scale:
     arrays = [line.grid(metric) for line in lines if metric in line.metrics]
     accuracy = metric == "accuracy"
     return choose_scale(arrays, log=False if accuracy else log, automatic=metric == "loss", percent=accuracy)
 
 
-def _curves(label: str | None, lines: Sequence[Line], metric: str, series: int, scale: Scale) -> list[go.Scatter]:
+def _curves(label: str | None, lines: Sequence[LineResult], metric: str, series: int, scale: Scale) -> list[go.Scatter]:
     """Return for each split the bands of one line or of a family, and its curve."""
     traces: list[go.Scatter] = []
     for index, split in enumerate(lines[0].splits if lines else ()):

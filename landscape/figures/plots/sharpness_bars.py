@@ -11,11 +11,11 @@ from plotly.subplots import make_subplots
 from landscape.errors import LandscapeError
 from landscape.figures.style import theme
 from landscape.figures.style.number_format import uncertain
-from landscape.results import Measure, Sharpness
+from landscape.results import Measure, SharpnessResult
 
 
 def sharpness_figure(
-    results: Mapping[str, Sharpness],
+    results: Mapping[str, SharpnessResult],
     *,
     colours: Mapping[str, int] | None = None,
     title: str | None = None,
@@ -72,7 +72,7 @@ def sharpness_figure(
     return theme.dress(figure, title=title, dark=dark)
 
 
-def measures(results: Mapping[str, Sharpness]) -> dict[str, dict[str, Measure]]:
+def measures(results: Mapping[str, SharpnessResult]) -> dict[str, dict[str, Measure]]:
     """Return the measures by their label, then by checkpoint, in order of appearance."""
     rows: dict[str, dict[str, Measure]] = {}
     for label, result in results.items():

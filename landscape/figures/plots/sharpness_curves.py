@@ -17,7 +17,7 @@ from landscape.figures.style import bands, theme
 from landscape.figures.style.number_format import uncertain
 from landscape.figures.style.scale import choose_scale
 from landscape.figures.style.small_multiples import legend_once, multiples
-from landscape.results import Floats, Measure, Sharpness
+from landscape.results import Floats, Measure, SharpnessResult
 
 Over = Literal["rho", "m", "epsilon"]
 SYMBOLS: dict[Over, str] = {"rho": "ρ", "m": "m", "epsilon": "ε"}
@@ -26,7 +26,7 @@ _FOUND = ("converged", "evaluations", "gradient_norm", "starts", "bound", "resid
 
 
 def curves_figure(
-    results: Mapping[str, Sharpness],
+    results: Mapping[str, SharpnessResult],
     *,
     over: Over = "rho",
     log: bool | None = None,
@@ -72,7 +72,7 @@ def curves_figure(
     return theme.dress(figure, title=title, dark=dark)
 
 
-def swept(results: Mapping[str, Sharpness], over: Over = "rho") -> dict[str, dict[str, list[Measure]]]:
+def swept(results: Mapping[str, SharpnessResult], over: Over = "rho") -> dict[str, dict[str, list[Measure]]]:
     """Return the measures that were taken at several ρ (m, ε), by what they are, then by checkpoint, ascending."""
     groups: dict[str, dict[str, dict[str, list[Measure]]]] = {}
     for label, result in results.items():

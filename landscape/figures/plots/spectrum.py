@@ -11,14 +11,14 @@ from plotly.subplots import make_subplots
 from landscape.errors import LandscapeError
 from landscape.figures.style import theme
 from landscape.figures.style.small_multiples import legend_once
-from landscape.results import Spectrum
+from landscape.results import SpectrumResult
 
 SMALL = 0.05  # where the bottom end is smaller than this share of the top, it gets an axis of its own
 _SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def spectrum_figure(
-    spectra: Mapping[str, Spectrum],
+    spectra: Mapping[str, SpectrumResult],
     *,
     colours: Mapping[str, int] | None = None,
     title: str | None = None,
@@ -58,7 +58,7 @@ def spectrum_figure(
     return theme.dress(figure, title=title, dark=dark)
 
 
-def _apart(spectra: Mapping[str, Spectrum]) -> bool:
+def _apart(spectra: Mapping[str, SpectrumResult]) -> bool:
     """Return whether the bottom end would be seen as zero on the axis of the top end."""
     most = [
         max((float(np.max(np.abs(s.eigenvalues[s.ends == end]), initial=0.0)) for s in spectra.values()), default=0.0)
@@ -67,7 +67,7 @@ def _apart(spectra: Mapping[str, Spectrum]) -> bool:
     return 0 < most[1] < SMALL * most[0]
 
 
-def ranks(spectrum: Spectrum, tops: int, bottoms: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def ranks(spectrum: SpectrumResult, tops: int, bottoms: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return where each eigenvalue stands along x: the top end from 1 on, then a gap, then the bottom end."""
     is_top = spectrum.ends == 1
     places = np.empty(len(spectrum.ends))
@@ -85,7 +85,7 @@ def rank_name(rank: int) -> str:
 
 
 def _eigenvalues(
-    label: str, spectrum: Spectrum, series: int, x: np.ndarray[tuple[int], np.dtype[np.float64]], end: int
+    label: str, spectrum: SpectrumResult, series: int, x: np.ndarray[tuple[int], np.dtype[np.float64]], end: int
 ) -> go.Scatter:
     """Return the marks of one end of a spectrum, or with end 0 of both."""
     colour = theme.series_colour(series)

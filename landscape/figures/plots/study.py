@@ -13,13 +13,13 @@ from landscape.errors import LandscapeError
 from landscape.figures.style import theme
 from landscape.figures.style.scale import WIDE
 from landscape.figures.style.small_multiples import legend_once, multiples
-from landscape.results import Study
+from landscape.results import StudyResult
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross")  # with the colour, one per group
 
 
 def study_figure(
-    studies: Mapping[str, Study],
+    studies: Mapping[str, StudyResult],
     *,
     measures: Sequence[str] | None = None,
     columns: int = 3,
@@ -66,7 +66,7 @@ def study_figure(
     return theme.dress(figure, title=title, dark=dark)
 
 
-def tau_words(study: Study, index: int) -> str:
+def tau_words(study: StudyResult, index: int) -> str:
     """Return Kendall's τ of a measure with its 95 % bootstrap interval: "τ = 0.62 [0.21, 0.85]"."""
     tau, low, high = (float(values[index]) for values in (study.tau, study.tau_low, study.tau_high))
     if math.isnan(tau):
@@ -75,13 +75,13 @@ def tau_words(study: Study, index: int) -> str:
     return f"τ = {shown[0]}" + (f" [{shown[1]}, {shown[2]}]" if math.isfinite(low) and math.isfinite(high) else "")
 
 
-def _title(name: str, studies: Mapping[str, Study]) -> list[str]:
+def _title(name: str, studies: Mapping[str, StudyResult]) -> list[str]:
     """Return the lines of a panel's title: the measure, and its rank correlation."""
     found = [tau_words(study, study.measures.index(name)) for study in studies.values() if name in study.measures]
     return [theme.text(name), "; ".join(found)]
 
 
-def _groups(label: str, study: Study, studies: Mapping[str, Study]) -> list[str]:
+def _groups(label: str, study: StudyResult, studies: Mapping[str, StudyResult]) -> list[str]:
     """Return the group of each checkpoint."""
     if len(studies) > 1:
         return [label] * len(study.checkpoints)
@@ -91,7 +91,7 @@ def _groups(label: str, study: Study, studies: Mapping[str, Study]) -> list[str]
     return [""] * len(study.checkpoints)
 
 
-def _points(study: Study, name: str, groups: Sequence[str], group: str, series: int) -> go.Scatter | None:
+def _points(study: StudyResult, name: str, groups: Sequence[str], group: str, series: int) -> go.Scatter | None:
     index = study.measures.index(name)
     chosen = np.array([own == group for own in groups])
     if not chosen.any():
@@ -114,7 +114,7 @@ def _points(study: Study, name: str, groups: Sequence[str], group: str, series: 
     )
 
 
-def _along(name: str, studies: Mapping[str, Study]) -> dict[str, Any]:
+def _along(name: str, studies: Mapping[str, StudyResult]) -> dict[str, Any]:
     """Return the layout of a measure's axis: logarithmic where its values are positive and span a wide range."""
     arrays = [study.values[study.measures.index(name)] for study in studies.values() if name in study.measures]
     values = np.concatenate(arrays)

@@ -15,12 +15,12 @@ from landscape.figures.plots.surfaces.convexity import convexity_figure, convexi
 from landscape.figures.report.blocks import Block, Plot, bare, entries, keys, of_kind
 from landscape.figures.report.tables import Cell, Head, Table, eigenvalue_table
 from landscape.figures.style import number_format
-from landscape.results import Density, Layers, Result, Spectrum, Surface
+from landscape.results import DensityResult, LayersResult, Result, SpectrumResult, SurfaceResult
 
 
 def spectrum_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
     """Return a block for each name of spectra: the eigenvalues with their bounds, and as a table."""
-    groups = of_kind(results, Spectrum)
+    groups = of_kind(results, SpectrumResult)
     blocks = []
     for index, (name, spectra) in enumerate(groups.items()):
         tops = [
@@ -52,7 +52,7 @@ def spectrum_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -
     return blocks
 
 
-def _of_subsets(spectra: Mapping[str, Spectrum]) -> str:
+def _of_subsets(spectra: Mapping[str, SpectrumResult]) -> str:
     """Return in words how the largest eigenvalue varies over subsets of the examples, where it was taken on several."""
     found = {label: s.attributes["subsets"] for label, s in spectra.items() if "subsets" in s.attributes}
     if not found:
@@ -65,7 +65,7 @@ def _of_subsets(spectra: Mapping[str, Spectrum]) -> str:
     return f" Means over disjoint subsets; the first eigenvalue with its standard error over them: {'; '.join(words)}."
 
 
-def _estimates(spectra: Mapping[str, Spectrum]) -> Table | None:
+def _estimates(spectra: Mapping[str, SpectrumResult]) -> Table | None:
     """Return a table of what was estimated beside the eigenvalues: trace, Frobenius norm, effective rank, λ₁/λ₅."""
     words = {"trace": "Trace", "frobenius": "Frobenius norm", "effective_rank": "Effective rank", "ratio_5": "λ₁ / λ₅"}
     rows = []
@@ -90,7 +90,7 @@ def _estimate(found: object) -> Cell:
 
 def density_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
     """Return a block for each name of spectral densities."""
-    groups = of_kind(results, Density)
+    groups = of_kind(results, DensityResult)
     blocks = []
     for index, (name, densities) in enumerate(groups.items()):
         figure = bare(density_figure(densities, colours=colours), l=64)
@@ -107,7 +107,7 @@ def density_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) ->
 
 def layer_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
     """Return a block for each name of layers: bars of the largest eigenvalue and of the trace."""
-    groups = of_kind(results, Layers)
+    groups = of_kind(results, LayersResult)
     blocks = []
     for index, (name, layers) in enumerate(groups.items()):
         plots = []
@@ -131,14 +131,14 @@ def layer_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> l
     return blocks
 
 
-def _is_open(layers: Mapping[str, Layers]) -> bool:
+def _is_open(layers: Mapping[str, LayersResult]) -> bool:
     return any(bool((~found.converged).any()) for found in layers.values())
 
 
 def convexity_blocks(results: Mapping[str, Result]) -> list[Block]:
     """Return a block for each name of convexity maps: a map per checkpoint, on one colour scale."""
-    groups: dict[str, dict[str, Surface]] = {}
-    for name, found in of_kind(results, Surface).items():
+    groups: dict[str, dict[str, SurfaceResult]] = {}
+    for name, found in of_kind(results, SurfaceResult).items():
         maps = {label: surface for label, surface in found.items() if is_convexity(surface)}
         if maps:
             groups[name] = maps

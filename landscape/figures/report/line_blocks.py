@@ -12,9 +12,9 @@ from landscape.figures.plots.history import AXES, SPLITS, history_figure, record
 from landscape.figures.plots.line import endpoints, line_figure, scale_of, width_words
 from landscape.figures.report.blocks import Block, Control, Entry, Plot, bare, dashes, entries, keys, of_kind
 from landscape.figures.report.tables import Cell, Head, Table
-from landscape.results import History, Line, Result
+from landscape.results import HistoryResult, LineResult, Result
 
-Lines = dict[str, Line | list[Line]]  # by label of the curve
+Lines = dict[str, LineResult | list[LineResult]]  # by label of the curve
 _DASHES = {"train": "solid", "validation": "dot", "test": "dash"}  # as in history_figure
 
 
@@ -36,9 +36,9 @@ def line_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> li
 
 def between_blocks(results: Mapping[str, Result]) -> list[Block]:
     """Return a block for each two checkpoints with the lines, straight and curved, between them."""
-    groups: dict[tuple[str, str], dict[str, Line]] = {}
+    groups: dict[tuple[str, str], dict[str, LineResult]] = {}
     for key, result in results.items():
-        if isinstance(result, Line) and is_between(result):
+        if isinstance(result, LineResult) and is_between(result):
             groups.setdefault(endpoints(result), {})[key] = result
     blocks = []
     for index, (ends, found) in enumerate(groups.items()):
@@ -50,11 +50,11 @@ def between_blocks(results: Mapping[str, Result]) -> list[Block]:
     return blocks
 
 
-def _way(line: Line) -> str:
+def _way(line: LineResult) -> str:
     return "curve" if (line.attributes.get("directions") or {}).get("kind") == "bezier" else "straight line"
 
 
-def _by_recipe(by_label: Mapping[str, Sequence[Line]]) -> Lines:
+def _by_recipe(by_label: Mapping[str, Sequence[LineResult]]) -> Lines:
     """Return the lines of runs that differ in nothing but their seed together; {} where there are none such."""
     together = seeds({label: lines[0] for label, lines in by_label.items()})
     if all(len(labels) == 1 for labels in together.values()):
@@ -70,10 +70,12 @@ def _block(
     curves: Mapping[str, Lines],
     shown: list[str],
     colours: Mapping[str, int] | None,
-    by_label: Mapping[str, Sequence[Line]],
+    by_label: Mapping[str, Sequence[LineResult]],
 ) -> Block:
     """Return a block of lines, switchable between linear and log, and between checkpoints and recipes."""
-    everything = [line for found in curves["each"].values() for line in ([found] if isinstance(found, Line) else found)]
+    everything = [
+        line for found in curves["each"].values() for line in ([found] if isinstance(found, LineResult) else found)
+    ]
     metrics = list(dict.fromkeys(metric for line in everything for metric in line.metrics))
     splits = list(dict.fromkeys(split for line in everything for split in line.splits))
     height = Control(f"{identity}-height", "Loss scale", {"linear": "Linear", "log": "Log"}, "linear")
@@ -111,13 +113,13 @@ def _block(
     )
 
 
-def _varied(lines: Sequence[Line]) -> tuple[str, ...]:
+def _varied(lines: Sequence[LineResult]) -> tuple[str, ...]:
     """Return the settings that lines of one family differ in by design: the seeds of their directions."""
     return ("directions.seed",) if any(line.attributes.get("family") for line in lines) else ()
 
 
 def _palette(
-    curves: Lines, colours: Mapping[str, int] | None, by_label: Mapping[str, Sequence[Line]]
+    curves: Lines, colours: Mapping[str, int] | None, by_label: Mapping[str, Sequence[LineResult]]
 ) -> dict[str, int] | None:
     """Return the colour of each curve: its checkpoint's, of a recipe that of its first checkpoint."""
     if colours is None:
@@ -131,7 +133,7 @@ def _palette(
 def _legend(
     curves: Mapping[str, Lines],
     colours: Mapping[str, int] | None,
-    by_label: Mapping[str, Sequence[Line]],
+    by_label: Mapping[str, Sequence[LineResult]],
     control: str,
 ) -> list[Entry]:
     if colours is None:  # between two checkpoints: nothing to tell apart but the ways
@@ -147,8 +149,8 @@ def _legend(
 
 def _bands(curves: Mapping[str, Lines]) -> str:
     """Return what the bands are: standard errors of single lines, or the spread of several."""
-    counts = {len(found) for found in curves["each"].values() if not isinstance(found, Line)}
-    single = any(isinstance(found, Line) for found in curves["each"].values())
+    counts = {len(found) for found in curves["each"].values() if not isinstance(found, LineResult)}
+    single = any(isinstance(found, LineResult) for found in curves["each"].values())
     words = []
     if counts:
         several = " or ".join(str(count) for count in sorted(counts))
@@ -162,7 +164,7 @@ def _bands(curves: Mapping[str, Lines]) -> str:
     return " ".join(words)
 
 
-def _widths(by_label: Mapping[str, Sequence[Line]]) -> list[Table]:
+def _widths(by_label: Mapping[str, Sequence[LineResult]]) -> list[Table]:
     """Return a table of basin widths, where they were measured."""
     cells = {label: dict(width_words(list(lines))) for label, lines in by_label.items()}
     rises = sorted({rise for found in cells.values() for rise in found})
@@ -175,7 +177,7 @@ def _widths(by_label: Mapping[str, Sequence[Line]]) -> list[Table]:
 
 def history_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
     """Return a block for each name of training curves, switchable between what runs along x."""
-    groups = of_kind(results, History)
+    groups = of_kind(results, HistoryResult)
     blocks = []
     for index, (name, found) in enumerate(groups.items()):
         histories = {label: history for label, history in found.items() if recorded({label: history})}
@@ -186,7 +188,7 @@ def history_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) ->
 
 
 def _history_block(
-    identity: str, heading: str, name: str, histories: dict[str, History], colours: Mapping[str, int]
+    identity: str, heading: str, name: str, histories: dict[str, HistoryResult], colours: Mapping[str, int]
 ) -> Block:
     axes = [x for x in AXES if x == "epoch" or any(x in history.columns for history in histories.values())]
     along = Control(f"{identity}-x", "Along x", {x: AXES[x].partition(" (")[0].capitalize() for x in axes}, "epoch")

@@ -9,7 +9,18 @@ from typing import Any
 
 from landscape.figures.grouping.estimate_note import estimate_words
 from landscape.figures.style import number_format
-from landscape.results import Density, History, Layers, Line, Result, Sharpness, Spectrum, Study, Surface, Trajectory
+from landscape.results import (
+    DensityResult,
+    HistoryResult,
+    LayersResult,
+    LineResult,
+    Result,
+    SharpnessResult,
+    SpectrumResult,
+    StudyResult,
+    SurfaceResult,
+    TrajectoryResult,
+)
 
 _BATCHNORM = {
     "fixed": "fixed: the checkpoint's running statistics everywhere",
@@ -70,37 +81,37 @@ def origin(keys: Sequence[str], results: Mapping[str, Result]) -> Origin:
 def measured(result: Result) -> str:
     """Return in one phrase what a result holds."""
     match result:
-        case Surface() | Line():
-            axes = [("α", result.alpha)] + ([("β", result.beta)] if isinstance(result, Surface) else [])
+        case SurfaceResult() | LineResult():
+            axes = [("α", result.alpha)] + ([("β", result.beta)] if isinstance(result, SurfaceResult) else [])
             size = " × ".join(f"{len(axis)}" for _, axis in axes)
             where = ", ".join(f"{name} from {axis[0]:.4g} to {axis[-1]:.4g}" for name, axis in axes)
             what = f"{_and(result.metrics)} on {_and(result.splits)}"
             return f"{what}, {size} points, {where}".replace("-", "−") + (f"; {count(result)}" if count(result) else "")
-        case Spectrum():
+        case SpectrumResult():
             tops, bottoms = int((result.ends == 1).sum()), int((result.ends == -1).sum())
             ends = _and([f"{n} {end}" for n, end in ((tops, "largest"), (bottoms, "smallest")) if n])
             operator = str(result.attributes.get("operator") or "curvature")
             return f"{ends} eigenvalues of the {operator}, {result.products} products"
-        case Density():
+        case DensityResult():
             vectors, steps = result.nodes.shape
             operator = str(result.attributes.get("operator") or "curvature")
             runs = f"{vectors} starting vectors of {steps} steps"
             return f"spectral density of the {operator}, {runs}, σ = {number_format.number(result.sigma, 3)}"
-        case Layers():
+        case LayersResult():
             return f"curvature of {len(result.names)} layers, {result.products} products"
-        case Trajectory():
+        case TrajectoryResult():
             name = str(result.attributes.get("position") or "position")
             return f"{len(result.position)} places of a path, {name} {result.position[0]:g} to {result.position[-1]:g}"
-        case Study():
+        case StudyResult():
             return f"{len(result.measures)} measures of {len(result.checkpoints)} checkpoints against their gap"
-        case Sharpness():
+        case SharpnessResult():
             evaluations = sum(measure.evaluations for measure in result.measures)
             return f"{len(result.measures)} sharpness measures, {evaluations:,} passes over the examples"
-        case History():
+        case HistoryResult():
             return f"training curves, {len(next(iter(result.columns.values()), ()))} epochs"
 
 
-def count(result: Surface | Line) -> str:
+def count(result: SurfaceResult | LineResult) -> str:
     """Return "n of m points computed" for an incomplete result; empty for a complete one."""
     computed = result.computed()
     done = int(computed.sum())

@@ -11,14 +11,14 @@ from landscape.figures.plots.study import study_figure, tau_words
 from landscape.figures.report.blocks import Block, Plot, bare, entries, keys, of_kind
 from landscape.figures.report.tables import Cell, Head, Ranked, Table, measures_table
 from landscape.figures.style.number_format import number, uncertain
-from landscape.results import Measure, Result, Sharpness, Study
+from landscape.results import Measure, Result, SharpnessResult, StudyResult
 
 FEWEST = 3  # values that make a curve; two are read better in the table
 
 
 def sharpness_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
     """Return for each name of sharpness results a block: the measures as a table, and what was swept as curves."""
-    groups = of_kind(results, Sharpness)
+    groups = of_kind(results, SharpnessResult)
     blocks = []
     for index, (name, found) in enumerate(groups.items()):
         curves: list[tuple[Over, str, dict[str, list[Measure]]]] = [
@@ -58,11 +58,11 @@ def _curve(
     over: Over,
     title: str,
     by_label: Mapping[str, list[Measure]],
-    found: Mapping[str, Sharpness],
+    found: Mapping[str, SharpnessResult],
     colours: Mapping[str, int],
 ) -> Plot:
     """Return one measure over what was swept, as a figure of its own."""
-    alone = {label: Sharpness(tuple(many), found[label].attributes) for label, many in by_label.items()}
+    alone = {label: SharpnessResult(tuple(many), found[label].attributes) for label, many in by_label.items()}
     figure = curves_figure(alone, over=over, columns=1, colours=colours)
     figure.layout.annotations = ()  # its title is the figure's caption on the page
     alt = f"{title} over {SYMBOLS[over]}: {', '.join(by_label)}"
@@ -72,7 +72,7 @@ def _curve(
 def study_blocks(results: Mapping[str, Result]) -> list[Block]:
     """Return a block for each study: a scatter of every measure against the gap, and the table behind it."""
     blocks = []
-    for index, (key, study) in enumerate((key, r) for key, r in results.items() if isinstance(r, Study)):
+    for index, (key, study) in enumerate((key, r) for key, r in results.items() if isinstance(r, StudyResult)):
         plots = []
         for place, measure in enumerate(study.measures):
             figure = study_figure({key: study}, measures=[measure], columns=1)
@@ -94,7 +94,7 @@ def study_blocks(results: Mapping[str, Result]) -> list[Block]:
     return blocks
 
 
-def _study_table(study: Study) -> Table:
+def _study_table(study: StudyResult) -> Table:
     """Return a row per checkpoint: its gap and every measure."""
     head = [Head("Checkpoint"), Head("Gap", small="test loss − train loss")]
     head += [Head(measure, small=tau_words(study, index)) for index, measure in enumerate(study.measures)]

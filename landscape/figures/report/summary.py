@@ -14,7 +14,16 @@ from landscape.figures.grouping.families import is_between
 from landscape.figures.plots.sharpness_curves import swept
 from landscape.figures.report.tables import Cell, Head, Table, ratio
 from landscape.figures.style import number_format
-from landscape.results import History, Line, Measure, Result, Sharpness, Spectrum, Study, Trajectory
+from landscape.results import (
+    HistoryResult,
+    LineResult,
+    Measure,
+    Result,
+    SharpnessResult,
+    SpectrumResult,
+    StudyResult,
+    TrajectoryResult,
+)
 
 Named = Mapping[str, Mapping[str, Result]]  # by checkpoint label, then by name
 
@@ -102,8 +111,8 @@ def checkpoints(results: Mapping[str, Result]) -> dict[str, dict[str, Result]]:
     found: dict[str, dict[str, Result]] = {}
     for key, result in results.items():
         label, _, name = key.rpartition("/")
-        shared = isinstance(result, Study) or (isinstance(result, Line) and is_between(result))
-        curve = isinstance(result, Trajectory) and result.attributes.get("position") == "t"
+        shared = isinstance(result, StudyResult) or (isinstance(result, LineResult) and is_between(result))
+        curve = isinstance(result, TrajectoryResult) and result.attributes.get("position") == "t"
         several = len(result.attributes.get("checkpoints") or ()) > 1
         if not (shared or curve or several):
             found.setdefault(label, {})[name] = result
@@ -128,7 +137,7 @@ def key_numbers(named: Named) -> list[Row]:
             final[key].numbers[label] = number
         if {"test_loss", "train_loss"} <= known.keys():
             gap.numbers[label] = Number(known["test_loss"].value - known["train_loss"].value)
-        for spectrum in (r for r in results.values() if isinstance(r, Spectrum) and _is_hessian(r)):
+        for spectrum in (r for r in results.values() if isinstance(r, SpectrumResult) and _is_hessian(r)):
             if np.any(spectrum.ends == 1):
                 number = Number(float(spectrum.eigenvalues[0]), float(spectrum.bounds[0]))
                 tops.setdefault(label, {}).setdefault(_examples(spectrum), number)
@@ -182,7 +191,9 @@ def _measures(named: Named, top: Row) -> list[Row]:
     found: dict[str, Row] = {}
     samples: dict[str, Samples] = {}
     of_subsets: set[str] = set()
-    by_label = {label: [r for r in results.values() if isinstance(r, Sharpness)] for label, results in named.items()}
+    by_label = {
+        label: [r for r in results.values() if isinstance(r, SharpnessResult)] for label, results in named.items()
+    }
     left_out = _along_curves([result for results in by_label.values() for result in results])
     for label, results in by_label.items():
         for count, measure in ((_examples(result), measure) for result in results for measure in result.measures):
@@ -198,7 +209,7 @@ def _measures(named: Named, top: Row) -> list[Row]:
     return list(found.values())
 
 
-def _along_curves(results: list[Sharpness]) -> set[str]:
+def _along_curves(results: list[SharpnessResult]) -> set[str]:
     """Return the labels of measures that stand on a curve of three radii or more, but for the middle one of each."""
     labels: set[str] = set()
     for result in results:
@@ -222,7 +233,7 @@ def _final(results: Any) -> dict[str, Number]:
         if found:
             count = at(result.attributes, "data.examples.test")
             return {key: Number(value, _sampling_error(key, value, count)) for key, value in found.items()}
-    history = next((result for result in results if isinstance(result, History)), None)
+    history = next((result for result in results if isinstance(result, HistoryResult)), None)
     columns = history.columns if history else {}
     return {key: Number(float(columns[key][-1])) for key in _FINAL if key in columns and len(columns[key])}
 
@@ -239,7 +250,7 @@ def _examples(result: Result) -> int:
     return int(next(iter(counted.values()))) if isinstance(counted, Mapping) and counted else 0
 
 
-def _is_hessian(spectrum: Spectrum) -> bool:
+def _is_hessian(spectrum: SpectrumResult) -> bool:
     """Return whether it is the Hessian's, and of one set of examples: a mean over subsets has no bound to show."""
     attributes = spectrum.attributes
     return bool(attributes.get("operator", "hessian") == "hessian" and "subsets" not in attributes)

@@ -20,7 +20,7 @@ from landscape.figures.report.provenance import count
 from landscape.figures.report.trajectory_blocks import Path, paths
 from landscape.figures.style import number_format, theme
 from landscape.figures.style.scale import choose_scale
-from landscape.results import Result, Surface, Trajectory
+from landscape.results import Result, SurfaceResult, TrajectoryResult
 
 Extent = tuple[list[float], list[float]]  # along both axes
 
@@ -100,7 +100,7 @@ class Plane:
 def plane(
     identity: str,
     name: str,
-    group: Mapping[str, Surface],
+    group: Mapping[str, SurfaceResult],
     results: Mapping[str, Result],
     colours: Mapping[str, int],
 ) -> Plane:
@@ -119,7 +119,7 @@ def plane(
         panels.append(
             Panel(f"{identity}-{index}", key, checkpoint, label, _note(surface), _words(label, surface), series)
         )
-    trajectories = {key: result for key, result in results.items() if isinstance(result, Trajectory)}
+    trajectories = {key: result for key, result in results.items() if isinstance(result, TrajectoryResult)}
     found = paths(trajectories, surfaces, colours)
     chosen = surface_views.preferred(surfaces, offered, splits[0]).id
     here = [t for t in trajectories.values() if any(belongs(t, surface) for surface in surfaces)]
@@ -143,25 +143,25 @@ def plane(
     return Plane(identity, name, panels, offered, chosen, splits, cautions, estimates, _axes(surfaces), found, data)
 
 
-def together(results: Mapping[str, Result]) -> dict[str, dict[str, Surface]]:
+def together(results: Mapping[str, Result]) -> dict[str, dict[str, SurfaceResult]]:
     """Return the surfaces (by result key) that are shown together, by the group's name.
 
     Those of one name; and those of one checkpoint and plane that differ in the BatchNorm mode, to be compared.
     """
-    named: dict[str, dict[str, Surface]] = {}
+    named: dict[str, dict[str, SurfaceResult]] = {}
     for key, result in results.items():
-        if isinstance(result, Surface) and "convexity" not in result.metrics:
+        if isinstance(result, SurfaceResult) and "convexity" not in result.metrics:
             named.setdefault(key.rpartition("/")[2], {})[key] = result
-    groups: dict[str, dict[str, Surface]] = {}
+    groups: dict[str, dict[str, SurfaceResult]] = {}
     for name, found in named.items():
         twin = next((other for other, group in groups.items() if _other_modes(group, found)), name)
         groups.setdefault(twin, {}).update(found)
     return groups | _in_detail(groups)
 
 
-def _in_detail(groups: Mapping[str, Mapping[str, Surface]]) -> dict[str, dict[str, Surface]]:
+def _in_detail(groups: Mapping[str, Mapping[str, SurfaceResult]]) -> dict[str, dict[str, SurfaceResult]]:
     """Return a group for each region that surfaces of a group were measured more finely in."""
-    found: dict[str, dict[str, Surface]] = {}
+    found: dict[str, dict[str, SurfaceResult]] = {}
     for name, group in groups.items():
         for key, surface in group.items():
             for number, region in enumerate(regions(surface), start=1):
@@ -169,18 +169,18 @@ def _in_detail(groups: Mapping[str, Mapping[str, Surface]]) -> dict[str, dict[st
     return found
 
 
-def _other_modes(group: Mapping[str, Surface], found: Mapping[str, Surface]) -> bool:
+def _other_modes(group: Mapping[str, SurfaceResult], found: Mapping[str, SurfaceResult]) -> bool:
     """Return whether two groups hold the same plane of the same checkpoint in different BatchNorm modes."""
     first, second = ({(key.rpartition("/")[0], _hashes(s)): s for key, s in part.items()} for part in (group, found))
     same = [(first[place], second[place]) for place in first.keys() & second.keys() if place[1]]
     return any(a.attributes.get("batchnorm") != b.attributes.get("batchnorm") for a, b in same)
 
 
-def _hashes(surface: Surface) -> tuple[str, ...]:
+def _hashes(surface: SurfaceResult) -> tuple[str, ...]:
     return tuple((surface.attributes.get("directions") or {}).get("hashes") or ())
 
 
-def _note(found: Surface) -> str:
+def _note(found: SurfaceResult) -> str:
     """Return what the pictures cannot show: points that are still to be computed, and those that are no number."""
     metric = "loss" if "loss" in found.metrics else found.metrics[0]
     nan = int((np.isnan(found.grid(metric)).any(0) & found.computed()).sum())
@@ -188,7 +188,7 @@ def _note(found: Surface) -> str:
     return "; ".join(filter(None, (count(found), holes)))
 
 
-def _estimates(panels: Sequence[Panel], surfaces: Sequence[Surface]) -> list[str]:
+def _estimates(panels: Sequence[Panel], surfaces: Sequence[SurfaceResult]) -> list[str]:
     """Return for each surface that is an estimate how good it was measured to be and what it saved."""
     found = []
     for panel, surface in zip(panels, surfaces, strict=True):
@@ -198,7 +198,7 @@ def _estimates(panels: Sequence[Panel], surfaces: Sequence[Surface]) -> list[str
     return found
 
 
-def _axes(surfaces: Sequence[Surface]) -> str:
+def _axes(surfaces: Sequence[SurfaceResult]) -> str:
     """Return what a step along the axes means, where all surfaces agree on it."""
     told = [surface.attributes.get("directions") or {} for surface in surfaces]
     meanings = {
@@ -218,13 +218,13 @@ def _axes(surfaces: Sequence[Surface]) -> str:
     }.get(kind, "")
 
 
-def _axis_titles(surface: Surface, trajectories: Iterable[Trajectory]) -> tuple[str, str]:
+def _axis_titles(surface: SurfaceResult, trajectories: Iterable[TrajectoryResult]) -> tuple[str, str]:
     """Return what the axes are, with the shares of variance that a trajectory on this plane knows."""
     known = next((t for t in trajectories if belongs(t, surface) and len(t.explained) > 1), None)
     return axis_titles(known) if known is not None else grids.axis_names(surface)
 
 
-def _extent(surfaces: Sequence[Surface], trajectories: Sequence[Trajectory]) -> Extent:
+def _extent(surfaces: Sequence[SurfaceResult], trajectories: Sequence[TrajectoryResult]) -> Extent:
     """Return the ranges that show the surfaces and, with some room, the paths on them whole."""
     ranges = []
     for axis, (low, high) in zip(("alpha", "beta"), grids.extent(surfaces), strict=True):
@@ -236,7 +236,7 @@ def _extent(surfaces: Sequence[Surface], trajectories: Sequence[Trajectory]) -> 
 
 
 def _fill(
-    found: Surface, splits: Sequence[str], axes: tuple[str, str], *, solid: Extent, flat: Extent
+    found: SurfaceResult, splits: Sequence[str], axes: tuple[str, str], *, solid: Extent, flat: Extent
 ) -> dict[str, Any]:
     """Return one panel's grids and its two figures, emptied of the grids that the script fills in."""
     shown = [(m, s) for m in grids.metrics_of(found) for s in splits if surface_views.drawable(found, m, s)]
@@ -254,7 +254,7 @@ def _fill(
 
 
 def _empty_figures(
-    found: Surface, metric: str, split: str, axes: tuple[str, str], solid: Extent, flat: Extent
+    found: SurfaceResult, metric: str, split: str, axes: tuple[str, str], solid: Extent, flat: Extent
 ) -> dict[str, Any]:
     """Return the 3-D figure and the contours of a surface: styles, texts and marks, to be filled with heights."""
     array = grids.values(found, metric, split)
@@ -277,7 +277,7 @@ def _empty_figures(
     return figures
 
 
-def _words(label: str, found: Surface) -> str:
+def _words(label: str, found: SurfaceResult) -> str:
     """Return a text alternative of the first metric and split of a surface."""
     metric, split = found.metrics[0], found.splits[0]
     array = grids.values(found, metric, split)

@@ -15,7 +15,7 @@ import numpy as np
 from landscape.figures.plots.surfaces import grids
 from landscape.figures.style import number_format, theme
 from landscape.figures.style.scale import Scale, clips
-from landscape.results import Floats, Surface
+from landscape.results import Floats, SurfaceResult
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Quantity:
     log: bool = False
 
 
-def quantities(surfaces: Sequence[Surface]) -> list[Quantity]:
+def quantities(surfaces: Sequence[SurfaceResult]) -> list[Quantity]:
     """Return the quantities to choose from: loss, log loss, accuracy, error, then the user's."""
     measured = {metric for surface in surfaces for metric in surface.metrics}
     found: list[Quantity] = []
@@ -40,7 +40,7 @@ def quantities(surfaces: Sequence[Surface]) -> list[Quantity]:
     return sorted(found, key=lambda quantity: order.get(quantity.metric, len(order)))
 
 
-def preferred(surfaces: Sequence[Surface], offered: Sequence[Quantity], split: str) -> Quantity:
+def preferred(surfaces: Sequence[SurfaceResult], offered: Sequence[Quantity], split: str) -> Quantity:
     """Return the quantity to begin with: the first metric, logarithmic where its values span a wide range."""
     first = offered[0]
     log = next((quantity for quantity in offered if quantity.log and quantity.metric == first.metric), None)
@@ -48,12 +48,12 @@ def preferred(surfaces: Sequence[Surface], offered: Sequence[Quantity], split: s
     return log if log and arrays and grids.scale_of(arrays, first.metric, split).log else first
 
 
-def drawable(surface: Surface, metric: str, split: str) -> bool:
+def drawable(surface: SurfaceResult, metric: str, split: str) -> bool:
     """Return whether a surface has this metric on this split."""
     return metric in grids.metrics_of(surface) and split in grids.splits_of(surface)
 
 
-def views(surfaces: Sequence[Surface], offered: Sequence[Quantity], splits: Sequence[str]) -> dict[str, Any]:
+def views(surfaces: Sequence[SurfaceResult], offered: Sequence[Quantity], splits: Sequence[str]) -> dict[str, Any]:
     """Return by "quantity/split" what the script needs to draw each; what was not measured anywhere is left out.
 
     Each names the grid drawn (`grid`) and, for contours, the views with levels at even steps and in log steps.
@@ -118,7 +118,7 @@ def _scale_json(scale: Scale, arrays: list[Floats], limit: float, *, whole: bool
     }
 
 
-def _has_log(surfaces: Sequence[Surface], metric: str) -> bool:
+def _has_log(surfaces: Sequence[SurfaceResult], metric: str) -> bool:
     for split in dict.fromkeys(split for surface in surfaces for split in surface.splits):
         arrays = [grids.values(s, metric, split) for s in surfaces if drawable(s, metric, split)]
         wide = metric == "loss" or grids.scale_of(arrays, metric, split).log

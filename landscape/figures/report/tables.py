@@ -10,7 +10,7 @@ import numpy as np
 
 from landscape.figures.plots.spectrum import rank_name
 from landscape.figures.style import number_format
-from landscape.results import Measure, Spectrum
+from landscape.results import Measure, SpectrumResult
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def measures_table(ranked: Ranked, *, folded: str = "") -> Table:
     return Table("Sharpness measures", head, rows, note=note.strip(), sortable=True, folded=folded)
 
 
-def eigenvalue_table(spectra: Mapping[str, Spectrum]) -> Table:
+def eigenvalue_table(spectra: Mapping[str, SpectrumResult]) -> Table:
     """Return rows of rank and, per checkpoint, the eigenvalue with its bound; unconverged ones say so."""
     cells: dict[int, dict[str, Cell]] = {}
     for label, spectrum in spectra.items():

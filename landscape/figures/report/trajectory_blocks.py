@@ -20,7 +20,7 @@ from landscape.figures.report.blocks import Block, Plot, bare
 from landscape.figures.report.json_payload import figure_json
 from landscape.figures.style import theme
 from landscape.figures.style.scale import choose_scale
-from landscape.results import Result, Surface, Trajectory
+from landscape.results import Result, SurfaceResult, TrajectoryResult
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Path:
 
 
 def paths(
-    trajectories: Mapping[str, Trajectory], surfaces: Sequence[Surface], colours: Mapping[str, int]
+    trajectories: Mapping[str, TrajectoryResult], surfaces: Sequence[SurfaceResult], colours: Mapping[str, int]
 ) -> list[Path]:
     """Return the trajectories (by result key) that lie on any of these surfaces."""
     here = {key: t for key, t in trajectories.items() if any(belongs(t, surface) for surface in surfaces)}
@@ -64,11 +64,11 @@ def paths(
 
 def path_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
     """Return a block for each trajectory whose plane has no surface to draw it on."""
-    surfaces = [result for result in results.values() if isinstance(result, Surface)]
+    surfaces = [result for result in results.values() if isinstance(result, SurfaceResult)]
     alone = {
         key: result
         for key, result in results.items()
-        if isinstance(result, Trajectory) and not any(belongs(result, surface) for surface in surfaces)
+        if isinstance(result, TrajectoryResult) and not any(belongs(result, surface) for surface in surfaces)
     }
     blocks = []
     for index, (key, trajectory) in enumerate(alone.items()):
@@ -82,7 +82,9 @@ def path_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> li
     return blocks
 
 
-def _figures(trajectory: Trajectory, surface: Surface, label: str, series: int | None) -> tuple[list[Any], list[Any]]:
+def _figures(
+    trajectory: TrajectoryResult, surface: SurfaceResult, label: str, series: int | None
+) -> tuple[list[Any], list[Any]]:
     """Return the path's traces in 3-D and on contours, whole; the script shows as much of them as was asked."""
     scale = choose_scale([surface.grid(surface.metrics[0])])  # a stand-in: the script sets the heights
     solid = relief_traces(trajectory, surface, surface.metrics[0], surface.splits[0], scale, label=label)

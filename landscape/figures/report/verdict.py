@@ -11,7 +11,7 @@ from landscape.figures.plots.barrier import barrier, endpoints
 from landscape.figures.report.paired_seeds import Comparison, Paired
 from landscape.figures.report.summary import Number, Row
 from landscape.figures.style import number_format
-from landscape.results import Line, Result
+from landscape.results import LineResult, Result
 
 ONE_PAIR = (
     "One run of each is one observation: it says which of these checkpoints is flatter as measured here, not which "
@@ -37,7 +37,7 @@ def barriers(results: Mapping[str, Result]) -> list[str]:
     """Return a sentence for each line between two checkpoints whose barrier was measured."""
     found = []
     for line in results.values():
-        if not isinstance(line, Line) or not is_between(line):
+        if not isinstance(line, LineResult) or not is_between(line):
             continue
         told = barrier(line, "loss")
         if told is None or not math.isfinite(told["value"]):

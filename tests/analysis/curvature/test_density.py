@@ -8,7 +8,7 @@ from cases import curvature_problem as make
 from landscape.analysis.curvature import density as module
 from landscape.analysis.curvature.density import density
 from landscape.errors import LandscapeError
-from landscape.results import Density, Floats
+from landscape.results import DensityResult, Floats
 
 SPECTRUM = [9.0, 4, 2, 1, 0.5, 0, -0.5, -3]
 
@@ -17,7 +17,7 @@ def gaussian(t: Floats, centre: float, sigma: float) -> Floats:
     return np.exp(-0.5 * ((t - centre) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
 
 
-def integral(found: Density) -> float:
+def integral(found: DensityResult) -> float:
     return float(np.trapezoid(found.density, found.eigenvalue))
 
 

@@ -35,7 +35,7 @@ from landscape.analysis.planes import (
 )
 from landscape.analysis.planes.normalization import raw_direction
 from landscape.errors import LandscapeError
-from landscape.results import Spectrum
+from landscape.results import SpectrumResult
 
 N = 8
 INPUTS = torch.randn(N, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
@@ -212,7 +212,7 @@ def test_eigenvectors_by_name() -> None:
     values, vectors = torch.linalg.eigh(model.A)
     order = [5, 4, 1, 0]  # top1, top2, bottom2, bottom1
     bounds = np.full(4, 1e-9)
-    spectrum = Spectrum(
+    spectrum = SpectrumResult(
         values[order].numpy(), np.array([1, 1, -1, -1], np.int8), bounds, bounds, bounds < 1, 10, {"operator": "ggn"}
     )
     named = [{"w": vectors[:, k].view(2, 3)} for k in order]

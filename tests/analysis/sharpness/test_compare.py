@@ -21,7 +21,7 @@ from landscape.analysis.sharpness import (
 )
 from landscape.analysis.sharpness.compare import paired_stderr, ranking
 from landscape.analysis.sharpness.evidence import UNITS, group_means, group_sizes, units_of
-from landscape.results import Measure, Sharpness
+from landscape.results import Measure, SharpnessResult
 
 
 @given(count=st.integers(1, 1000))
@@ -82,8 +82,8 @@ def test_checkpoints_are_ranked_with_paired_differences() -> None:
     assert top.bound == pytest.approx(sum(ranked[specs[3].label][i].own_bound for i in range(2)))
 
 
-def result(value: float, stderr: float = math.nan, **evidence: object) -> Sharpness:
-    return Sharpness((Measure("x", "x", value, stderr, "", 1),), {"evidence": {"x": evidence}})
+def result(value: float, stderr: float = math.nan, **evidence: object) -> SharpnessResult:
+    return SharpnessResult((Measure("x", "x", value, stderr, "", 1),), {"evidence": {"x": evidence}})
 
 
 def test_differences_of_other_measurements_are_not_paired_and_nan_comes_last() -> None:
@@ -99,5 +99,5 @@ def test_differences_of_other_measurements_are_not_paired_and_nan_comes_last() -
     assert places[1].stderr == pytest.approx(0.5)
     assert not places[1].paired
     other = dataclasses.replace(found["b"].measures[0], parameters={"rho": 2})
-    unlike = ranking({"a": found["a"], "c": Sharpness((other,), {"evidence": {"x": alike}})})["x"]
+    unlike = ranking({"a": found["a"], "c": SharpnessResult((other,), {"evidence": {"x": alike}})})["x"]
     assert not unlike[1].paired

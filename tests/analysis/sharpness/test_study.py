@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from landscape.analysis.sharpness.study import rank_correlation, study
 from landscape.errors import LandscapeError
-from landscape.results import Measure, Sharpness
+from landscape.results import Measure, SharpnessResult
 
 
-def result(**values: float) -> Sharpness:
-    return Sharpness(tuple(Measure(name, name, value, 0.1 * abs(value), "", 1) for name, value in values.items()))
+def result(**values: float) -> SharpnessResult:
+    return SharpnessResult(tuple(Measure(name, name, value, 0.1 * abs(value), "", 1) for name, value in values.items()))
 
 
 def test_a_study_of_five_checkpoints() -> None:
     gap = {"a": 0.1, "b": 0.3, "c": 0.2, "d": 0.5, "e": 0.4}
     found = {name: result(same=10 * g, opposite=-g, other=math.sin(99 * g), once=1.0) for name, g in gap.items()}
-    found["e"] = Sharpness(found["e"].measures[:3])  # has no "once"
+    found["e"] = SharpnessResult(found["e"].measures[:3])  # has no "once"
     made = study(found, gap, seed=3)
     assert made.checkpoints == tuple("abcde")
     assert made.measures == ("same", "opposite", "other")

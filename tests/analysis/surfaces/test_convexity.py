@@ -14,7 +14,7 @@ from landscape.analysis.planes import Plane, random_plane
 from landscape.analysis.planes.plane import spanned
 from landscape.analysis.surfaces.convexity import METRICS, QUICK_PRODUCTS, convexity
 from landscape.errors import LandscapeError
-from landscape.results import Surface
+from landscape.results import SurfaceResult
 
 TOLERANCE = 0.02
 
@@ -44,7 +44,7 @@ def dense(objective: Objective, plane: Plane, a: float, b: float) -> np.ndarray:
     return np.linalg.eigvalsh(((H + H.T) / 2).detach().numpy())
 
 
-def cells(found: Surface) -> list[tuple[float, float, dict[str, tuple[float, float]]]]:
+def cells(found: SurfaceResult) -> list[tuple[float, float, dict[str, tuple[float, float]]]]:
     """Return (α, β, {metric: (value, bound)}) of each point."""
     grids = {m: (found.grid(m)[0], found.grid(m, column="stderr")[0]) for m in found.metrics}
     return [
@@ -54,7 +54,7 @@ def cells(found: Surface) -> list[tuple[float, float, dict[str, tuple[float, flo
     ]
 
 
-def check(found: Surface, spectra: dict[tuple[float, float], np.ndarray], slack: float = 1e-9) -> None:
+def check(found: SurfaceResult, spectra: dict[tuple[float, float], np.ndarray], slack: float = 1e-9) -> None:
     """Check every claim of a map against all eigenvalues at each of its points."""
     for a, b, point in cells(found):
         exact = spectra[a, b]
@@ -68,7 +68,7 @@ def check(found: Surface, spectra: dict[tuple[float, float], np.ndarray], slack:
         assert abs(ratio - abs(exact[0] / exact[-1])) <= error + 10 * slack
 
 
-def errors(found: Surface, spectra: dict[tuple[float, float], np.ndarray]) -> np.ndarray:
+def errors(found: SurfaceResult, spectra: dict[tuple[float, float], np.ndarray]) -> np.ndarray:
     """Return the larger error of each point's eigenvalues, relative to the one of larger magnitude."""
     return np.array(
         [
@@ -79,7 +79,7 @@ def errors(found: Surface, spectra: dict[tuple[float, float], np.ndarray]) -> np
     )
 
 
-def spread(found: Surface) -> np.ndarray:
+def spread(found: SurfaceResult) -> np.ndarray:
     """Return the larger bound of each point, relative to the eigenvalue of larger magnitude, (Y, X)."""
     names = ("lambda_max", "lambda_min")
     bounds = np.maximum(*(found.grid(name, column="stderr")[0] for name in names))

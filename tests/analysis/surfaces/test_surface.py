@@ -27,7 +27,7 @@ from landscape.analysis.surfaces.surface import (
     surface,
 )
 from landscape.errors import LandscapeError
-from landscape.results import Line, Surface, points_table
+from landscape.results import LineResult, SurfaceResult, points_table
 
 N = 20
 SETTINGS = Settings("float64", None, 7)
@@ -96,7 +96,7 @@ def test_a_quadratic_s_plane_is_its_closed_form_and_lies_the_right_way_round() -
     found, model, x = quadratic()
     d, e = draws(2, 6)
     result = surface(found, plane_of(found, d, e), points=(7, 5), span=2.0, settings=SETTINGS)
-    assert isinstance(result, Surface)
+    assert isinstance(result, SurfaceResult)
     grid, stderr = result.grid("loss"), result.grid("loss", column="stderr")
     assert grid.shape == (1, 5, 7)  # [split, y, x]
     assert result.alpha.tolist() == pytest.approx([-2, -4 / 3, -2 / 3, 0, 2 / 3, 4 / 3, 2])
@@ -116,7 +116,7 @@ def test_a_line() -> None:
     found, model, x = quadratic()
     (d,) = draws(1, 6)
     result = surface(found, plane_of(found, d), points=5, settings=SETTINGS)
-    assert isinstance(result, Line)
+    assert isinstance(result, LineResult)
     A, w = model.A.numpy(), model.w.detach().numpy()
     rest = w + result.alpha[:, None, None] * d.numpy() - x.numpy()
     expected = 0.5 * np.einsum("abi,ij,abj->ab", rest, A, rest).mean(1)
@@ -238,7 +238,7 @@ def test_the_axes_of_a_curve_run_from_one_model_to_the_other() -> None:
     other, control = states(2)
     for plane in (line_between(found, other), curve_through(found, other, control)):
         line = surface(found, plane, points=5, settings=SETTINGS)
-        assert isinstance(line, Line)
+        assert isinstance(line, LineResult)
         assert line.alpha.tolist() == [0, 0.25, 0.5, 0.75, 1]
         end = Objective(small_network(), "cross_entropy", DATA, device="cpu", precision="float64")
         expected = end.evaluate({n: other[n] for n in end.origin}, buffers={n: other[n] for n in end.network.buffers})
@@ -249,7 +249,7 @@ def test_the_axes_of_planes_through_known_points_cover_them_and_these_are_stored
     found = classifier()
     through = plane_through(found, *states(2), labels=("a", "b", "c"))
     plane = surface(found, through, points=(5, 6), settings=SETTINGS)
-    assert isinstance(plane, Surface)
+    assert isinstance(plane, SurfaceResult)
     marks = plane.attributes["marks"]
     assert [mark["label"] for mark in marks] == ["a", "b", "c"]
     for mark in marks:
@@ -257,7 +257,7 @@ def test_the_axes_of_planes_through_known_points_cover_them_and_these_are_stored
         assert plane.beta[0] < mark["beta"] < plane.beta[-1]
     principal, way = pca_plane(found, states(4))
     plane = surface(found, principal, points=5, settings=SETTINGS)
-    assert isinstance(plane, Surface)
+    assert isinstance(plane, SurfaceResult)
     for coordinates, axis_of in ((way.alpha, plane.alpha), (way.beta, plane.beta)):
         assert axis_of[0] < min(coordinates.min(), 0)
         assert axis_of[-1] > max(coordinates.max(), 0)
@@ -342,7 +342,7 @@ def test_an_empty_result_has_the_axes_and_nothing_else() -> None:
     nothing = empty(found, axis(3, 1.0), axis(5, 2.0), {"seed": 1})
     assert nothing.shape == (5, 3)
     assert not nothing.computed().any()
-    assert isinstance(empty(found, axis(3, 1.0), None, {}), Line)
+    assert isinstance(empty(found, axis(3, 1.0), None, {}), LineResult)
 
 
 # ---- axes and settings

@@ -9,11 +9,17 @@ import plotly.graph_objects as go
 from landscape.figures.plots.surfaces import grids
 from landscape.figures.style import theme
 from landscape.figures.style.scale import Scale
-from landscape.results import Floats, Surface
+from landscape.results import Floats, SurfaceResult
 
 
 def contours(
-    surface: Surface, array: Floats, metric: str, split: str, scale: Scale, *, colorbar: dict[str, Any] | None = None
+    surface: SurfaceResult,
+    array: Floats,
+    metric: str,
+    split: str,
+    scale: Scale,
+    *,
+    colorbar: dict[str, Any] | None = None,
 ) -> list[go.Contour | go.Scatter]:
     """Return the traces of one surface: filled contours at the scale's levels, and its marks."""
     filled = go.Contour(

@@ -14,19 +14,19 @@ from landscape.figures.plots.surfaces import grids
 from landscape.figures.style import theme
 from landscape.figures.style.number_format import number, tick
 from landscape.figures.style.scale import Scale, choose_scale
-from landscape.results import Floats, Surface
+from landscape.results import Floats, SurfaceResult
 
 METRIC = "convexity"
 CONVEX = 0.1  # a ratio below this is called mostly convex
 
 
-def is_convexity(surface: Surface) -> bool:
+def is_convexity(surface: SurfaceResult) -> bool:
     """Return whether a surface is a convexity map."""
     return surface.metrics[0] == METRIC
 
 
 def convexity_figure(
-    maps: Mapping[str, Surface], *, clip: float | None = None, title: str | None = None, dark: bool = False
+    maps: Mapping[str, SurfaceResult], *, clip: float | None = None, title: str | None = None, dark: bool = False
 ) -> go.Figure:
     """Return convexity maps side by side on one colour scale from 0; hovering tells both eigenvalues.
 
@@ -58,7 +58,7 @@ def convexity_figure(
     return theme.dress(figure, title=title, dark=dark)
 
 
-def convexity_note(maps: Mapping[str, Surface]) -> str:
+def convexity_note(maps: Mapping[str, SurfaceResult]) -> str:
     """Return in words how much of each map is mostly convex, and what lies off the colour scale."""
     words = []
     for label, found in maps.items():
@@ -73,7 +73,7 @@ def convexity_note(maps: Mapping[str, Surface]) -> str:
     return " ".join(filter(None, ("; ".join(words) + "." if words else "", note)))
 
 
-def _cells(maps: Mapping[str, Surface], axis: str) -> list[float]:
+def _cells(maps: Mapping[str, SurfaceResult], axis: str) -> list[float]:
     """Return the range of an axis that shows all cells whole: half a step beyond the outer points."""
     axes = [getattr(found, axis) for found in maps.values()]
     steps = [(at[1] - at[0], at[-1] - at[-2]) if len(at) > 1 else (1.0, 1.0) for at in axes]
@@ -81,7 +81,7 @@ def _cells(maps: Mapping[str, Surface], axis: str) -> list[float]:
     return [low, max(float(at[-1] + step[1] / 2) for at, step in zip(axes, steps, strict=True))]
 
 
-def _ratios(found: Surface) -> Floats:
+def _ratios(found: SurfaceResult) -> Floats:
     ratios: Floats = found.grid(METRIC)[0]
     return ratios
 
@@ -90,7 +90,7 @@ def _scale(arrays: list[Floats], clip: float | None) -> Scale:
     return choose_scale([*arrays, np.zeros(1)], log=False, clip=clip)  # from zero
 
 
-def _heatmap(found: Surface, scale: Scale, *, colorbar: bool) -> go.Heatmap:
+def _heatmap(found: SurfaceResult, scale: Scale, *, colorbar: bool) -> go.Heatmap:
     bottom, top = (_column(found, metric) for metric in ("lambda_min", "lambda_max"))
     words = "|λ_min / λ_max|" + (f", cut at {tick(float(f'{scale.top:.3g}'))}" if scale.cut else "")
     bar: dict[str, Any] = {
@@ -117,7 +117,7 @@ def _heatmap(found: Surface, scale: Scale, *, colorbar: bool) -> go.Heatmap:
     )
 
 
-def _column(found: Surface, metric: str) -> tuple[Floats, Floats]:
+def _column(found: SurfaceResult, metric: str) -> tuple[Floats, Floats]:
     """Return a metric and its bound over the plane; NaN where it was not stored."""
     if metric not in found.metrics:
         missing = np.full(found.shape, np.nan)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from landscape.figures.plots.surfaces import grids
 from landscape.figures.style import theme
 from landscape.figures.style.scale import Scale
-from landscape.results import Floats, Surface
+from landscape.results import Floats, SurfaceResult
 
 # Close enough that the surface fills its panel, high enough to look into the basin.
 CAMERA: dict[str, Any] = {"eye": {"x": 1.0, "y": -1.43, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.21}}
@@ -44,7 +44,7 @@ def scene(metric: str, split: str, scale: Scale, x: list[float], y: list[float],
 
 
 def relief(
-    surface: Surface,
+    surface: SurfaceResult,
     array: Floats,
     metric: str,
     split: str,
@@ -77,7 +77,9 @@ def relief(
     return [trace, *(pin(m, grids.height_at(surface, heights, m.alpha, m.beta), scale) for m in marks)]
 
 
-def overlay(surfaces: dict[str, Surface], arrays: list[Floats], scale: Scale, *, opacity: float, dark: bool) -> Traces:
+def overlay(
+    surfaces: dict[str, SurfaceResult], arrays: list[Floats], scale: Scale, *, opacity: float, dark: bool
+) -> Traces:
     """Return surfaces in one scene, each in its own colour; all but the first are as opaque as asked."""
     look = theme.DARK if dark else theme.LIGHT
     traces: Traces = []
@@ -105,7 +107,7 @@ def overlay(surfaces: dict[str, Surface], arrays: list[Floats], scale: Scale, *,
     return traces
 
 
-def wires(surface: Surface) -> dict[str, Any]:
+def wires(surface: SurfaceResult) -> dict[str, Any]:
     """Return the contours that draw a surface as the lines of its grid, coloured by height."""
     return {"x": _grid_lines(surface.alpha), "y": _grid_lines(surface.beta)}
 

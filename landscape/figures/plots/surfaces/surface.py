@@ -28,7 +28,7 @@ from landscape.figures.plots.surfaces.grids import (
 from landscape.figures.plots.surfaces.relief import overlay, relief, scene
 from landscape.figures.style import theme
 from landscape.figures.style.scale import Scale
-from landscape.results import Surface
+from landscape.results import SurfaceResult
 
 __all__ = [
     "ERROR",
@@ -51,7 +51,7 @@ View = Literal["3d", "contour", "overlay"]
 
 
 def surface_figure(
-    surfaces: Mapping[str, Surface],
+    surfaces: Mapping[str, SurfaceResult],
     *,
     view: View = "3d",
     metric: str | None = None,

@@ -16,15 +16,15 @@ from landscape.figures.plots.surfaces.surface import surface_figure
 from landscape.figures.style import theme
 from landscape.figures.style.number_format import number
 from landscape.figures.style.scale import Scale
-from landscape.results import Floats, Surface, Trajectory
+from landscape.results import Floats, SurfaceResult, TrajectoryResult
 
 OFF = 1e-4  # of the distances: residuals below are rounding, and not drawn
 
 
 def trajectory_figure(
-    trajectories: Mapping[str, Trajectory],
+    trajectories: Mapping[str, TrajectoryResult],
     *,
-    on: Surface | None = None,
+    on: SurfaceResult | None = None,
     metric: str | None = None,
     split: str | None = None,
     log: bool | None = None,
@@ -86,24 +86,24 @@ def trajectory_figure(
     return theme.dress(figure, title=title, dark=dark)
 
 
-def belongs(trajectory: Trajectory, surface: Surface) -> bool:
+def belongs(trajectory: TrajectoryResult, surface: SurfaceResult) -> bool:
     """Return whether a trajectory lies on the plane of a surface: the hashes of their directions are the same."""
     own, other = (list((r.attributes.get("directions") or {}).get("hashes") or ()) for r in (trajectory, surface))
     return bool(own) and own == other
 
 
-def positions(trajectory: Trajectory) -> tuple[str, list[str]]:
+def positions(trajectory: TrajectoryResult) -> tuple[str, list[str]]:
     """Return what the position is ("epoch", "t") and each snapshot's as text."""
     return str(trajectory.attributes.get("position") or "position"), [f"{at:.4g}" for at in trajectory.position]
 
 
-def axis_titles(trajectory: Trajectory) -> tuple[str, str]:
+def axis_titles(trajectory: TrajectoryResult) -> tuple[str, str]:
     """Return the titles of the plane's axes, with the share of the variance that each explains where there is one."""
     shares = [f"PC {index} ({100 * share:.3g}% of the variance)" for index, share in enumerate(trajectory.explained, 1)]
     return (shares[0], shares[1]) if len(shares) > 1 else ("α", "β")
 
 
-def trajectory_note(trajectory: Trajectory) -> str:
+def trajectory_note(trajectory: TrajectoryResult) -> str:
     """Return in one sentence how much of the trajectory the plane shows; empty for a curve that lies in it."""
     held = 100 * float(trajectory.explained[:2].sum())
     words = [f"the plane holds {held:.3g}% of the trajectory's variance"] if len(trajectory.explained) else []
@@ -120,7 +120,7 @@ def trajectory_note(trajectory: Trajectory) -> str:
 
 
 def trajectory_traces(
-    trajectory: Trajectory, *, label: str = "", series: int | None = None, upto: int | None = None
+    trajectory: TrajectoryResult, *, label: str = "", series: int | None = None, upto: int | None = None
 ) -> list[go.Scatter]:
     """Return the four traces of a path over any contour plot: halo, path, start, end.
 
@@ -157,8 +157,8 @@ def trajectory_traces(
 
 
 def relief_traces(
-    trajectory: Trajectory,
-    surface: Surface,
+    trajectory: TrajectoryResult,
+    surface: SurfaceResult,
     metric: str,
     split: str,
     scale: Scale,
@@ -208,13 +208,13 @@ def _end(what: str, word: str, name: str, x: Floats, y: Floats, symbol: str) -> 
     return go.Scatter(x=x, y=y, mode="markers", marker=marker, name=words, hovertemplate=f"{words}<extra></extra>")
 
 
-def _is_off(trajectory: Trajectory) -> bool:
+def _is_off(trajectory: TrajectoryResult) -> bool:
     """Return whether any snapshot lies off the plane by more than rounding."""
     residuals = trajectory.residuals[np.isfinite(trajectory.residuals)]
     return bool(len(residuals)) and bool(residuals.max() > OFF * np.nanmax(trajectory.distances))
 
 
-def _ground(on: Surface, metric: str, split: str, log: bool | None, *, stacked: bool, alone: bool) -> list[Any]:
+def _ground(on: SurfaceResult, metric: str, split: str, log: bool | None, *, stacked: bool, alone: bool) -> list[Any]:
     """Return the surface's filled contours and marks, its colour bar beside them."""
     contours, *marks = surface_figure({"": on}, view="contour", metric=metric, split=split, log=log).data
     contours.colorbar.update(x=1.02 if alone or stacked else 0.48, thickness=12)
@@ -224,7 +224,7 @@ def _ground(on: Surface, metric: str, split: str, log: bool | None, *, stacked: 
     return [contours, *marks]
 
 
-def _distances(label: str, path: Trajectory, series: int, *, legend: bool) -> list[go.Scatter]:
+def _distances(label: str, path: TrajectoryResult, series: int, *, legend: bool) -> list[go.Scatter]:
     name = positions(path)[0]
     return [
         go.Scatter(
@@ -244,7 +244,7 @@ def _distances(label: str, path: Trajectory, series: int, *, legend: bool) -> li
     ]
 
 
-def _ranges(trajectories: Mapping[str, Trajectory], on: Surface | None) -> tuple[list[float], list[float]]:
+def _ranges(trajectories: Mapping[str, TrajectoryResult], on: SurfaceResult | None) -> tuple[list[float], list[float]]:
     """Return the ranges of both axes that show all paths, and the surface, whole."""
     ranges = []
     for axis in ("alpha", "beta"):
