@@ -56,9 +56,18 @@ class AverageSharpness:
         return next(self.curve(objective, [self.rho], seed=seed, on_step=on_step))
 
     def curve(
-        self, objective: Objective, radii: Sequence[float], *, seed: int = 0, on_step: OnStep | None = None
+        self,
+        objective: Objective,
+        radii: Sequence[float],
+        *,
+        seed: int = 0,
+        on_step: OnStep | None = None,
+        resumed: bool = False,
     ) -> Iterator[Finding]:
-        """Yield the same at several radii ρ, which share the draws."""
+        """Yield the same at several radii ρ, which share the draws and the loss at the weights.
+
+        The first radius counts that loss's evaluation, unless the curve is `resumed` after radii measured before.
+        """
         step = on_step or (lambda _: None)
         wanted = with_logits(objective, self.logits)
         base = wanted.loss()
@@ -85,7 +94,7 @@ class AverageSharpness:
                 stderr=mean.stderr,
                 meaning=f"mean rise over {self.pairs} antithetic pairs of Gaussian perturbations; standard error over "
                 "the pairs",
-                evaluations=2 * self.pairs + (r == 0),
+                evaluations=2 * self.pairs + (r == 0 and not resumed),
                 parameters=at.parameters(seed),
                 evidence={
                     "rounding": rounding.error({name: rho * d for name, d in first.items()}),

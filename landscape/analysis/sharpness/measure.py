@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from landscape.analysis.objective.objective import Objective
@@ -107,16 +107,28 @@ def usual_measures(
 
 
 def findings(
-    objective: Objective, measures: Iterable[Spec], *, seed: int = 0, on_step: OnStep | None = None
+    objective: Objective,
+    measures: Iterable[Spec],
+    *,
+    known: Container[str] = (),
+    seed: int = 0,
+    on_step: OnStep | None = None,
 ) -> Iterator[Finding]:
-    """Yield each measure with its evidence as soon as it is there."""
-    for curve in curves(measures):
+    """Yield each measure with its evidence as soon as it is there, except those whose label is `known`.
+
+    The findings do not depend on the interruptions between them: a resumed curve counts its evaluations as a whole one.
+    """
+    for whole in curves(measures):
+        curve = [spec for spec in whole if spec.label not in known]
+        if not curve:
+            continue
         first, started = curve[0], time.perf_counter()
         if isinstance(first, KeskarSharpness | LargestEigenvalue):
             made: Iterator[Finding] = iter([first.measure(objective, seed=seed, on_step=on_step)])
         else:
             radii = [spec.rho for spec in curve if not isinstance(spec, KeskarSharpness | LargestEigenvalue)]
-            made = first.curve(objective, radii, seed=seed, on_step=on_step)
+            resumed = whole[0].label in known
+            made = first.curve(objective, radii, seed=seed, on_step=on_step, resumed=resumed)
         for finding in made:
             yield finding.timed(time.perf_counter() - started)
             started = time.perf_counter()

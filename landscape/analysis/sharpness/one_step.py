@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -72,12 +73,22 @@ class OneStep:
         return next(self.curve(objective, [self.rho], seed=seed, on_step=on_step))
 
     def curve(
-        self, objective: Objective, radii: Sequence[float], *, seed: int = 0, on_step: OnStep | None = None
+        self,
+        objective: Objective,
+        radii: Sequence[float],
+        *,
+        seed: int = 0,
+        on_step: OnStep | None = None,
+        resumed: bool = False,
     ) -> Iterator[Finding]:
-        """Yield the same at several radii ρ, which share their gradients."""
+        """Yield the same at several radii ρ, which share their gradients.
+
+        The first radius counts the shared evaluations, unless the curve is `resumed` after radii measured before.
+        """
         step = on_step or (lambda _: None)
         curve = self._on_all if self.m is None else self._on_subsets
-        yield from curve(objective, radii, seed, lambda: step(self.name))
+        for index, finding in enumerate(curve(objective, radii, seed, lambda: step(self.name))):
+            yield finding if index or resumed else dataclasses.replace(finding, evaluations=finding.evaluations + 2)
 
     def _on_all(
         self, objective: Objective, radii: Sequence[float], seed: int, step: Callable[[], None]
@@ -87,7 +98,7 @@ class OneStep:
         base = objective.per_example()
         step()
         rounding, single = Rounding(objective), objective.has_per_example_loss
-        for index, rho in enumerate(radii):
+        for rho in radii:
             perturbation = self.perturbation(gradient, objective.origin, rho)
             with np.errstate(invalid="ignore"):  # of inf and NaN
                 rises = objective.per_example(moved(objective.origin, [(1.0, perturbation)])) - base
@@ -99,7 +110,7 @@ class OneStep:
                 value=rise.value,
                 stderr=rise.stderr,
                 meaning="rise of the loss after one ascent step; standard error over the examples",
-                evaluations=1 if index else 3,
+                evaluations=1,
                 evidence={
                     "gradient_norm": gradient_norm(gradient),
                     "rounding": rounding.error(perturbation),
@@ -135,7 +146,7 @@ class OneStep:
                 stderr=rise.stderr,
                 meaning=f"rise of the loss after one ascent step, {over_subsets(count, used)}; standard error over the "
                 "subsets",
-                evaluations=1 if index else 3,
+                evaluations=1,
                 evidence={"rounding": rounding[index], **units_of(rises[index], "subsets")},
             )
 

@@ -75,9 +75,15 @@ class WorstCaseSharpness:
         return next(self.curve(objective, [self.rho], seed=seed, on_step=on_step))
 
     def curve(
-        self, objective: Objective, radii: Sequence[float], *, seed: int = 0, on_step: OnStep | None = None
+        self,
+        objective: Objective,
+        radii: Sequence[float],
+        *,
+        seed: int = 0,
+        on_step: OnStep | None = None,
+        resumed: bool = False,
     ) -> Iterator[Finding]:
-        """Yield the same at several radii ρ."""
+        """Yield the same at several radii ρ, which share nothing: `resumed` changes nothing."""
         wanted = with_logits(objective, self.logits)
         for rho in radii:
             yield dataclasses.replace(self, rho=rho)._measured(wanted, seed, on_step or (lambda _: None))

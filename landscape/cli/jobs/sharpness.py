@@ -89,7 +89,13 @@ class Job:
             console.say(f"{self.key}: {len(missing)} of {len(self._wanted)} measures are left to take")
         result = self._stored() if not missing else None
         with console.progress(f"{self.key}: evaluations", None) as advance:
-            made = findings(self.objective, missing, seed=self._options.seed, on_step=lambda name: advance(1, name))
+            made = findings(
+                self.objective,
+                self._wanted,
+                known=frozenset(self._found),
+                seed=self._options.seed,
+                on_step=lambda name: advance(1, name),
+            )
             for finding in made:
                 self._found[finding.label] = finding
                 result = self._stored()
