@@ -123,6 +123,8 @@ def follow(
     paths: Sequence[Path],
     render: Callable[[], tuple[bytes, str]],
     watched: Watched,
+    *,
+    on_error: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Render again whenever the files change, until Ctrl-C.
 
@@ -130,6 +132,7 @@ def follow(
         paths: The files.
         render: Gives the page and words about it; a LandscapeError of it is shown, and the old page kept.
         watched: What the browser sees.
+        on_error: Called with the message of each such error.
     """
     seen: Stamp | None = None
     while True:
@@ -141,6 +144,7 @@ def follow(
                 watched.show(*render())
             except LandscapeError as error:
                 watched.say(str(error))
+                on_error(str(error))
             took = time.monotonic() - started
             time.sleep(max(POLL, 2 * took))  # most of the time is left to what fills the file
         else:

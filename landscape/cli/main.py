@@ -1,39 +1,98 @@
-"""Entry point: parse, run one command, and turn expected errors into one line and an exit status."""
+"""Entry point: parse, run one command, and turn expected errors into one line and an exit status.
+
+What is slow to import is imported where Ctrl-C is handled already.
+"""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
-from landscape.cli.parsing import HELP, parse
-from landscape.cli.terminal import console
+from landscape.cli.terminal import interrupts, streams
 from landscape.errors import LandscapeError
-from landscape.version import __version__
+
+USAGE_ERROR = 2  # exit status of everything that a user can mend
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line; exit 0 when done, 2 on an expected error, 130 on Ctrl-C."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    console.started_with(arguments)
+    """Run the command line.
+
+    Exit 0 when done, 2 on an expected error, 74 where stdout could not be written, 130 on Ctrl-C.
+
+    Args:
+        argv: the arguments; None for those of this process, which then is the command's alone.
+    """
+    pressed, owns_process = interrupts.Interrupts(), argv is None
     try:
-        if arguments in ([], ["-h"], ["--help"]):
-            print(HELP)
-        elif arguments == ["--version"]:
-            print(f"landscape {__version__}")
-        else:
-            command = parse(arguments)
-            with console.results_only_on_stdout():
-                command.run()
-        sys.stdout.flush()
-    except LandscapeError as error:
-        console.error(str(error))
-        sys.exit(2)
-    except MemoryError:
-        console.error("out of memory; try a smaller --subset or fewer --points, or another --device")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        console.say(f"stopped; what was finished is kept. To go on: {console.command()}")
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output, `head` for instance, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        pressed.start()
+        status = _run(list(sys.argv[1:] if argv is None else argv), owns_process=owns_process)
+        pressed.stop(exiting=owns_process)
+    except BaseException as error:
+        if not pressed.seen and not isinstance(error, KeyboardInterrupt):
+            raise
+        pressed.announce()  # also where an import or a library made another exception of it
+        status = interrupts.INTERRUPTED
+    finally:
+        pressed.stop(exiting=owns_process)
+    if status:
+        sys.exit(status)
+
+
+def _run(arguments: list[str], *, owns_process: bool) -> int:
+    """Return the exit status of a command."""
+    interrupts.remember(arguments)
+    if owns_process:
+        streams.prepare_process()
+    with streams.guarded() as stdout:
+        from landscape.cli.terminal import console
+
+        error = None
+        try:
+            for word in arguments:
+                word.encode()  # files of results could not say which checkpoint they are of
+            _execute(arguments)
+            sys.stdout.flush()
+        except LandscapeError as expected:
+            error = str(expected)
+        except MemoryError:
+            error = "out of memory; try a smaller --subset or fewer --points, or another --device"
+        except UnicodeEncodeError as name:
+            if name.reason != "surrogates not allowed":
+                raise
+            shown = name.object.encode(errors="backslashreplace").decode()
+            error = f"expected names in UTF-8, got {shown!r}; rename the file"
+        except OSError as refused:  # by the operating system, where nothing knew more to say about it
+            if refused.strerror is None:
+                raise
+            error = f"{refused.filename}: {refused.strerror}" if refused.filename is not None else refused.strerror
+        if error is not None:
+            console.error(error)
+            return USAGE_ERROR
+        if stdout.error is not None:
+            console.error(f"cannot write to stdout: {stdout.error.strerror}; what was measured is stored all the same")
+            return streams.IO_ERROR
+    return 0
+
+
+def _execute(arguments: list[str]) -> None:
+    """Run the command that the arguments ask for."""
+    from landscape.cli.parsing import HELP, parse
+    from landscape.cli.terminal import console
+    from landscape.version import __version__
+
+    if arguments in ([], ["-h"], ["--help"]):
+        print(HELP)
+        return
+    if arguments == ["--version"]:
+        print(f"landscape {__version__}")
+        return
+    command = parse(arguments)
+    if command is None:  # help was printed
+        return
+    with console.results_only_on_stdout():
+        try:
+            command.run()
+        except SystemExit as stop:  # none of ours: it would claim success, or leave without a word
+            raise LandscapeError(
+                f"a model, loss or data set of your own called sys.exit({stop.code!r}); remove that call"
+            ) from stop

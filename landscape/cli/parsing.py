@@ -90,8 +90,8 @@ class Runnable(Protocol):
         """Do it."""
 
 
-def parse(arguments: Sequence[str]) -> Runnable:
-    """Return the command that the arguments ask for; help is printed, and the process then exits.
+def parse(arguments: Sequence[str]) -> Runnable | None:
+    """Return the command that the arguments ask for; None where they ask for help, which is printed.
 
     Raises:
         LandscapeError: for what cannot be parsed.
@@ -114,7 +114,7 @@ def parse(arguments: Sequence[str]) -> Runnable:
     except SystemExit as stop:
         if stop.code in (0, None):
             print(_wrapped(out.text()), end="")
-            raise
+            return None
         raise LandscapeError(_refusal(err.getvalue(), arguments)) from None
     return command
 

@@ -53,4 +53,4 @@ def cached_arrays(owner: str, content: object, make: Callable[[], dict[str, NDAr
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from landscape.data.dataset import Dataset, measure_normalization
 from landscape.errors import LandscapeError
 from landscape.import_object import import_object
+from landscape.storage.user_path import user_path
 
 KINDS = "digits, cifar10, cifar100, svhn, folder:PATH, npz:FILE, package.module:factory or file.py:factory"
 
@@ -63,14 +62,15 @@ def _load(spec: str, kind: str, rest: str, image_size: int | None) -> Dataset:
         from landscape.data.downloads import load_download
 
         return load_download(spec)
-    path = Path(os.path.expanduser(rest))  # noqa: PTH111  # unlike Path's, it leaves a file named ~name alone
     if kind == "folder" and rest:
         from landscape.data.folder import load_folder
 
+        path = user_path(rest)
         return replace(load_folder(path, image_size=image_size), name=path.resolve().name)
     if kind == "npz" and rest:
         from landscape.data.npz import load_npz
 
+        path = user_path(rest)
         return replace(load_npz(path), name=path.stem)
     if kind in ("folder", "npz") or ":" not in spec:
         raise LandscapeError(f"unknown data {spec!r}: expected {KINDS}")
@@ -79,7 +79,7 @@ def _load(spec: str, kind: str, rest: str, image_size: int | None) -> Dataset:
         dataset = made() if callable(made) else made
     except LandscapeError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise LandscapeError(f"{spec} failed: {reason}") from error
     if not isinstance(dataset, Dataset):

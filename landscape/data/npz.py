@@ -13,6 +13,7 @@ from torch import Tensor
 
 from landscape.data.dataset import Dataset, Split
 from landscape.errors import LandscapeError
+from landscape.storage.user_path import refuse_special
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -57,6 +58,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         LandscapeError: Missing, a folder, empty, no `.npz`, truncated or damaged, or pickled arrays in it.
     """
+    refuse_special(path)
     if path.is_dir():
         raise LandscapeError(f"{path} is a folder; expected a .npz file")
     try:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from landscape.errors import LandscapeError
 from landscape.models.state_dict import check_finite, find_state, strip_prefixes
+from landscape.storage.user_path import refuse_special
 
 
 def load_weights(
@@ -99,6 +100,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _head(path: Path, expected: str) -> bytes:
     """Return the first bytes of a file that exists, is no folder, can be read and is not empty."""
+    refuse_special(path)
     if path.is_dir():
         raise LandscapeError(f"{path} is a folder; expected {expected}")
     try:

@@ -78,7 +78,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.ones(1, device=device).item()  # the meta device makes tensors, which hold nothing
     except (RuntimeError, AssertionError) as error:
         raise LandscapeError(f"device {name!r} cannot be used here; use auto, cpu, cuda, cuda:1 or mps") from error
     return device

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from landscape.cli.terminal import console
+from landscape.cli.terminal import console, interrupts
 
 
 @pytest.mark.parametrize(
@@ -24,9 +24,9 @@ from landscape.cli.terminal import console
     ],
 )
 def test_recorded_commands_hold_no_absolute_path(word: str, shown: str) -> None:
-    console.started_with(["surface", word])
+    interrupts.remember(["surface", word])
     assert console.recorded_command() == f"landscape surface {shown}"
-    console.started_with([])
+    interrupts.remember([])
 
 
 def test_json_has_no_bare_nan() -> None:

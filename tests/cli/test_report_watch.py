@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from cases import synthetic as make
+from cases.processes import LANDSCAPE
 
 from landscape.cli import live_server as watching
 from landscape.cli.live_server import Watched, served, stamp
@@ -51,7 +52,7 @@ class Watching:
 
 @contextlib.contextmanager
 def watch(folder: Path, *words: str) -> Iterator[Watching]:
-    command = [sys.executable, "-m", "landscape", "report", *words, "--watch"]
+    command = [*LANDSCAPE, "report", *words, "--watch"]
     process = subprocess.Popen(
         command, cwd=folder, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "300"}
     )

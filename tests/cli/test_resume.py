@@ -2,12 +2,12 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cases.processes import LANDSCAPE
 
 from landscape.errors import LandscapeError
 from landscape.results import SurfaceResult
@@ -19,7 +19,7 @@ PLANE = ("--points", "5x3", "--precision", "float32")
 def started(words: list[str], folder: Path) -> "subprocess.Popen[str]":
     """Start a command in a process of its own and return once its journal holds some points."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "landscape", *words],
+        [*LANDSCAPE, *words],
         cwd=folder,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -8,13 +8,13 @@ import torch
 
 from landscape.analysis.objective.objective import Objective
 from landscape.cli.commands.sharpness import MEASURES as KINDS
-from landscape.cli.commands.sharpness import SharpnessResult as Options
+from landscape.cli.commands.sharpness import Sharpness as Options
 from landscape.cli.jobs.sharpness import wanted
 from landscape.errors import LandscapeError
 from landscape.figures.plots.study import study_figure
 from landscape.models.checkpoint import load_checkpoint, save_checkpoint
 from landscape.results import SharpnessResult, SpectrumResult, StudyResult
-from landscape.storage.analysis_file import load
+from landscape.storage.analysis_file import AnalysisFile, load
 
 PART = ("--params", "linear.*", "--subset", "32")
 QUICK = ("--pairs", "2", "--restarts", "0", "--epsilons", "1e-3", *PART)
@@ -166,6 +166,35 @@ def test_a_stopped_run_goes_on_with_what_is_missing(run, pair) -> None:
         assert isinstance(expected, SharpnessResult)
         assert [(m.label, m.value) for m in found.measures] == [(m.label, m.value) for m in expected.measures]
         assert "unfinished" not in found.attributes
+
+
+def test_a_run_stopped_after_any_measure_is_stored_as_an_undisturbed_one(run, pair) -> None:
+    """Evidence included: only times, dates and the command may differ."""
+    radii = ("--rho", "0.01,0.05,0.1", "--m", "all,16", "--average-rho", "0.05,0.1", "--max-rho", "0.001,0.002")
+    words = ("sharpness", pair.sam, *pair.data, *QUICK, "--measures", "sam,max,average", *radii, "--max-m", "16")
+    put = AnalysisFile.put
+
+    def stops(self, name, result):
+        put(self, name, result)
+        raise KeyboardInterrupt
+
+    stopped = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AnalysisFile, "put", stops)
+        while run(*words).code == 130:
+            stopped += 1
+    assert stopped >= 10  # measures
+    run(*words)
+    run(*words, "--out", "undisturbed.h5")
+    found, expected = (load(file)["sam/sharpness"] for file in ("results/sam.h5", "undisturbed.h5"))
+    assert str(found.measures) == str(expected.measures)  # NaN is equal to nothing
+
+    def lasting(attributes):
+        evidence = {label: {**e, "seconds": 0} for label, e in attributes["evidence"].items()}
+        rest = {key: value for key, value in attributes.items() if key not in ("seconds", "created", "command")}
+        return {**rest, "evidence": evidence}
+
+    assert lasting(found.attributes) == lasting(expected.attributes)
 
 
 def test_other_options_take_over_what_stays_the_same(run, pair) -> None:

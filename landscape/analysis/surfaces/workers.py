@@ -33,6 +33,7 @@ from landscape.analysis.surfaces.levels import Levels
 from landscape.analysis.surfaces.measuring import Measurer, Pending, Points, Request
 from landscape.errors import LandscapeError
 from landscape.execution.allocator import tune_allocator
+from landscape.execution.lifeline import call_while_parent_lives
 
 AHEAD = 2  # points sent to a worker at once, so that it never waits for the next
 USER_MODULES = "landscape_user_"  # what modules imported from a file by its path are called
@@ -84,7 +85,9 @@ class Pool:
         context = multiprocessing.get_context("spawn")  # CUDA and OpenMP do not survive a fork
         for device in self._devices:
             here, there = context.Pipe()
-            process = context.Process(target=_serve, args=(there, device), daemon=True)
+            process = context.Process(
+                target=call_while_parent_lives, args=(__name__, _serve.__name__, there, device), daemon=True
+            )
             with _deaf():
                 process.start()
             there.close()  # so that the death of the worker closes the pipe
@@ -267,7 +270,7 @@ def _serve(connection: Connection, device: str) -> None:
         return
     except LandscapeError as error:
         connection.send(error)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         connection.send(LandscapeError(f"a worker failed: {type(error).__name__}: {' '.join(str(error).split())}"))
 
 

@@ -81,7 +81,7 @@ class Export:
         self._check()
         paths = [expand(name) for name in self.files] or [latest()]
         results = chosen(merged(paths), self.name)
-        folder = expand(self.out) if self.out else Path("exports") / paths[0].stem
+        folder = expand(self.out) if self.out is not None else Path("exports") / paths[0].stem
         written: list[Path] = []
         for form in self.format:
             if form in IMAGES:

@@ -14,6 +14,7 @@ from tyro.conf import Positional, arg
 from landscape.cli.options.analysis import default, expand, expect
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
+from landscape.storage.user_path import make_writable_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,6 +78,7 @@ class Report:
             console.say(words)
             return out.read_bytes(), words
 
+        make_writable_folder(out)
         missing = [str(path) for path in paths if not path.exists()]
         if missing:
             console.say(f"waiting for {', '.join(missing)}")
@@ -86,7 +88,7 @@ class Report:
                 console.say(f"watching {', '.join(map(str, paths))} at {address} (Ctrl-C ends it)")
                 if self.open:
                     open_in_browser(address)
-                follow(paths, render, watched)
+                follow(paths, render, watched, on_error=console.warn)
         except KeyboardInterrupt:
             said = f"; the page as it was last is {out}" if watched.page else ""
             console.say(f"stopped watching{said}")

@@ -123,7 +123,22 @@ def measure(
     """Measure what the options ask for, each checkpoint in turn, and return the results by name."""
     from landscape.cli.jobs.plane_specs import places
 
+    options = _with_affordable_workers(options)
     return sample(file, places(file, options, subjects), options, counts)
+
+
+def _with_affordable_workers(options: Surface) -> Surface:
+    """Return the options with no more workers than the machine can run side by side; on CUDA its GPUs decide."""
+    from landscape.execution.limits import affordable_workers
+    from landscape.training.settings import choose_device
+
+    if options.workers == 1 or choose_device(options.device).type == "cuda":
+        return options
+    most, reason = affordable_workers()
+    if options.workers <= most:
+        return options
+    console.warn(f"got --workers {options.workers}, taking {most}: this machine has {reason}")
+    return dataclasses.replace(options, workers=most)
 
 
 def sample(

@@ -225,7 +225,7 @@ class Train(DataOptions, RegularizationOptions, SharpnessAwareOptions, TrainOpti
                 raise LandscapeError(f"{several}; give --out a folder instead of {out}")
         elif out is not None and not out.endswith(("/", "\\")) and not expand(out).is_dir():
             return {self.recipe: expand(out)}
-        folder = expand(out or "checkpoints")
+        folder = expand("checkpoints" if out is None else out)
         return {member: folder / f"{self._model()}-{data}-{member}-s{seed}.pt" for member in members}
 
     def _model(self) -> str:

@@ -36,7 +36,7 @@ def default_out(labels: Sequence[str]) -> Path:
 
 def out_path(options: AnalysisOptions, subjects: Sequence[Subject]) -> Path:
     """Return the file that the results of a command go to."""
-    return expand(options.out) if options.out else default_out([subject.label for subject in subjects])
+    return expand(options.out) if options.out is not None else default_out([subject.label for subject in subjects])
 
 
 def open_file(options: AnalysisOptions, subjects: Sequence[Subject]) -> AnalysisFile:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
+from landscape.storage.user_path import make_writable_folder, refuse_special
 
 if TYPE_CHECKING:
     from landscape.data import Dataset
@@ -64,18 +64,13 @@ def check_places(paths: Iterable[Path]) -> None:
     from landscape.models.checkpoint import is_checkpoint
 
     for path in paths:
+        for companion in (path, Path(f"{partial(path)}.lock"), snapshot_folder(path)):  # names that fit, to begin with
+            refuse_special(companion)
         if path.is_dir():
             raise LandscapeError(f"cannot write {path}: a folder is there; give another --out")
         if path.exists() and not is_checkpoint(path):
             raise LandscapeError(f"{path} is there already and is no landscape checkpoint; give another --out")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=path.parent):
-                pass
-        except (FileExistsError, NotADirectoryError) as error:
-            raise LandscapeError(f"cannot write {path}: {path.parent} is a file, not a folder") from error
-        except OSError as error:
-            raise LandscapeError(f"cannot write {path}: {error.strerror or error}; give another --out") from error
+        make_writable_folder(path)
 
 
 def fit(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,9 @@ from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
 from landscape.errors import LandscapeError
+from landscape.storage.user_path import user_path
+
+DEEPEST_JSON = 100  # brackets within brackets of --model-args; what walks through them has a stack
 
 
 def _comma_separated(convert: Callable[[str], Any], metavar: str) -> PrimitiveConstructorSpec[Any]:
@@ -128,8 +130,12 @@ class AnalysisOptions(OutputOptions, ModelOptions, DataOptions, MeasureOptions):
 
 
 def expand(text: str) -> Path:
-    """Return the path a user wrote, a ~ at its start expanded (the shell leaves that of --out=~/x and of quotes)."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111  # unlike Path's, it leaves a file named ~name alone
+    """Return the path a user wrote.
+
+    Raises:
+        LandscapeError: what `user_path` raises.
+    """
+    return user_path(text)
 
 
 def expect(fits: bool, option: str, value: object, expected: str) -> None:
@@ -193,6 +199,11 @@ def json_object(text: str) -> dict[str, Any]:
     Raises:
         LandscapeError: for anything else.
     """
+    deepest, depth = 0, 0
+    for character in text:
+        depth += (character in "[{") - (character in "]}")
+        deepest = max(deepest, depth)
+    expect(deepest <= DEEPEST_JSON, "--model-args", f"nested {deepest} deep", f"at most {DEEPEST_JSON} levels")
     try:
         value = json.loads(text)
     except ValueError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -27,24 +26,17 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from landscape.cli.terminal.interrupts import arguments
+
 PLAIN_SECONDS = 10.0  # between progress lines where stderr is no terminal
 
 _stderr = Console(stderr=True, highlight=False, markup=False, emoji=False)
-_command: list[str] = []
 _stdout: list[TextIO] = []  # where results go while stdout is redirected
 _ABSOLUTE = re.compile(
     r"\A((?:--[\w-]+=)?(?:folder:|npz:)?)"  # what may stand before a path
     r"(?:/|~[^\\/]*[\\/]|[A-Za-z]:[\\/]|\\\\)(?:.*[\\/])?([^\\/]+)[\\/]*\Z",
     re.DOTALL,
 )
-
-
-def started_with(arguments: Sequence[str]) -> None:
-    """Remember the command line, for provenance and for saying how to go on."""
-    _command[:] = arguments
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a console without Greek letters shows "?" instead of failing
-            stream.reconfigure(errors="replace")
 
 
 @contextmanager
@@ -81,14 +73,9 @@ def _results() -> TextIO:
     return _stdout[-1] if _stdout else sys.stdout
 
 
-def command() -> str:
-    """Return the command that repeats this run, to be pasted into a shell."""
-    return " ".join(["landscape", *map(shlex.quote, _command)])
-
-
 def recorded_command() -> str:
     """Return the command for provenance: of an absolute path only the name is kept, since files travel."""
-    return " ".join(["landscape", *(shlex.quote(shortened(word)) for word in _command)])
+    return " ".join(["landscape", *(shlex.quote(shortened(word)) for word in arguments())])
 
 
 def shortened(word: str) -> str:

@@ -1,0 +1,65 @@
+"""Paths as users write them: what cannot be a file is refused before anything waits for it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from landscape.errors import LandscapeError
+
+_SPECIAL = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def user_path(text: str) -> Path:
+    """Return the path a user wrote, a ~ at its start expanded (the shell leaves that of --out=~/x and of quotes).
+
+    Raises:
+        LandscapeError: an empty name, and what `refuse_special` raises.
+    """
+    if not text:
+        raise LandscapeError("expected the name of a file or folder, got an empty one")
+    path = Path(os.path.expanduser(text))  # noqa: PTH111  # unlike Path's, it leaves a file named ~name alone
+    refuse_special(path)
+    return path
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse a path that the system cannot look up, or of something else than a file or folder; it need not exist.
+
+    Reading a pipe or a device may wait, or go on, for ever; and replacing one would destroy it.
+
+    Raises:
+        LandscapeError: a name that is too long, links in a circle, a folder that may not be searched, a pipe, ...
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        raise LandscapeError(f"cannot use {path}: {getattr(error, 'strerror', None) or error}") from error
+    for is_such, what in _SPECIAL:
+        if is_such(mode):
+            raise LandscapeError(f"{path} is {what}; expected a file or folder")
+
+
+def make_writable_folder(path: Path) -> None:
+    """Make the folder that a file goes to, and see that files can be made in it, before long work for that file.
+
+    Raises:
+        LandscapeError: where they cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except (FileExistsError, NotADirectoryError) as error:
+        raise LandscapeError(f"cannot write {path}: {path.parent} is a file, not a folder") from error
+    except OSError as error:
+        raise LandscapeError(f"cannot write {path}: {error.strerror or error}; give another --out") from error
