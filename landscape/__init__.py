@@ -3,7 +3,7 @@
 The verbs of the command line as functions, imported when first used::
 
     objective = landscape.Objective(model, "cross_entropy", inputs, targets)
-    landscape.surface(objective, points=51).figure().show()
+    landscape.figure(landscape.surface(objective, points=51)).show()
     landscape.hessian(objective, top=5).eigenvalues
     landscape.sharpness(objective).measures
 """
@@ -27,6 +27,7 @@ _HOMES = {
     "density": "landscape.analysis.curvature.density",
     "eigenvector_directions": "landscape.analysis.planes",
     "eigenvectors": "landscape.analysis.curvature.eigenvalues",
+    "figure": "landscape.figures.figure",
     "find_snapshots": "landscape.analysis.planes.snapshots",
     "gradient_direction": "landscape.analysis.planes",
     "hessian": "landscape.analysis.curvature.eigenvalues",
@@ -66,6 +67,7 @@ __all__ = [
     "density",
     "eigenvector_directions",
     "eigenvectors",
+    "figure",
     "find_snapshots",
     "gradient_direction",
     "hessian",
@@ -119,6 +121,7 @@ if TYPE_CHECKING:
     from landscape.data import load_dataset
     from landscape.errors import LandscapeError
     from landscape.execution.allocator import tune_allocator
+    from landscape.figures.figure import figure
     from landscape.figures.report.page import write_report
     from landscape.models.checkpoint import load_checkpoint, save_checkpoint
     from landscape.storage.analysis_file import AnalysisFile, load

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 Floats: TypeAlias = NDArray[np.float64]
 Attributes: TypeAlias = Mapping[str, Any]  # JSON-able; see docs of each result for the keys that figures use
@@ -32,18 +29,19 @@ POINT = np.dtype(
 )
 
 
-class _Figure:
-    """Gives every result its `.figure()`."""
+class Result(Protocol):
+    """Contract of a result: a frozen dataclass with the name of its kind and JSON-able attributes."""
 
-    def figure(self, **options: Any) -> go.Figure:
-        """Return a Plotly figure of this result (`options` as in `landscape.figures.plots.figure`)."""
-        from landscape.figures.plots.figure import figure  # the one import that points forward, and lazily
+    kind: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
-        return figure(cast("Result", self), **options)
+    @property
+    def attributes(self) -> Attributes:
+        """Settings, origin and cost of the measurement."""
 
 
 @dataclass(frozen=True)
-class Sampled(_Figure):
+class Sampled:
     """Values of metrics at points of a plane or a line: a table, and dense grids as views of it.
 
     The table (`points`, dtype `POINT`) is the truth; it may hold points off the regular axes (regions of interest,
@@ -52,6 +50,7 @@ class Sampled(_Figure):
     which are measured: level 1 on all the examples, level 2 and higher on ever smaller nested subsets.
     """
 
+    kind: ClassVar[str]
     alpha: Floats  # (X,) ascending coordinates along the first direction
     splits: tuple[str, ...]
     metrics: tuple[str, ...]  # "loss" first, "accuracy" for classification, then the user's; or those of a map
@@ -127,7 +126,7 @@ class SurfaceResult(Sampled):
 
 
 @dataclass(frozen=True)
-class TrajectoryResult(_Figure):
+class TrajectoryResult:
     """A path through weight space seen on a plane: a training trajectory on its PCA plane, or a curve between minima.
 
     It is drawn on every surface whose `attributes["directions"]["hashes"]` are its own.
@@ -144,7 +143,7 @@ class TrajectoryResult(_Figure):
 
 
 @dataclass(frozen=True)
-class SpectrumResult(_Figure):
+class SpectrumResult:
     """Eigenvalues from both ends of a curvature operator, each with the evidence for it."""
 
     kind: ClassVar[str] = "spectrum"
@@ -158,7 +157,7 @@ class SpectrumResult(_Figure):
 
 
 @dataclass(frozen=True)
-class DensityResult(_Figure):
+class DensityResult:
     """Spectral density of a curvature operator by stochastic Lanczos quadrature; it integrates to 1."""
 
     kind: ClassVar[str] = "density"
@@ -173,7 +172,7 @@ class DensityResult(_Figure):
 
 
 @dataclass(frozen=True)
-class LayersResult(_Figure):
+class LayersResult:
     """Curvature of each layer's own diagonal block, in the order of the network."""
 
     kind: ClassVar[str] = "layers"
@@ -202,7 +201,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class SharpnessResult(_Figure):
+class SharpnessResult:
     """Sharpness measures of one checkpoint on one set of examples."""
 
     kind: ClassVar[str] = "sharpness"
@@ -215,7 +214,7 @@ class SharpnessResult(_Figure):
 
 
 @dataclass(frozen=True)
-class StudyResult(_Figure):
+class StudyResult:
     """Sharpness measures of many checkpoints against their generalization gap."""
 
     kind: ClassVar[str] = "study"
@@ -231,7 +230,7 @@ class StudyResult(_Figure):
 
 
 @dataclass(frozen=True)
-class HistoryResult(_Figure):
+class HistoryResult:
     """Training curves: one column per quantity, one row per epoch.
 
     Columns: epoch, train_loss, train_accuracy, test_loss, test_accuracy (un-augmented, evaluation mode; test ones only
@@ -241,19 +240,6 @@ class HistoryResult(_Figure):
     kind: ClassVar[str] = "history"
     columns: Mapping[str, Floats]  # each (E,)
     attributes: Attributes = field(default_factory=dict)
-
-
-Result: TypeAlias = (
-    LineResult
-    | SurfaceResult
-    | TrajectoryResult
-    | SpectrumResult
-    | DensityResult
-    | LayersResult
-    | SharpnessResult
-    | StudyResult
-    | HistoryResult
-)
 
 
 def points_table(rows: Sequence[tuple[Any, ...]]) -> NDArray[Any]:

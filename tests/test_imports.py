@@ -124,12 +124,25 @@ def test_nor_through_other_modules(importers: tuple[str, ...]) -> None:
             assert wrong == [], name
 
 
-def test_results_import_numpy_and_one_figure_lazily() -> None:
-    standard = {
-        name for name, _ in IMPORTS["landscape.results"] if name.partition(".")[0] not in sys.stdlib_module_names
-    }
-    assert {name for name in standard if not within(name, "numpy")} == {"landscape.figures.plots.figure"}
-    assert [lazy for name, lazy in IMPORTS["landscape.results"] if within(name, "landscape.figures")] == [True]
+def test_results_are_a_leaf_of_numpy_alone() -> None:
+    names = {name for name, _ in IMPORTS["landscape.results"] if name.partition(".")[0] not in sys.stdlib_module_names}
+    assert {name for name in names if not within(name, "numpy")} == set()
+
+
+FIGURES = ("style", "grouping", "plots", "blocks", "kinds", "report")  # each imports only those before it
+
+
+@pytest.mark.parametrize("position", range(len(FIGURES)), ids=FIGURES)
+def test_figures_import_only_the_folders_before_theirs(position: int) -> None:
+    later = tuple(f"landscape.figures.{name}" for name in FIGURES[position + 1 :])
+    wrong = [
+        f"{name} imports {other}"
+        for name in MODULES
+        if within(name, f"landscape.figures.{FIGURES[position]}")
+        for other, _ in IMPORTS[name]
+        if within(other, *later, "landscape.figures.figure", "landscape.export")
+    ]
+    assert wrong == []
 
 
 def test_nobody_imports_the_command_line_but_itself() -> None:
@@ -155,7 +168,7 @@ else:
 class A:
     def f(self):
         with open("x"):
-            from landscape.figures.plots.figure import figure
+            from landscape.figures.figure import figure
         importlib.import_module("landscape.cli")
 """
     found = list(imports(ast.parse(source), "x"))
@@ -164,7 +177,7 @@ class A:
         ("landscape.results", False),
         ("typing", False),
         ("h5py", False),
-        ("landscape.figures.plots.figure", True),
+        ("landscape.figures.figure", True),
         ("landscape.cli", True),
     ]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from landscape.figures.figure import figure
 from landscape.results import SurfaceResult
 from landscape.storage.analysis_file import load
 
@@ -53,7 +54,7 @@ def test_a_map_is_printed_stored_found_again_and_drawn(run, pair) -> None:
     assert run("report", "--out", "page.html").code == 0
     page = Path("page.html").read_text()
     assert "Convexity map" in page
-    drawn = found.figure().data[0]
+    drawn = figure(found).data[0]
     np.testing.assert_array_equal(drawn.customdata[..., 1], found.grid("lambda_min")[0])
     np.testing.assert_array_equal(drawn.customdata[..., 2], found.grid("lambda_min", column="stderr")[0])
     np.testing.assert_array_equal(drawn.customdata[..., 3], found.grid("lambda_max")[0])

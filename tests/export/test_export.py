@@ -26,7 +26,7 @@ from landscape.export.meshes.stl import stl_bytes
 from landscape.export.meshes.vtk import vtk_bytes
 from landscape.export.tables.csv_table import csv_bytes
 from landscape.export.tables.npz_archive import npz_bytes
-from landscape.figures.plots.figure import compare
+from landscape.figures.figure import compare
 from landscape.figures.style import theme
 from landscape.results import LineResult, Sampled, SurfaceResult
 

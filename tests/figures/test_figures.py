@@ -9,17 +9,15 @@ import pytest
 from cases import synthetic as make
 
 from landscape.errors import LandscapeError
-from landscape.figures.plots.figure import (
-    compare,
-    figure,
-    history_figure,
-    line_figure,
-    sharpness_figure,
-    spectrum_figure,
-)
-from landscape.figures.plots.line import barrier, endpoints
-from landscape.figures.plots.surfaces.surface import scale_of, surface_figure, values
-from landscape.figures.report import json_payload
+from landscape.figures.blocks import json_payload
+from landscape.figures.figure import compare, figure
+from landscape.figures.plots.barrier import barrier, endpoints
+from landscape.figures.plots.history import history_figure
+from landscape.figures.plots.line import line_figure
+from landscape.figures.plots.sharpness_bars import sharpness_figure
+from landscape.figures.plots.spectrum import spectrum_figure
+from landscape.figures.plots.surfaces.grids import scale_of, values
+from landscape.figures.plots.surfaces.surface import surface_figure
 from landscape.figures.style import number_format, theme
 from landscape.figures.style.scale import choose_scale, clips
 
@@ -279,8 +277,8 @@ def test_history_without_a_test_split_or_with_an_unknown_axis():
 
 def test_every_result_has_a_figure():
     for result in make.everything("a", "b").values():
-        assert len(result.figure().data) > 0
-        assert len(result.figure(dark=True).data) > 0
+        assert len(figure(result).data) > 0
+        assert len(figure(result, dark=True).data) > 0
 
 
 def test_compare_refuses_a_mixture():
@@ -360,7 +358,7 @@ def test_ticks_and_durations_read_well():
 
 
 def test_dark_look_replaces_every_light_colour():
-    swaps = theme.swaps()
+    swaps = theme.dark_of_light()
     assert len(set(swaps.values())) == len(swaps)
     used = set(
         re.findall(r"#[0-9a-f]{6}", json.dumps(compare({"a": make.line()}).to_plotly_json()["data"], default=str))
@@ -371,7 +369,7 @@ def test_dark_look_replaces_every_light_colour():
 
 def test_figures_never_load_torch():
     code = (
-        "import sys, landscape.figures.plots.figure, landscape.figures.report.page, landscape.results;"
+        "import sys, landscape.figures.figure, landscape.figures.report.page, landscape.results;"
         "heavy = {'torch', 'torchvision', 'sklearn', 'scipy', 'pandas'} & set(sys.modules);"
         "assert not heavy, heavy"
     )

@@ -9,22 +9,21 @@ from cases import kinds
 from scipy import integrate
 
 from landscape.errors import LandscapeError
-from landscape.figures.plots.density import density_note, negative_share, smeared
-from landscape.figures.plots.figure import (
-    compare,
-    convexity_figure,
-    density_figure,
-    figure,
-    layers_figure,
-    spectrum_figure,
-    study_figure,
-    surface_figure,
-    trajectory_figure,
-)
-from landscape.figures.plots.study import tau_words
-from landscape.figures.plots.surfaces.convexity import convexity_note
+from landscape.figures.figure import compare, figure
+from landscape.figures.plots.density import density_figure, density_note, negative_share, smeared
+from landscape.figures.plots.layers import layers_figure
+from landscape.figures.plots.spectrum import spectrum_figure
+from landscape.figures.plots.study import study_figure, tau_words
+from landscape.figures.plots.surfaces.convexity import convexity_figure, convexity_note
 from landscape.figures.plots.surfaces.grids import scale_of, values
-from landscape.figures.plots.surfaces.trajectory import belongs, relief_traces, trajectory_note, trajectory_traces
+from landscape.figures.plots.surfaces.surface import surface_figure
+from landscape.figures.plots.surfaces.trajectory import (
+    belongs,
+    relief_traces,
+    trajectory_figure,
+    trajectory_note,
+    trajectory_traces,
+)
 from landscape.figures.style import theme
 from landscape.results import SpectrumResult
 
@@ -275,7 +274,7 @@ def test_an_eigenvalue_of_a_convexity_map_can_be_drawn_as_a_surface():
     drawn = figure(made, metric="lambda_min", view="contour")
     np.testing.assert_array_equal(drawn.data[0].z, made.grid("lambda_min")[0])
     assert surface_figure({"a": made}, view="contour").data[0].type == "contour"  # its first metric
-    with pytest.raises(LandscapeError, match="convexity maps beside other surfaces"):
+    with pytest.raises(LandscapeError, match="of one kind to compare, got convexity map, surface"):
         compare({"a": made, "b": kinds.make.surface("b")})
 
 
@@ -295,14 +294,14 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES)
 def test_every_kind_has_a_figure_in_light_and_dark_with_the_shared_template(name):
     result = kinds.everything("a")[name]
-    light, dark = result.figure(), result.figure(dark=True)
+    light, dark = figure(result), figure(result, dark=True)
     for drawn, look in ((light, theme.LIGHT), (dark, theme.DARK)):
         assert len(drawn.data) > 0
         assert drawn.layout.template.layout.paper_bgcolor == look.paper
         assert "a" in drawn.layout.title.text or name.startswith("study")
     parts = dark.to_plotly_json()
     parts["layout"].pop("template")
-    assert not set(theme.swaps()) & set(_strings(parts))  # no light colour is left on dark paper
+    assert not set(theme.dark_of_light()) & set(_strings(parts))  # no light colour is left on dark paper
 
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"

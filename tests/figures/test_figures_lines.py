@@ -7,11 +7,13 @@ import pytest
 from cases import kinds
 
 from landscape.errors import LandscapeError
-from landscape.figures.grouping.families import families, seeds
-from landscape.figures.plots.figure import compare, curves_figure, figure, history_figure, line_figure
-from landscape.figures.plots.line import is_between, width_words
-from landscape.figures.plots.sharpness_curves import swept
-from landscape.figures.report.line_blocks import line_blocks
+from landscape.figures.figure import compare, figure
+from landscape.figures.grouping.families import families, is_between, seeds
+from landscape.figures.kinds.line import line_blocks
+from landscape.figures.plots.basin_width import width_words
+from landscape.figures.plots.history import history_figure
+from landscape.figures.plots.line import line_figure
+from landscape.figures.plots.sharpness_curves import curves_figure, swept
 from landscape.figures.style import bands
 from landscape.results import Measure, SharpnessResult
 

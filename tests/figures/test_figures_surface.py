@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from cases import synthetic as make
 
-from landscape.figures.plots.figure import figure
+from landscape.figures.figure import figure
 from landscape.figures.plots.surfaces.surface import surface_figure
 from landscape.figures.style import theme
 
@@ -57,7 +57,7 @@ def test_other_checkpoints_on_the_plane_are_marked_with_their_names():
 
 
 def test_a_ramp_goes_from_dark_to_light_through_its_colour():
-    shades = theme.ramp("#0072b2")
+    shades = theme.shades("#0072b2")
     assert shades[1] == (0.5, "#0072b2")
     sums = [sum(int(colour[i : i + 2], 16) for i in (1, 3, 5)) for _, colour in shades]
     assert sums == sorted(sums)

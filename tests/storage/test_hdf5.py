@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import landscape
 from landscape.errors import LandscapeError
+from landscape.figures.figure import figure
 from landscape.results import (
     POINT,
     DensityResult,
@@ -180,4 +181,4 @@ def test_lines_may_have_metrics_other_than_loss(tmp_path: Path) -> None:
     found = stored(tmp_path, {"a/line": made})["a/line"]
     assert isinstance(found, LineResult)
     assert_same(found, made)
-    assert len(found.figure().data) == 4
+    assert len(figure(found).data) == 4

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from landscape.cli.jobs.loaded_model import Subject
     from landscape.cli.jobs.plane_specs import Place
     from landscape.cli.jobs.sampling import Sampling
-    from landscape.results import Floats, LineResult, SurfaceResult
+    from landscape.results import Floats, LineResult, Sampled, SurfaceResult
     from landscape.storage.analysis_file import AnalysisFile
 
 
@@ -162,7 +162,7 @@ def sample(
     return {sampling.key: sampling.result for sampling in samplings}
 
 
-def summary(result: LineResult | SurfaceResult) -> dict[str, Any]:
+def summary(result: Sampled) -> dict[str, Any]:
     """Return a surface's numbers and provenance, JSON-able; grids are [split][y][x]."""
     from landscape.results import SurfaceResult
 

@@ -13,19 +13,18 @@ import plotly.graph_objects as go
 
 from landscape.errors import LandscapeError
 from landscape.export.images.labels import Names, called, names_of, renamed
-from landscape.figures.grouping.families import families, seeds
-from landscape.figures.plots.density import density_note
-from landscape.figures.plots.figure import compare
+from landscape.figures.figure import compare
+from landscape.figures.grouping.families import families, is_between, seeds
+from landscape.figures.kinds.registry import kind_of
 from landscape.figures.plots.history import recorded
-from landscape.figures.plots.line import is_between, line_figure
+from landscape.figures.plots.line import line_figure
 from landscape.figures.plots.sharpness_curves import Over, curves_figure, swept
 from landscape.figures.plots.surfaces import grids
 from landscape.figures.plots.surfaces.convexity import convexity_note, is_convexity
 from landscape.figures.plots.surfaces.trajectory import belongs, trajectory_figure, trajectory_note
-from landscape.figures.style.dark import darkened
+from landscape.figures.style.dark import to_dark
 from landscape.figures.style.scale import Scale
 from landscape.results import (
-    DensityResult,
     Floats,
     HistoryResult,
     LineResult,
@@ -86,7 +85,7 @@ def sketches(results: Mapping[str, Result], look: Look, *, separate: bool = Fals
     names = names_of(results, look.labels)
     found = [sketch for some in chosen for sketch in _sketches(some, results, look, names)]
     if look.dark:
-        found = [dataclasses.replace(sketch, figure=darkened(sketch.figure)) for sketch in found]
+        found = [dataclasses.replace(sketch, figure=to_dark(sketch.figure)) for sketch in found]
     if not found:
         raise LandscapeError(f"nothing to draw of {', '.join(results) or 'no results'} as asked for")
     return found
@@ -123,7 +122,8 @@ def _sketches(
         wide = {"width": look.width or 1000} if isinstance(first, StudyResult) else {}
         figure = compare(named, dark=look.dark, title=look.title, **wide)
         width = 1000 if "xaxis2" in figure.layout else 760
-        notes = [density_note(named)] if isinstance(first, DensityResult) else []  # type: ignore[arg-type]
+        caption = kind_of(first).caption
+        notes = [caption(named)] if caption is not None else []
         yield Sketch(stem, figure, look.width or width, int(figure.layout.height or 440), notes)
         if isinstance(first, SharpnessResult):
             yield from _curves(stem, named, look)  # type: ignore[arg-type]

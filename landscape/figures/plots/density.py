@@ -68,7 +68,7 @@ def density_figure(
         figure.add_vrect(x0=left, x1=0, fillcolor=theme.LIGHT.muted, opacity=0.1, line={"width": 0}, layer="below")
         figure.add_vline(x=0, line={"color": theme.LIGHT.muted, "width": 1}, layer="below")
     figure.update_layout(showlegend=len(densities) > 1)
-    return theme.dress(figure, title=title, dark=dark)
+    return theme.apply_theme(figure, title=title, dark=dark)
 
 
 def smeared(density: DensityResult, sigma: float, grid: Floats | None = None) -> DensityResult:

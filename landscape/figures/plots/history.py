@@ -68,7 +68,7 @@ def history_figure(
     legend_once(figure)
     figure.update_xaxes(rangemode="tozero")
     figure.update_xaxes(title_text=AXES[x], row=len(metrics) if stacked else None)
-    return theme.dress(figure, title=title, dark=dark)
+    return theme.apply_theme(figure, title=title, dark=dark)
 
 
 def recorded(histories: Mapping[str, HistoryResult]) -> list[str]:

@@ -59,7 +59,7 @@ def layers_figure(
         showlegend=len(layers) > 1,
         legend={"traceorder": "normal"},
     )
-    return theme.dress(figure, title=title, dark=dark)
+    return theme.apply_theme(figure, title=title, dark=dark)
 
 
 def _bars(label: str, found: LayersResult, column: Column, series: int, *, legend: bool) -> go.Bar:

@@ -9,15 +9,13 @@ import numpy as np
 import plotly.graph_objects as go
 
 from landscape.errors import LandscapeError
-from landscape.figures.grouping.families import families, grouped, is_between
-from landscape.figures.plots.barrier import barrier, endpoints, mark_barrier, mark_ends
-from landscape.figures.plots.basin_width import width_traces, width_words
+from landscape.figures.grouping.families import grouped, is_between
+from landscape.figures.plots.barrier import mark_barrier, mark_ends
+from landscape.figures.plots.basin_width import width_traces
 from landscape.figures.style import bands, theme
 from landscape.figures.style.scale import Scale, choose_scale
 from landscape.figures.style.small_multiples import legend_once, panels
 from landscape.results import LineResult
-
-__all__ = ["barrier", "endpoints", "families", "is_between", "line_figure", "scale_of", "value_axis", "width_words"]
 
 
 def line_figure(
@@ -78,7 +76,7 @@ def line_figure(
             for index, line in enumerate(between):
                 colour = theme.LIGHT.ink if len(between) == 1 else theme.series_colour(index)
                 mark_barrier(figure, line, metric, place, colour=colour, left=index % 2 == 1)
-    return theme.dress(figure, title=title, dark=dark)
+    return theme.apply_theme(figure, title=title, dark=dark)
 
 
 def scale_of(lines: Mapping[str, LineResult | Sequence[LineResult]], metric: str, *, log: bool | None = None) -> Scale:

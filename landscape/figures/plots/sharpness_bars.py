@@ -69,7 +69,7 @@ def sharpness_figure(
     room = 16 + 7 * max(len(words) for _, _, words in numbers)
     height = 120 + 70 * len(rows) + 26 * len(rows) * len(results)
     figure.update_layout(height=height, margin={"t": 48, "r": room})
-    return theme.dress(figure, title=title, dark=dark)
+    return theme.apply_theme(figure, title=title, dark=dark)
 
 
 def measures(results: Mapping[str, SharpnessResult]) -> dict[str, dict[str, Measure]]:

@@ -69,7 +69,7 @@ def curves_figure(
     legend_once(figure)
     figure.update_xaxes(title_text=SYMBOLS[over])
     figure.update_layout(showlegend=len(results) > 1, legend={"y": 1, "yref": "container", "yanchor": "top"})
-    return theme.dress(figure, title=title, dark=dark)
+    return theme.apply_theme(figure, title=title, dark=dark)
 
 
 def swept(results: Mapping[str, SharpnessResult], over: Over = "rho") -> dict[str, dict[str, list[Measure]]]:

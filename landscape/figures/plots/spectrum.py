@@ -55,7 +55,7 @@ def spectrum_figure(
     figure.update_yaxes(zeroline=True, rangemode="tozero", hoverformat=".4g", exponentformat="power")
     figure.update_yaxes(title_text="eigenvalue", col=1)
     figure.update_layout(showlegend=len(spectra) > 1)
-    return theme.dress(figure, title=title, dark=dark)
+    return theme.apply_theme(figure, title=title, dark=dark)
 
 
 def _apart(spectra: Mapping[str, SpectrumResult]) -> bool:

@@ -63,7 +63,7 @@ def study_figure(
     figure.update_xaxes(exponentformat="power", nticks=6)
     figure.update_yaxes(nticks=6, hoverformat=".4g", matches="y")
     figure.update_layout(showlegend=len(groups) > 1, legend={"y": 1, "yref": "container", "yanchor": "top"})
-    return theme.dress(figure, title=title, dark=dark)
+    return theme.apply_theme(figure, title=title, dark=dark)
 
 
 def tau_words(study: StudyResult, index: int) -> str:

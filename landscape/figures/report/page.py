@@ -15,17 +15,14 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from landscape.errors import LandscapeError
-from landscape.figures.report.blocks import Block
-from landscape.figures.report.curvature_blocks import convexity_blocks, density_blocks, layer_blocks, spectrum_blocks
-from landscape.figures.report.json_payload import script_json
-from landscape.figures.report.line_blocks import between_blocks, history_blocks, line_blocks
+from landscape.figures.blocks.block import Block
+from landscape.figures.blocks.json_payload import script_json
+from landscape.figures.blocks.surface_block import SurfaceBlock
+from landscape.figures.blocks.tables import Table
+from landscape.figures.kinds.registry import KINDS, SECTIONS
 from landscape.figures.report.paired_seeds import Comparison, colours_of, comparisons, paired_table
 from landscape.figures.report.provenance import origin, provenance
-from landscape.figures.report.sharpness_blocks import sharpness_blocks, study_blocks
 from landscape.figures.report.summary import Row, checkpoints, differences_table, key_numbers, summary_table
-from landscape.figures.report.surface_blocks import Plane, plane, together
-from landscape.figures.report.tables import Table
-from landscape.figures.report.trajectory_blocks import path_blocks
 from landscape.figures.report.verdict import barriers, verdict
 from landscape.figures.style import theme
 from landscape.results import Result
@@ -77,11 +74,8 @@ def render_report(results: Mapping[str, Result], *, title: str | None = None, so
     rows = key_numbers(named)
     compared = comparisons(named, rows)
     colours = colours_of(labels, compared)
-    groups = together(results)
-    planes = [
-        plane(f"plane-{index}", name, group, results, colours) for index, (name, group) in enumerate(groups.items())
-    ]
     sections = _sections(results, colours)
+    blocks = [block for section in sections.values() for block in section]
     before, after = ("\n".join(map(_resource, names)) for names in SCRIPTS)
     scripts = [before, get_plotlyjs(), after]
     context = {
@@ -90,11 +84,10 @@ def render_report(results: Mapping[str, Result], *, title: str | None = None, so
         "sources": [Path(source).name for source in sources],
         "colours": colours,
         "summary": _summary(rows, labels, compared, results),
-        "planes": planes,
         "sections": sections,
         "origin": lambda keys: origin(keys, results),
         "provenance": [provenance(key, result) for key, result in results.items()],
-        "data": script_json(_data(planes, [block for blocks in sections.values() for block in blocks])),
+        "data": script_json(_data(blocks)),
         "scripts": [Markup(script) for script in scripts],
         "start": Markup(START),
         "policy": _policy([*scripts, START]),
@@ -132,34 +125,26 @@ def _summary(rows: list[Row], labels: list[str], compared: list[Comparison], res
     return Summary([*sentences[:-1], *barriers(results)], sentences[-1] if sentences else "", tables)
 
 
-def _sections(results: Mapping[str, Result], colours: Mapping[str, int]) -> dict[str, list[Block]]:
-    """Return the blocks of each section in the order of the page; a section may be empty."""
-    return {
-        "Paths": path_blocks(results, colours),
-        "Lines": [*line_blocks(results, colours), *between_blocks(results)],
-        "Curvature": [
-            *spectrum_blocks(results, colours),
-            *density_blocks(results, colours),
-            *layer_blocks(results, colours),
-            *convexity_blocks(results),
-        ],
-        "Sharpness": [*sharpness_blocks(results, colours), *study_blocks(results)],
-        "Training": history_blocks(results, colours),
-    }
+def _sections(results: Mapping[str, Result], colours: Mapping[str, int]) -> dict[str, list[Block | SurfaceBlock]]:
+    """Return the blocks of each section that has any, in the order of the page."""
+    sections: dict[str, list[Block | SurfaceBlock]] = {name: [] for name in SECTIONS}
+    for kind in KINDS:
+        sections.setdefault(kind.section, []).extend(kind.blocks(results, colours))
+    return {name: blocks for name, blocks in sections.items() if blocks}
 
 
 def _resource(name: str) -> str:
     return files("landscape.figures.report").joinpath("templates", name).read_text("utf-8")
 
 
-def _data(planes: Sequence[Plane], blocks: Sequence[Block]) -> dict[str, Any]:
+def _data(blocks: Sequence[Block | SurfaceBlock]) -> dict[str, Any]:
     """Return what the page's script draws from."""
     return {
         "look": {name: theme.template(look).to_plotly_json() for name, look in _LOOKS.items()},
-        "swaps": theme.swaps(),
-        "ramps": {name: [theme.ramp(colour) for colour in look.series] for name, look in _LOOKS.items()},
-        "planes": [plane.data for plane in planes],
-        "plots": {plot.id: asdict(plot) for block in blocks for plot in block.plots},
+        "swaps": theme.dark_of_light(),
+        "ramps": {name: [theme.shades(colour) for colour in look.series] for name, look in _LOOKS.items()},
+        "planes": [block.data for block in blocks if isinstance(block, SurfaceBlock)],
+        "plots": {plot.id: asdict(plot) for block in blocks if isinstance(block, Block) for plot in block.plots},
     }
 
 

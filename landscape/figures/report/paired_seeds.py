@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from landscape.figures.blocks.tables import Cell, Head, Table
 from landscape.figures.grouping.families import seeds
 from landscape.figures.report.summary import Named, Number, Row
-from landscape.figures.report.tables import Cell, Head, Table
 from landscape.figures.style import number_format
 from landscape.results import Floats
 

@@ -7,20 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from landscape.figures.grouping.estimate_note import estimate_words
+from landscape.figures.grouping.comparability import listed
+from landscape.figures.grouping.notes import estimate_note
+from landscape.figures.kinds.registry import kind_of
 from landscape.figures.style import number_format
-from landscape.results import (
-    DensityResult,
-    HistoryResult,
-    LayersResult,
-    LineResult,
-    Result,
-    SharpnessResult,
-    SpectrumResult,
-    StudyResult,
-    SurfaceResult,
-    TrajectoryResult,
-)
+from landscape.results import Result
 
 _BATCHNORM = {
     "fixed": "fixed: the checkpoint's running statistics everywhere",
@@ -45,7 +36,7 @@ def provenance(key: str, result: Result) -> Provenance:
     attributes = result.attributes
     return Provenance(
         key=key,
-        measured=measured(result),
+        measured=kind_of(result).describe(result),
         facts=[(term, fact) for term, fact in _facts(attributes) if fact],
         command=str(attributes.get("command") or ""),
         attributes=json.dumps(attributes, indent=2, ensure_ascii=False, default=str),
@@ -78,50 +69,10 @@ def origin(keys: Sequence[str], results: Mapping[str, Result]) -> Origin:
     )
 
 
-def measured(result: Result) -> str:
-    """Return in one phrase what a result holds."""
-    match result:
-        case SurfaceResult() | LineResult():
-            axes = [("α", result.alpha)] + ([("β", result.beta)] if isinstance(result, SurfaceResult) else [])
-            size = " × ".join(f"{len(axis)}" for _, axis in axes)
-            where = ", ".join(f"{name} from {axis[0]:.4g} to {axis[-1]:.4g}" for name, axis in axes)
-            what = f"{_and(result.metrics)} on {_and(result.splits)}"
-            return f"{what}, {size} points, {where}".replace("-", "−") + (f"; {count(result)}" if count(result) else "")
-        case SpectrumResult():
-            tops, bottoms = int((result.ends == 1).sum()), int((result.ends == -1).sum())
-            ends = _and([f"{n} {end}" for n, end in ((tops, "largest"), (bottoms, "smallest")) if n])
-            operator = str(result.attributes.get("operator") or "curvature")
-            return f"{ends} eigenvalues of the {operator}, {result.products} products"
-        case DensityResult():
-            vectors, steps = result.nodes.shape
-            operator = str(result.attributes.get("operator") or "curvature")
-            runs = f"{vectors} starting vectors of {steps} steps"
-            return f"spectral density of the {operator}, {runs}, σ = {number_format.number(result.sigma, 3)}"
-        case LayersResult():
-            return f"curvature of {len(result.names)} layers, {result.products} products"
-        case TrajectoryResult():
-            name = str(result.attributes.get("position") or "position")
-            return f"{len(result.position)} places of a path, {name} {result.position[0]:g} to {result.position[-1]:g}"
-        case StudyResult():
-            return f"{len(result.measures)} measures of {len(result.checkpoints)} checkpoints against their gap"
-        case SharpnessResult():
-            evaluations = sum(measure.evaluations for measure in result.measures)
-            return f"{len(result.measures)} sharpness measures, {evaluations:,} passes over the examples"
-        case HistoryResult():
-            return f"training curves, {len(next(iter(result.columns.values()), ()))} epochs"
-
-
-def count(result: SurfaceResult | LineResult) -> str:
-    """Return "n of m points computed" for an incomplete result; empty for a complete one."""
-    computed = result.computed()
-    done = int(computed.sum())
-    return "" if done == computed.size else f"{done:,} of {computed.size:,} points computed so far"
-
-
 def _facts(a: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     entries = [entry for entry in a.get("checkpoints") or () if isinstance(entry, Mapping)]
     hashes = [f"{e.get('label', '')} (SHA-256 {str(e['sha256'])[:12]}…)" for e in entries if e.get("sha256")]
-    yield "Checkpoint", _and(hashes) or str(a.get("checkpoint") or "")
+    yield "Checkpoint", listed(hashes) or str(a.get("checkpoint") or "")
     parameters = a.get("parameters")
     yield "Model", _joined(a.get("model"), f"{parameters:,} parameters" if isinstance(parameters, int) else "")
     yield "Weights", "; ".join(map(str, a.get("weights") or ()))
@@ -131,7 +82,7 @@ def _facts(a: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Data", _joined(data.get("name") or data.get("kind"), *(data.get("notes") or ()))
     yield "Examples", _joined(_pairs(examples), _named("subset", a.get("subset")), _named("seed", a.get("subset_seed")))
     prints = data.get("fingerprints") or {}
-    yield "Fingerprint", _and([f"{split} {str(value)[:12]}…" for split, value in prints.items()])
+    yield "Fingerprint", listed([f"{split} {str(value)[:12]}…" for split, value in prints.items()])
     yield "Loss", str(a.get("loss") or "")
     directions = a.get("directions") or {}
     yield "Directions", _pairs({k: v for k, v in directions.items() if k != "hashes"})
@@ -146,7 +97,7 @@ def _facts(a: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Precision", _joined(a.get("precision"), found)
     tolerance = a.get("tolerance") if isinstance(a.get("tolerance"), int | float) else None
     yield "Solver", _joined(_named("tolerance", tolerance), _named("bound", a.get("bound")))
-    yield "Estimate", estimate_words(a)
+    yield "Estimate", estimate_note(a)
     reference = a.get("reference") or {}
     if isinstance(reference.get("reproduced"), int | float) and isinstance(reference.get("recorded"), int | float):
         agrees = "agrees" if reference.get("agrees") else "DOES NOT AGREE"
@@ -185,8 +136,3 @@ def _named(name: str, value: object) -> str:
 
 def _joined(*parts: object) -> str:
     return ", ".join(str(part) for part in parts if part)
-
-
-def _and(parts: Any) -> str:
-    parts = list(parts)
-    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] if parts else ""

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from landscape.figures.blocks.tables import Cell, Head, Table, ratio
 from landscape.figures.grouping.comparability import at
 from landscape.figures.grouping.families import is_between
 from landscape.figures.plots.sharpness_curves import swept
-from landscape.figures.report.tables import Cell, Head, Table, ratio
 from landscape.figures.style import number_format
 from landscape.results import (
     HistoryResult,

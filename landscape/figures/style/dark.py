@@ -10,21 +10,21 @@ import plotly.graph_objects as go
 from landscape.figures.style import theme
 
 
-def darkened(figure: go.Figure) -> go.Figure:
+def to_dark(figure: go.Figure) -> go.Figure:
     """Return a copy of a figure with the theme's dark colours for its light ones."""
     drawn = figure.to_plotly_json()
-    swaps = theme.swaps()
+    pairs = theme.dark_of_light()
     template = drawn["layout"].pop("template", None)  # which has its own dark look
-    dark = go.Figure(_swapped(drawn, swaps))
+    dark = go.Figure(_replaced(drawn, pairs))
     return dark.update_layout(template=template)
 
 
-def _swapped(part: Any, swaps: Mapping[str, str]) -> Any:
+def _replaced(part: Any, pairs: Mapping[str, str]) -> Any:
     match part:
         case str():
-            return swaps.get(part, part)
+            return pairs.get(part, part)
         case dict():
-            return {key: _swapped(value, swaps) for key, value in part.items()}
+            return {key: _replaced(value, pairs) for key, value in part.items()}
         case list() | tuple():
-            return [_swapped(value, swaps) for value in part]
+            return [_replaced(value, pairs) for value in part]
     return part

@@ -85,11 +85,11 @@ def faded(colour: str, alpha: float = 0.16) -> str:
     return f"rgba({red},{green},{blue},{alpha})"
 
 
-def ramp(colour: str) -> Colorscale:
+def shades(colour: str) -> Colorscale:
     """Return shades of one hex colour from dark to light: for surfaces told apart by colour, shaped by light."""
     channels = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
-    shades = ([0.5 * c for c in channels], channels, [c + 0.55 * (255 - c) for c in channels])
-    return _spread(["#" + "".join(f"{round(c):02x}" for c in shade) for shade in shades])
+    steps = ([0.5 * c for c in channels], channels, [c + 0.55 * (255 - c) for c in channels])
+    return _spread(["#" + "".join(f"{round(c):02x}" for c in shade) for shade in steps])
 
 
 def text(value: object) -> str:
@@ -97,7 +97,7 @@ def text(value: object) -> str:
     return html.escape(" ".join(str(value).split()), quote=False)
 
 
-def swaps() -> dict[str, str]:
+def dark_of_light() -> dict[str, str]:
     """Return which light colour becomes which dark one: how a finished light figure is turned dark."""
     pairs = list(zip(LIGHT.series, DARK.series, strict=True))
     pairs += [(faded(light), faded(dark)) for light, dark in pairs]
@@ -155,7 +155,7 @@ def template(theme: Theme = LIGHT) -> go.layout.Template:
     )
 
 
-def dress(figure: go.Figure, *, title: str | None = None, dark: bool = False) -> go.Figure:
+def apply_theme(figure: go.Figure, *, title: str | None = None, dark: bool = False) -> go.Figure:
     """Give a figure the shared template, and a title (escaped) if there is one."""
     figure.update_layout(template=template(DARK if dark else LIGHT))
     if title:

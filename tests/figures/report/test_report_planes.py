@@ -6,17 +6,19 @@ import pytest
 from cases import kinds
 from cases import synthetic as make
 
-from landscape.figures.grouping.estimate_note import estimate_words
+from landscape.figures.blocks.json_payload import compact
+from landscape.figures.blocks.surface_block import group_surfaces, surface_block
+from landscape.figures.blocks.surface_views import quantities
+from landscape.figures.grouping.notes import estimate_note
 from landscape.figures.plots.surfaces import grids
-from landscape.figures.report.json_payload import compact
-from landscape.figures.report.surface_blocks import plane, together
-from landscape.figures.report.surface_views import quantities
 
 
 def planes_of(results):
     """The planes of a page, their data as the page holds it."""
-    groups = together(results).items()
-    return [plane(f"plane-{i}", name, group, results, {"a": 0, "b": 1}) for i, (name, group) in enumerate(groups)]
+    groups = group_surfaces(results).items()
+    return [
+        surface_block(f"plane-{i}", name, group, results, {"a": 0, "b": 1}) for i, (name, group) in enumerate(groups)
+    ]
 
 
 def data_of(results):
@@ -109,7 +111,7 @@ def test_batchnorm_modes_of_one_plane_stand_side_by_side():
 
 
 def test_a_convexity_map_is_no_plane_of_losses():
-    assert together({"a/convexity": kinds.convexity()}) == {}
+    assert group_surfaces({"a/convexity": kinds.convexity()}) == {}
 
 
 def test_an_estimated_surface_tells_its_measured_error_and_saving():
@@ -117,7 +119,7 @@ def test_an_estimated_surface_tells_its_measured_error_and_saving():
     (found,) = planes_of({"a/plane": surface})
     assert found.has_measured
     (words,) = found.estimates
-    assert words == f"E{estimate_words(surface.attributes)[1:]}"
+    assert words == f"E{estimate_note(surface.attributes)[1:]}"
     assert "within 0.91% at 95% of 40 held-out points, at most 1.8% off" in words
     assert "21.6 times fewer evaluations" in words
     spots = found.data["panels"][0]["measured"]
@@ -207,7 +209,7 @@ def test_regions_measured_more_finely_are_shown_by_themselves():
     region = {"alpha": [-0.25, 0.5, 7], "beta": [0, 0.25, 4], "tolerance": {"measured_95": 0.02, "held_out": 39}}
     whole = {"measured_95": 0.01, "held_out": 39}
     surface = make.surface(nx=5, ny=5, change=refine, regions=[region], tolerance=whole)
-    groups = together({"a/plane": surface})
+    groups = group_surfaces({"a/plane": surface})
     assert list(groups) == ["plane", "plane, region 1"]
     region = groups["plane, region 1"]["a/plane"]
     np.testing.assert_allclose(region.alpha, np.linspace(-0.25, 0.5, 7))

@@ -55,7 +55,7 @@ def convexity_figure(
     figure.update_yaxes(title_text="β", range=y, showgrid=False)
     figure.for_each_annotation(lambda note: note.update(font={"size": 13}))
     figure.update_layout(margin={"t": 40})
-    return theme.dress(figure, title=title, dark=dark)
+    return theme.apply_theme(figure, title=title, dark=dark)
 
 
 def convexity_note(maps: Mapping[str, SurfaceResult]) -> str:

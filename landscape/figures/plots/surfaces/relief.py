@@ -92,7 +92,7 @@ def overlay(
             customdata=grids.details(surface),
             cmin=scale.bottom,
             cmax=scale.top,
-            colorscale=theme.ramp(colour),
+            colorscale=theme.shades(colour),
             showscale=False,
             opacity=1.0 if index == 0 else opacity,
             lighting=SHAPING,

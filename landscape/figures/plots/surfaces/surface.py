@@ -11,41 +11,16 @@ from plotly.subplots import make_subplots
 from landscape.errors import LandscapeError
 from landscape.figures.plots.surfaces.contour import contours, square
 from landscape.figures.plots.surfaces.grids import (
-    ERROR,
-    GAP,
     axis_names,
-    best,
-    centre,
-    colours,
-    columns,
-    details,
     extent,
     name,
     scale_of,
-    splits_of,
     values,
 )
 from landscape.figures.plots.surfaces.relief import overlay, relief, scene
 from landscape.figures.style import theme
 from landscape.figures.style.scale import Scale
 from landscape.results import SurfaceResult
-
-__all__ = [
-    "ERROR",
-    "GAP",
-    "best",
-    "centre",
-    "colours",
-    "columns",
-    "details",
-    "extent",
-    "name",
-    "scale_of",
-    "scene",
-    "splits_of",
-    "surface_figure",
-    "values",
-]
 
 View = Literal["3d", "contour", "overlay"]
 
@@ -90,7 +65,7 @@ def surface_figure(
     if view == "overlay":
         figure = go.Figure(overlay(dict(surfaces), arrays, scale, opacity=opacity, dark=dark))
         figure.update_layout(scene=room, margin={"l": 0, "r": 0, "t": 40, "b": 0})
-        return theme.dress(figure, title=title, dark=dark)
+        return theme.apply_theme(figure, title=title, dark=dark)
     figure = _frames(list(surfaces), view)
     for column, (surface, array) in enumerate(zip(surfaces.values(), arrays, strict=True), start=1):
         bar = _colorbar(metric, chosen, scale) if column == len(surfaces) else None
@@ -105,7 +80,7 @@ def surface_figure(
     else:
         square(figure, len(surfaces), x, y, axis_names(first))
         figure.update_layout(margin={"t": 40})
-    return theme.dress(figure, title=title, dark=dark)
+    return theme.apply_theme(figure, title=title, dark=dark)
 
 
 def _frames(labels: list[str], view: View) -> go.Figure:

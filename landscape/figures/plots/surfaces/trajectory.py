@@ -83,7 +83,7 @@ def trajectory_figure(
     if beside:
         figure.update_xaxes(title_text=positions(first)[0], rangemode="tozero", **second)
         figure.update_yaxes(title_text="distance in weight space", rangemode="tozero", hoverformat=".4g", **second)
-    return theme.dress(figure, title=title, dark=dark)
+    return theme.apply_theme(figure, title=title, dark=dark)
 
 
 def belongs(trajectory: TrajectoryResult, surface: SurfaceResult) -> bool:

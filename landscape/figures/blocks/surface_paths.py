@@ -1,4 +1,4 @@
-"""Paths on the page's planes: training trajectories and curves, drawn on every surface of their plane."""
+"""Trajectories and curves drawn on every surface of their plane."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from landscape.figures.blocks.json_payload import figure_json
 from landscape.figures.plots.surfaces.trajectory import (
     belongs,
     positions,
     relief_traces,
-    trajectory_figure,
     trajectory_note,
     trajectory_traces,
 )
-from landscape.figures.report.blocks import Block, Plot, bare
-from landscape.figures.report.json_payload import figure_json
 from landscape.figures.style import theme
 from landscape.figures.style.scale import choose_scale
-from landscape.results import Result, SurfaceResult, TrajectoryResult
+from landscape.results import SurfaceResult, TrajectoryResult
 
 
 @dataclass(frozen=True)
-class Path:
+class SurfacePath:
     """One trajectory and the surfaces it is drawn on."""
 
     key: str
@@ -34,9 +32,9 @@ class Path:
     data: dict[str, Any] = field(repr=False)
 
 
-def paths(
+def surface_paths(
     trajectories: Mapping[str, TrajectoryResult], surfaces: Sequence[SurfaceResult], colours: Mapping[str, int]
-) -> list[Path]:
+) -> list[SurfacePath]:
     """Return the trajectories (by result key) that lie on any of these surfaces."""
     here = {key: t for key, t in trajectories.items() if any(belongs(t, surface) for surface in surfaces)}
     found = []
@@ -58,28 +56,8 @@ def paths(
             "relief": solid,
             "contour": flat,
         }
-        found.append(Path(key, label, series, trajectory_note(trajectory), data))
+        found.append(SurfacePath(key, label, series, trajectory_note(trajectory), data))
     return found
-
-
-def path_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
-    """Return a block for each trajectory whose plane has no surface to draw it on."""
-    surfaces = [result for result in results.values() if isinstance(result, SurfaceResult)]
-    alone = {
-        key: result
-        for key, result in results.items()
-        if isinstance(result, TrajectoryResult) and not any(belongs(result, surface) for surface in surfaces)
-    }
-    blocks = []
-    for index, (key, trajectory) in enumerate(alone.items()):
-        label = key.rpartition("/")[0]
-        figure = trajectory_figure({label: trajectory}, colours=colours)
-        figure.update_layout(title=None)
-        name, words = positions(trajectory)
-        alt = f"Path of {label} on its plane, {name} {words[0]} to {words[-1]}"
-        plot = Plot(f"path-{index}", alt, {"": bare(figure)}, title=label, caption=trajectory_note(trajectory))
-        blocks.append(Block(f"path-block-{index}", f"Trajectory of {label}", [plot], [key], columns=1))
-    return blocks
 
 
 def _figures(

@@ -1,15 +1,15 @@
-"""What sections of the page are made of: figures with controls, tables, notes, and the results they show."""
+"""Blocks of the page: figures with controls, tables, notes, and the keys of the results they show."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import plotly.graph_objects as go
 
-from landscape.figures.report.json_payload import figure_json
-from landscape.figures.report.tables import Table
+from landscape.figures.blocks.json_payload import figure_json
+from landscape.figures.blocks.tables import Table
 from landscape.results import Result
 
 Kind = TypeVar("Kind", bound=Result)
@@ -40,7 +40,7 @@ class Control:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LegendEntry:
     """An entry of a legend: a colour and what has it."""
 
     words: str
@@ -53,6 +53,7 @@ class Entry:
 class Block:
     """Figures and tables that belong together."""
 
+    is_surface: ClassVar[bool] = False  # drawn by the macro `figures`
     id: str
     heading: str
     plots: list[Plot]
@@ -60,14 +61,14 @@ class Block:
     caution: str = ""
     note: str = ""
     controls: list[Control] = field(default_factory=list)
-    legend: list[Entry] = field(default_factory=list)
+    legend: list[LegendEntry] = field(default_factory=list)
     dashes: list[tuple[str, str]] = field(default_factory=list)  # split and SVG dash pattern, for the legend
     lead: list[Table] = field(default_factory=list)  # before the figures
     tables: list[Table] = field(default_factory=list)  # after them
     columns: int = 2  # the most figures side by side
 
 
-def of_kind(results: Mapping[str, Result], kind: type[Kind]) -> dict[str, dict[str, Kind]]:
+def results_by_name(results: Mapping[str, Result], kind: type[Kind]) -> dict[str, dict[str, Kind]]:
     """Return the results of one kind by name, then by checkpoint label."""
     groups: dict[str, dict[str, Kind]] = {}
     for key, result in results.items():
@@ -77,17 +78,22 @@ def of_kind(results: Mapping[str, Result], kind: type[Kind]) -> dict[str, dict[s
     return groups
 
 
-def entries(labels: Sequence[str], colours: Mapping[str, int], **options: Any) -> list[Entry]:
+def heading(text: str, name: str, count: int) -> str:
+    """Return the heading of one of `count` blocks; with several, the name of the results is part of it."""
+    return f"{text} · {name}" if count > 1 else text
+
+
+def legend_entries(labels: Sequence[str], colours: Mapping[str, int], **options: Any) -> list[LegendEntry]:
     """Return the legend of some checkpoints."""
-    return [Entry(label, colours.get(label, index), **options) for index, label in enumerate(labels)]
+    return [LegendEntry(label, colours.get(label, index), **options) for index, label in enumerate(labels)]
 
 
-def keys(name: str, labels: Sequence[str]) -> list[str]:
+def result_keys(name: str, labels: Sequence[str]) -> list[str]:
     """Return the keys of results of one name."""
     return [f"{label}/{name}" if label else name for label in labels]
 
 
-def bare(figure: go.Figure, **margin: int) -> dict[str, Any]:
+def strip_layout(figure: go.Figure, **margin: int) -> dict[str, Any]:
     """Return a figure for the page, whose legend is HTML beside it and whose height is its element's."""
     figure.update_layout(showlegend=False, height=None, margin={"l": 52, "r": 12, "t": 12, "b": 44} | margin)
     return figure_json(figure)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import plotly.graph_objects as go
 
+from landscape.figures.blocks import surface_views
+from landscape.figures.blocks.json_payload import figure_json, packed
+from landscape.figures.blocks.surface_paths import SurfacePath, surface_paths
 from landscape.figures.grouping.comparability import differences
-from landscape.figures.grouping.estimate_note import estimate_words
+from landscape.figures.grouping.notes import completeness_note, estimate_note
 from landscape.figures.grouping.regions import regions
 from landscape.figures.plots.surfaces import contour, grids, relief
 from landscape.figures.plots.surfaces.trajectory import axis_titles, belongs
-from landscape.figures.report import surface_views
-from landscape.figures.report.json_payload import figure_json, packed
-from landscape.figures.report.provenance import count
-from landscape.figures.report.trajectory_blocks import Path, paths
 from landscape.figures.style import number_format, theme
 from landscape.figures.style.scale import choose_scale
 from landscape.results import Result, SurfaceResult, TrajectoryResult
@@ -39,9 +38,10 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Plane:
+class SurfaceBlock:
     """Surfaces shown together on one scale."""
 
+    is_surface: ClassVar[bool] = True  # drawn by plane.html
     id: str
     name: str
     panels: list[Panel]
@@ -51,7 +51,7 @@ class Plane:
     cautions: list[str]  # in what they were not measured alike
     estimates: list[str]  # how good those are that were not measured at every point
     axes: str  # what a step along the axes is
-    paths: list[Path]
+    paths: list[SurfacePath]
     data: dict[str, Any] = field(repr=False)
 
     @property
@@ -97,13 +97,13 @@ class Plane:
         return any("measured" in panel for panel in self.data["panels"])
 
 
-def plane(
+def surface_block(
     identity: str,
     name: str,
     group: Mapping[str, SurfaceResult],
     results: Mapping[str, Result],
     colours: Mapping[str, int],
-) -> Plane:
+) -> SurfaceBlock:
     """Return the block of the page that shows `group` (surfaces by result key) together."""
     surfaces = list(group.values())
     splits = list(dict.fromkeys(split for s in surfaces for split in grids.splits_of(s)))
@@ -120,7 +120,7 @@ def plane(
             Panel(f"{identity}-{index}", key, checkpoint, label, _note(surface), _words(label, surface), series)
         )
     trajectories = {key: result for key, result in results.items() if isinstance(result, TrajectoryResult)}
-    found = paths(trajectories, surfaces, colours)
+    found = surface_paths(trajectories, surfaces, colours)
     chosen = surface_views.preferred(surfaces, offered, splits[0]).id
     here = [t for t in trajectories.values() if any(belongs(t, surface) for surface in surfaces)]
     axes = [_axis_titles(surface, here) for surface in surfaces]
@@ -140,10 +140,12 @@ def plane(
     }
     unlike = differences({p.label: s for p, s in zip(panels, surfaces, strict=True)}, but=("batchnorm",) * repeated)
     cautions, estimates = [unlike] if unlike else [], _estimates(panels, surfaces)
-    return Plane(identity, name, panels, offered, chosen, splits, cautions, estimates, _axes(surfaces), found, data)
+    return SurfaceBlock(
+        identity, name, panels, offered, chosen, splits, cautions, estimates, _axes(surfaces), found, data
+    )
 
 
-def together(results: Mapping[str, Result]) -> dict[str, dict[str, SurfaceResult]]:
+def group_surfaces(results: Mapping[str, Result]) -> dict[str, dict[str, SurfaceResult]]:
     """Return the surfaces (by result key) that are shown together, by the group's name.
 
     Those of one name; and those of one checkpoint and plane that differ in the BatchNorm mode, to be compared.
@@ -185,14 +187,14 @@ def _note(found: SurfaceResult) -> str:
     metric = "loss" if "loss" in found.metrics else found.metrics[0]
     nan = int((np.isnan(found.grid(metric)).any(0) & found.computed()).sum())
     holes = f"{nan:,} {'point is' if nan == 1 else 'points are'} not a number (holes)" if nan else ""
-    return "; ".join(filter(None, (count(found), holes)))
+    return "; ".join(filter(None, (completeness_note(found), holes)))
 
 
 def _estimates(panels: Sequence[Panel], surfaces: Sequence[SurfaceResult]) -> list[str]:
     """Return for each surface that is an estimate how good it was measured to be and what it saved."""
     found = []
     for panel, surface in zip(panels, surfaces, strict=True):
-        words = estimate_words(surface.attributes)
+        words = estimate_note(surface.attributes)
         if words:
             found.append(f"{panel.label}: {words}" if len(panels) > 1 else words[0].upper() + words[1:])
     return found

@@ -1,4 +1,4 @@
-"""The sections of lines and of training curves; what is missing is left out."""
+"""Lines: figure, blocks of families and of what lies between checkpoints, provenance and CSV columns."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from landscape.figures.blocks.block import Block, Control, LegendEntry, Plot, dashes, legend_entries, strip_layout
+from landscape.figures.blocks.tables import Cell, Head, Table
 from landscape.figures.grouping.comparability import differences
 from landscape.figures.grouping.families import families, is_between, seeds
-from landscape.figures.plots.history import AXES, SPLITS, history_figure, recorded
-from landscape.figures.plots.line import endpoints, line_figure, scale_of, width_words
-from landscape.figures.report.blocks import Block, Control, Entry, Plot, bare, dashes, entries, keys, of_kind
-from landscape.figures.report.tables import Cell, Head, Table
-from landscape.results import HistoryResult, LineResult, Result
+from landscape.figures.kinds.result_kind import ResultKind
+from landscape.figures.kinds.sampled import sampled_phrase, sampled_table
+from landscape.figures.plots.barrier import endpoints
+from landscape.figures.plots.basin_width import width_words
+from landscape.figures.plots.line import line_figure, scale_of
+from landscape.results import (
+    LineResult,
+    Result,
+)
 
 Lines = dict[str, LineResult | list[LineResult]]  # by label of the curve
-_DASHES = {"train": "solid", "validation": "dot", "test": "dash"}  # as in history_figure
+
+
+def _blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
+    return [*line_blocks(results, colours), *between_blocks(results)]
 
 
 def line_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
@@ -93,7 +102,7 @@ def _block(
             palette = _palette(curves[way], colours, by_label)
             figure = line_figure(curves[way], metrics=[metric], log=log, colours=palette)
             values = [*(["log" if log else "linear"] if both else []), *([way] if grouped else [])]
-            variants["|".join(values)] = bare(figure, t=28 if colours is None else 12)
+            variants["|".join(values)] = strip_layout(figure, t=28 if colours is None else 12)
         cautions.append(scale.note([line.grid(metric) for line in everything if metric in line.metrics]))
         alt = f"{metric} along a line through weight space, {', '.join(splits)}: {', '.join(curves['each'])}"
         chosen_by = [*([height.id] if both else []), *(control.id for control in grouped)]
@@ -135,15 +144,15 @@ def _legend(
     colours: Mapping[str, int] | None,
     by_label: Mapping[str, Sequence[LineResult]],
     control: str,
-) -> list[Entry]:
+) -> list[LegendEntry]:
     if colours is None:  # between two checkpoints: nothing to tell apart but the ways
         ways = list(curves["each"])
-        return [Entry(way, index, switch=False) for index, way in enumerate(ways)] if len(ways) > 1 else []
+        return [LegendEntry(way, index, switch=False) for index, way in enumerate(ways)] if len(ways) > 1 else []
     found = []
     for way, lines in curves.items():
         palette = _palette(lines, colours, by_label) or {}
         when = (control, way) if control else ("", "")
-        found += entries(list(lines), palette, switch=way == "each", when=when)
+        found += legend_entries(list(lines), palette, switch=way == "each", when=when)
     return found
 
 
@@ -175,53 +184,4 @@ def _widths(by_label: Mapping[str, Sequence[LineResult]]) -> list[Table]:
     return [Table("Basin widths", head, rows, note="Median and quartiles over the directions and both their sides.")]
 
 
-def history_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
-    """Return a block for each name of training curves, switchable between what runs along x."""
-    groups = of_kind(results, HistoryResult)
-    blocks = []
-    for index, (name, found) in enumerate(groups.items()):
-        histories = {label: history for label, history in found.items() if recorded({label: history})}
-        if histories:
-            heading = name if len(groups) > 1 else ""
-            blocks.append(_history_block(f"history-{index}", heading, name, histories, colours))
-    return blocks
-
-
-def _history_block(
-    identity: str, heading: str, name: str, histories: dict[str, HistoryResult], colours: Mapping[str, int]
-) -> Block:
-    axes = [x for x in AXES if x == "epoch" or any(x in history.columns for history in histories.values())]
-    along = Control(f"{identity}-x", "Along x", {x: AXES[x].partition(" (")[0].capitalize() for x in axes}, "epoch")
-    by = Control(f"{identity}-by", "Curves", {"recipe": "By recipe", "checkpoint": "Each"}, "recipe")
-    recipes = seeds(histories)
-    controls = [along] if len(axes) > 1 else []
-    ways = ["checkpoint"]
-    if any(len(labels) > 1 for labels in recipes.values()):
-        controls, ways = [*controls, by], ["checkpoint", "recipe"]
-    palette = {recipe: colours.get(labels[0], 0) for recipe, labels in recipes.items()}
-    plots = []
-    for metric in recorded(histories):
-        variants = {}
-        for x, way in itertools.product(axes, ways):
-            chosen: Any = colours if way == "checkpoint" else palette
-            figure = history_figure(histories, metrics=[metric], x=x, by=way, colours=chosen)  # type: ignore[arg-type]
-            values = {along.id: x, by.id: way}
-            variants["|".join(values[control.id] for control in controls)] = bare(figure)
-        alt = f"{metric} during training: {', '.join(histories)}"
-        plots.append(Plot(f"{identity}-{metric}", alt, variants, [c.id for c in controls], metric.capitalize()))
-    names = {column for history in histories.values() for column in history.columns}
-    splits = [split for split in SPLITS if {f"{split}_loss", f"{split}_accuracy"} & names]
-    legend = entries(list(histories), colours, when=(by.id, "checkpoint") if len(ways) > 1 else ("", ""))
-    if len(ways) > 1:
-        legend += entries(list(recipes), palette, switch=False, when=(by.id, "recipe"))
-    note = "By recipe: the median over its seeds; bands from quartile to quartile, and fainter from least to most."
-    return Block(
-        f"{identity}-block",
-        heading,
-        plots,
-        keys(name, list(histories)),
-        note=note if len(ways) > 1 else "",
-        controls=controls,
-        legend=legend,
-        dashes=dashes({split: _DASHES[split] for split in splits}),
-    )
+KIND = ResultKind(LineResult, line_figure, "Lines", _blocks, sampled_phrase, sampled_table)

@@ -1,12 +1,12 @@
-"""Surfaces estimated to a tolerance: how far off they were measured to be, and what estimating saved."""
+"""Notes on sampled results: measured error and saving of an estimate, and points still to be computed."""
 
 from __future__ import annotations
 
 from landscape.figures.style import number_format
-from landscape.results import Attributes
+from landscape.results import Attributes, Sampled
 
 
-def estimate_words(attributes: Attributes) -> str:
+def estimate_note(attributes: Attributes) -> str:
     """Return how good an estimated surface was measured to be, and what it saved; empty for an exact one."""
     told = attributes.get("tolerance")
     if not isinstance(told, dict):
@@ -22,3 +22,10 @@ def estimate_words(attributes: Attributes) -> str:
     if isinstance(told.get("saving"), int | float):
         parts.append(f"{number_format.number(told['saving'], 3)} times fewer evaluations than an exact surface")
     return "; ".join(parts) + "."
+
+
+def completeness_note(result: Sampled) -> str:
+    """Return "n of m points computed so far" for an incomplete result; empty for a complete one."""
+    computed = result.computed()
+    done = int(computed.sum())
+    return "" if done == computed.size else f"{done:,} of {computed.size:,} points computed so far"

@@ -1,0 +1,1 @@
+"""Building blocks of the page: figures with controls, tables, and surfaces on one scale."""

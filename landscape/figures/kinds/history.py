@@ -1,0 +1,90 @@
+"""Training curves: figure, block, provenance and CSV columns."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from landscape.figures.blocks.block import (
+    Block,
+    Control,
+    Plot,
+    dashes,
+    legend_entries,
+    result_keys,
+    results_by_name,
+    strip_layout,
+)
+from landscape.figures.grouping.families import seeds
+from landscape.figures.kinds.result_kind import Columns, ResultKind
+from landscape.figures.plots.history import AXES, SPLITS, history_figure, recorded
+from landscape.results import (
+    HistoryResult,
+    Result,
+)
+
+_DASHES = {"train": "solid", "validation": "dot", "test": "dash"}  # as in history_figure
+
+
+def history_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
+    """Return a block for each name of training curves, switchable between what runs along x."""
+    groups = results_by_name(results, HistoryResult)
+    blocks = []
+    for index, (name, found) in enumerate(groups.items()):
+        histories = {label: history for label, history in found.items() if recorded({label: history})}
+        if histories:
+            heading = name if len(groups) > 1 else ""
+            blocks.append(_history_block(f"history-{index}", heading, name, histories, colours))
+    return blocks
+
+
+def _history_block(
+    identity: str, heading: str, name: str, histories: dict[str, HistoryResult], colours: Mapping[str, int]
+) -> Block:
+    axes = [x for x in AXES if x == "epoch" or any(x in history.columns for history in histories.values())]
+    along = Control(f"{identity}-x", "Along x", {x: AXES[x].partition(" (")[0].capitalize() for x in axes}, "epoch")
+    by = Control(f"{identity}-by", "Curves", {"recipe": "By recipe", "checkpoint": "Each"}, "recipe")
+    recipes = seeds(histories)
+    controls = [along] if len(axes) > 1 else []
+    ways = ["checkpoint"]
+    if any(len(labels) > 1 for labels in recipes.values()):
+        controls, ways = [*controls, by], ["checkpoint", "recipe"]
+    palette = {recipe: colours.get(labels[0], 0) for recipe, labels in recipes.items()}
+    plots = []
+    for metric in recorded(histories):
+        variants = {}
+        for x, way in itertools.product(axes, ways):
+            chosen: Any = colours if way == "checkpoint" else palette
+            figure = history_figure(histories, metrics=[metric], x=x, by=way, colours=chosen)  # type: ignore[arg-type]
+            values = {along.id: x, by.id: way}
+            variants["|".join(values[control.id] for control in controls)] = strip_layout(figure)
+        alt = f"{metric} during training: {', '.join(histories)}"
+        plots.append(Plot(f"{identity}-{metric}", alt, variants, [c.id for c in controls], metric.capitalize()))
+    names = {column for history in histories.values() for column in history.columns}
+    splits = [split for split in SPLITS if {f"{split}_loss", f"{split}_accuracy"} & names]
+    legend = legend_entries(list(histories), colours, when=(by.id, "checkpoint") if len(ways) > 1 else ("", ""))
+    if len(ways) > 1:
+        legend += legend_entries(list(recipes), palette, switch=False, when=(by.id, "recipe"))
+    note = "By recipe: the median over its seeds; bands from quartile to quartile, and fainter from least to most."
+    return Block(
+        f"{identity}-block",
+        heading,
+        plots,
+        result_keys(name, list(histories)),
+        note=note if len(ways) > 1 else "",
+        controls=controls,
+        legend=legend,
+        dashes=dashes({split: _DASHES[split] for split in splits}),
+    )
+
+
+def _describe(result: HistoryResult) -> str:
+    return f"training curves, {len(next(iter(result.columns.values()), ()))} epochs"
+
+
+def _table(result: HistoryResult) -> Columns:
+    return dict(result.columns)
+
+
+KIND = ResultKind(HistoryResult, history_figure, "Training", history_blocks, _describe, _table)

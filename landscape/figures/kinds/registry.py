@@ -1,0 +1,54 @@
+"""Registry of result kinds, in the order of the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from landscape.errors import LandscapeError
+from landscape.figures.kinds import (
+    convexity,
+    density,
+    history,
+    layers,
+    line,
+    sharpness,
+    spectrum,
+    study,
+    surface,
+    trajectory,
+)
+from landscape.figures.kinds.result_kind import ResultKind
+from landscape.results import Result
+
+SECTIONS = ("Surfaces", "Lines", "Curvature", "Sharpness", "Training")  # of the page; others follow
+KINDS: list[ResultKind[Any]] = [
+    surface.KIND,
+    trajectory.KIND,
+    line.KIND,
+    spectrum.KIND,
+    density.KIND,
+    layers.KIND,
+    convexity.KIND,
+    sharpness.KIND,
+    study.KIND,
+    history.KIND,
+]
+
+
+def register(kind: ResultKind[Any]) -> None:
+    """Add a kind of result, after which figures, reports and exports know it; a kind of the same name is replaced."""
+    KINDS[:] = [known for known in KINDS if known.title != kind.title]
+    KINDS.append(kind)
+
+
+def kind_of(result: Result) -> ResultKind[Any]:
+    """Return the kind of a result; one that selects by content comes before those of its class alone.
+
+    Raises:
+        LandscapeError: The result is of no registered kind.
+    """
+    matching = [kind for kind in KINDS if kind.matches(result)]
+    if not matching:
+        known = ", ".join(kind.title for kind in KINDS)
+        raise LandscapeError(f"expected a result ({known}), got {type(result).__name__}; register its kind first")
+    return next((kind for kind in matching if kind.accepts is not None), matching[0])

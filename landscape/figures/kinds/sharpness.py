@@ -1,0 +1,87 @@
+"""Sharpness measures: figure, block with a table and curves over ρ and m, provenance and CSV columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from landscape.figures.blocks.block import Block, Plot, legend_entries, result_keys, results_by_name, strip_layout
+from landscape.figures.blocks.tables import Ranked, measures_table
+from landscape.figures.grouping.comparability import differences
+from landscape.figures.kinds.result_kind import Columns, ResultKind
+from landscape.figures.plots.sharpness_bars import measures, sharpness_figure
+from landscape.figures.plots.sharpness_curves import SYMBOLS, Over, curves_figure, swept
+from landscape.results import (
+    Measure,
+    Result,
+    SharpnessResult,
+)
+from landscape.storage.hdf5_arrays import to_json
+
+FEWEST = 3  # values that make a curve; two are read better in the table
+
+
+def sharpness_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
+    """Return for each name of sharpness results a block: the measures as a table, and what was swept as curves."""
+    groups = results_by_name(results, SharpnessResult)
+    blocks = []
+    for index, (name, found) in enumerate(groups.items()):
+        curves: list[tuple[Over, str, dict[str, list[Measure]]]] = [
+            (over, title, by_label)
+            for over in SYMBOLS
+            for title, by_label in swept(found, over).items()
+            if max(map(len, by_label.values())) >= FEWEST
+        ]
+        rows = measures(found)
+        on_curves = {m.label for _, _, curve in curves for many in curve.values() for m in many}
+        alone = {label: row for label, row in rows.items() if label not in on_curves}
+        swept_rows = {label: row for label, row in rows.items() if label in on_curves}
+        folded = measures_table(Ranked(list(found), swept_rows), folded="The curves' values as a table")
+        plots = [
+            _curve(f"sharpness-{index}-{number}", over, title, by_label, found, colours)
+            for number, (over, title, by_label) in enumerate(curves)
+        ]
+        blocks.append(
+            Block(
+                f"sharpness-block-{index}",
+                name if len(groups) > 1 else "",
+                plots,
+                result_keys(name, list(found)),
+                caution=differences(found),
+                note="Bands: ± 1 standard error." if plots else "",
+                legend=legend_entries(list(found), colours) if plots else [],
+                lead=[measures_table(Ranked(list(found), alone))] if alone else [],
+                tables=[folded] if swept_rows else [],
+                columns=3,
+            )
+        )
+    return blocks
+
+
+def _curve(
+    identity: str,
+    over: Over,
+    title: str,
+    by_label: Mapping[str, list[Measure]],
+    found: Mapping[str, SharpnessResult],
+    colours: Mapping[str, int],
+) -> Plot:
+    """Return one measure over what was swept, as a figure of its own."""
+    alone = {label: SharpnessResult(tuple(many), found[label].attributes) for label, many in by_label.items()}
+    figure = curves_figure(alone, over=over, columns=1, colours=colours)
+    figure.layout.annotations = ()  # its title is the figure's caption on the page
+    alt = f"{title} over {SYMBOLS[over]}: {', '.join(by_label)}"
+    return Plot(identity, alt, {"": strip_layout(figure, t=12)}, title=f"{title} over {SYMBOLS[over]}")
+
+
+def _describe(result: SharpnessResult) -> str:
+    evaluations = sum(measure.evaluations for measure in result.measures)
+    return f"{len(result.measures)} sharpness measures, {evaluations:,} passes over the examples"
+
+
+def _table(result: SharpnessResult) -> Columns:
+    fields = ("name", "label", "value", "stderr", "meaning", "evaluations")
+    columns = {name: [getattr(measure, name) for measure in result.measures] for name in fields}
+    return columns | {"parameters": [to_json(measure.parameters) for measure in result.measures]}
+
+
+KIND = ResultKind(SharpnessResult, sharpness_figure, "Sharpness", sharpness_blocks, _describe, _table)
