@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from landscape.analysis.objective.batchnorm import random_places
 from landscape.analysis.objective.objective import Objective, Precision
 from landscape.analysis.objective.precision import DTYPES, EMULATED, full_float32
 from landscape.analysis.objective.weights import Weights
@@ -77,13 +76,13 @@ def choose_batch_size(objective: Objective, precision: Precision) -> tuple[int, 
 
 def _spread(objective: Objective, splits: tuple[str, ...]) -> Objective:
     """Return the objective on a random sample: the first examples of data sorted by class would be of one class."""
-    free = all(objective.data[split].sizes_are_free for split in splits)
-    if not free or objective.batchnorm == "batch":
-        return objective  # the batches stay as they are: the first ones are taken
     data = {}
     for split in splits:
         examples = objective.data[split]
-        data[split] = examples.take(random_places(examples.examples, PROBE_EXAMPLES))
+        if objective.batchnorm == "batch":  # the batches stay as they are
+            data[split] = examples.sample_batches(PROBE_EXAMPLES, objective.batch_size)
+        else:
+            data[split] = examples.sample(PROBE_EXAMPLES)
     return objective.variant(data=data)
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from landscape.analysis.objective.batchnorm import random_places
 from landscape.errors import LandscapeError
 
 Nested: TypeAlias = Any  # a tensor, or a tuple, list or dictionary of Nested
@@ -63,6 +64,10 @@ def working_copy(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype)
 
 
+class UnlikeExamplesError(LandscapeError):
+    """Examples of ready batches cannot be taken one by one."""
+
+
 class Batches:
     """A split's examples as batches of (inputs, targets, number of examples).
 
@@ -85,6 +90,7 @@ class Batches:
         self._budget = RESIDENT_FRACTION * free_memory(device)
         self._whole: tuple[Nested, Nested] | None = None
         self._stream: Iterable[tuple[Nested, Nested]] | None = None
+        self._ready: list[int] = []  # examples of each ready batch
         self._labels: tuple[int, int] | None = None  # smallest and largest, where targets are integers
         self.examples: int
         if targets is None:
@@ -94,10 +100,10 @@ class Batches:
                     "a generator can be read only once"
                 )
             self._stream = inputs
-            self.examples = 0
             for target in self._targets():
-                self.examples += count_examples(target)
+                self._ready.append(count_examples(target))
                 self._see_labels(target)
+            self.examples = sum(self._ready)
         else:
             self.examples = count_examples(targets)
             for tensor in tensors(inputs):
@@ -162,7 +168,7 @@ class Batches:
         """Return the examples at these places of the fixed order, in the order asked for, to be cut as one likes.
 
         Raises:
-            LandscapeError: where ready batches hold examples of different shapes.
+            UnlikeExamplesError: where ready batches hold examples of different shapes.
         """
         chosen = torch.as_tensor(np.asarray(places, dtype=np.int64))
         if self._whole is not None:
@@ -170,6 +176,33 @@ class Batches:
         else:
             inputs, targets = self._gathered(chosen)
         return Batches(inputs, targets, device=self.device, preprocess=self.preprocess)
+
+    def sample(self, examples: int) -> Batches:
+        """Return so many examples drawn at random from all of them, always the same ones.
+
+        Whole batches are drawn, until there are as many examples, where single ones cannot be cut out of ready batches.
+        """
+        try:
+            return self.take(random_places(self.examples, examples))
+        except UnlikeExamplesError:
+            return self.sample_batches(examples)
+
+    def sample_batches(self, examples: int, size: int = 0) -> Batches:
+        """Return whole batches drawn at random, always the same ones, until there are so many examples.
+
+        Args:
+            examples: how many, at least; all where there are fewer.
+            size: of the batches that tensors are cut into; ready batches keep their sizes.
+        """
+        sizes = self._ready or [min(size, self.examples - start) for start in range(0, self.examples, size)]
+        order = random_places(len(sizes))
+        enough = int(np.searchsorted(np.cumsum([sizes[number] for number in order]), examples)) + 1
+        chosen = set(order[:enough].tolist())
+        if self._stream is None:
+            places = np.repeat(np.arange(len(sizes)), sizes)
+            return self.take(np.flatnonzero(np.isin(places, list(chosen))))
+        batches = [batch for number, batch in enumerate(self._raw(0)) if number in chosen]
+        return Batches(batches, None, device=self.device, preprocess=self.preprocess)
 
     def _gathered(self, places: Tensor) -> tuple[Nested, Nested]:
         """Return rows of ready batches, reading no further than the last of them."""
@@ -180,6 +213,11 @@ class Batches:
             if start > last:
                 break
             count = count_examples(batch[1])
+            if any(t.ndim == 0 or len(t) != count for t in tensors(tuple(batch))):
+                raise UnlikeExamplesError(
+                    "tensors of ready batches do not have one entry per example along their first dimension, so no "
+                    "subset can be drawn from them; give inputs and targets as tensors"
+                )
             rows = places[order][(places[order] >= start) & (places[order] < start + count)] - start
             if len(rows):
                 parts.append(map_tensors(lambda t: t[rows.to(t.device)], tuple(batch)))  # noqa: B023
@@ -188,7 +226,7 @@ class Batches:
         try:
             columns = [torch.cat(column)[back] for column in zip(*map(tensors, parts), strict=True)]
         except (RuntimeError, ValueError) as error:
-            raise LandscapeError(
+            raise UnlikeExamplesError(
                 "examples of ready batches differ in shape, so no subset can be drawn from them; "
                 "give inputs and targets as tensors"
             ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -16,6 +17,7 @@ from landscape.errors import LandscapeError
 from landscape.seeding import numbered_generator
 
 BatchNormMode: TypeAlias = Literal["fixed", "recalibrated", "batch"]
+SAMPLE_SEED = 0  # of the examples that statistics are re-estimated from
 MODES: tuple[BatchNormMode, ...] = get_args(BatchNormMode)
 
 
@@ -46,6 +48,31 @@ class BatchNorms:
             for layer, momentum in zip(self._layers, momenta, strict=True):
                 layer.training, layer.momentum = False, momentum
 
+    @contextlib.contextmanager
+    def averaging(self) -> Iterator[Callable[[int], None]]:
+        """Within this context running statistics are means over batches, each weighted by its number of examples.
+
+        Yields a function to call with the number of examples before the pass of each batch.
+        """
+        seen: Counter[nn.Module] = Counter()
+        size = 1
+
+        def announce(examples: int) -> None:
+            nonlocal size
+            size = examples
+
+        def weigh(layer: Any, _: Any) -> None:  # at each call: a layer may be called several times in a pass
+            seen[layer] += size
+            layer.momentum = size / seen[layer]
+
+        hooks = [layer.register_forward_pre_hook(weigh) for layer in self._layers]
+        try:
+            with self.training():
+                yield announce
+        finally:
+            for hook in hooks:
+                hook.remove()
+
 
 def batch_norms(model: nn.Module) -> BatchNorms:
     """Return a model's BatchNorm layers that keep running statistics."""
@@ -57,7 +84,7 @@ def random_places(examples: int, count: int | None = None) -> NDArray[np.int64]:
 
     Data often lie in the order of their classes: the first thousand would all be of one.
     """
-    order = numbered_generator(0).permutation(examples)
+    order = numbered_generator(SAMPLE_SEED).permutation(examples)
     return order[:count].astype(np.int64)
 
 
@@ -65,18 +92,20 @@ def recalibrated_buffers(
     buffers: Mapping[str, Tensor],
     norms: BatchNorms,
     run: Callable[[dict[str, Tensor], Any], None],
-    batches: Iterable[Any],
+    batches: Iterable[tuple[Any, int]],
 ) -> dict[str, Tensor]:
     """Return the buffers after averaging BatchNorm's batch statistics over `batches` (Izmailov et al. 2018, SWA).
 
-    `run(buffers, inputs)` passes one batch through the network, which writes to the buffers given to it.
+    `batches` are (inputs, number of examples); each counts by its number of examples. `run(buffers, inputs)` passes one
+    batch through the network, which writes to the buffers given to it.
     """
     fresh = {name: buffer.clone() for name, buffer in buffers.items()}
     for name, buffer in fresh.items():
         if name.endswith("num_batches_tracked"):
-            buffer.zero_()  # with no momentum, the average runs over the batches counted here
-    with torch.no_grad(), norms.training():
-        for inputs in batches:
+            buffer.zero_()
+    with torch.no_grad(), norms.averaging() as announce:
+        for inputs, examples in batches:
+            announce(examples)
             run(fresh, inputs)
     return fresh
 

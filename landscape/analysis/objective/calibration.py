@@ -7,17 +7,16 @@ from collections.abc import Iterator
 import torch
 
 from landscape.analysis.objective.batches import Batches, Nested, count_examples
-from landscape.analysis.objective.batchnorm import random_places
+from landscape.analysis.objective.batchnorm import SAMPLE_SEED
 
 
 class Calibration:
-    """Yields batches of inputs when called, the same ones every time.
+    """Yields batches of inputs with their numbers of examples when called, the same ones every time.
 
     Args:
-        given: inputs to use, already preprocessed; None for a random sample of `source`, or, where that holds ready
-            batches, for the first of them.
+        given: inputs to use, already preprocessed; None for a random sample of `source`.
         examples: size of the sample.
-        source: the training examples.
+        source: the training examples: tensors, or a re-iterable of batches, which is sampled over its whole length.
         size: of the batches.
         dtype: of the inputs.
     """
@@ -27,23 +26,28 @@ class Calibration:
         self.examples = examples if given is None else count_examples(given)
         self._batches: Batches | None = None  # drawn when first needed
 
-    def __call__(self) -> Iterator[Nested]:
-        """Yield inputs until there are `examples`."""
-        seen = 0
+    def __call__(self) -> Iterator[tuple[Nested, int]]:
+        """Yield (inputs, number of examples)."""
         if self._batches is None:
             self._batches = self._drawn()
+        seen = 0
         for inputs, _, count in self._batches.iterate(self._size, self._dtype):
-            if seen >= self.examples:
-                return
             if count == 1 and seen > 0:
-                continue  # the one left over: it can lack a variance, and would count as much as a whole batch
+                continue  # a single example left over can lack a variance
             seen += count
-            yield inputs
+            yield inputs, count
+
+    @property
+    def description(self) -> str:
+        """Which examples these are, for results."""
+        if self._given is not None:
+            return f"{self.examples} examples given by the caller"
+        if self._batches is None:
+            self._batches = self._drawn()
+        drawn, unit = self._batches.examples, "examples" if self._batches.sizes_are_free else "examples, whole batches"
+        return f"{drawn} of {self._source.examples} {unit} drawn at random (seed {SAMPLE_SEED})"
 
     def _drawn(self) -> Batches:
-        source = self._source
         if self._given is not None:
-            return Batches(self._given, torch.zeros(self.examples), device=source.device)
-        if not source.sizes_are_free:
-            return source
-        return source.take(random_places(source.examples, self.examples))
+            return Batches(self._given, torch.zeros(self.examples), device=self._source.device)
+        return self._source.sample(self.examples)

@@ -33,7 +33,7 @@ class Network:
         params: comma-separated globs of the parameters that move.
         batchnorm: which statistics BatchNorm uses along a path.
         dtype: of the stored tensors and of derivatives.
-        calibration: returns the inputs that "recalibrated" statistics are averaged over.
+        calibration: returns the batches of inputs that "recalibrated" statistics are averaged over, with their sizes.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Network:
         batchnorm: BatchNormMode,
         dtype: torch.dtype,
         device: torch.device,
-        calibration: Callable[[], Iterable[Nested]],
+        calibration: Callable[[], Iterable[tuple[Nested, int]]],
     ) -> None:
         if batchnorm not in MODES:
             raise LandscapeError(f"unknown batchnorm {batchnorm!r}; expected one of {', '.join(MODES)}")

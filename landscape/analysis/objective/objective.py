@@ -52,7 +52,8 @@ class Objective:
         metrics: further functions like `loss`, by name. Accuracy is added for classification.
         params: comma-separated globs of the parameters that move; frozen parameters never do.
         batchnorm: statistics along a path: "fixed" (the model's), "recalibrated" at each point, or "batch".
-        calibration_examples: size of the fixed set of training examples that "recalibrated" uses.
+        calibration_examples: size of the fixed random sample of training examples that "recalibrated" uses, drawn from
+            the whole of a loader too.
         calibration: inputs to use instead of a random sample of them, already preprocessed. Where training augmented,
             give augmented ones: the statistics of images as they are differ, and the loss with them.
         precision: of losses and derivatives; surfaces choose their own (`precision="auto"`).
@@ -108,6 +109,7 @@ class Objective:
         source = self.data.get("train", self.data[self.splits[0]])
         calibrating = Calibration(calibration, calibration_examples, source, size=self.batch_size, dtype=self.dtype)
         self.calibration_examples = calibrating.examples
+        self._calibrating = calibrating
         self.network = Network(
             model,
             params=params,
@@ -149,6 +151,11 @@ class Objective:
         """How many batches may run side by side: several where nothing of the user's runs that could hold a state."""
         own = self.loss_name in losses.LOSSES and set(self._metrics) <= {"loss", "accuracy"}
         return MOST_STREAMS if own and self.network.is_pure else 1
+
+    @property
+    def calibration_source(self) -> str:
+        """Which examples recalibrated statistics are re-estimated from."""
+        return self._calibrating.description
 
     @property
     def path(self) -> Literal["folded", "plain"]:

@@ -25,6 +25,7 @@ def describe(objective: Objective, splits: tuple[str, ...] | None = None) -> dic
         "examples": {split: objective.data[split].examples for split in chosen},
         "batchnorm": objective.batchnorm,
         "calibration_examples": objective.calibration_examples if objective.batchnorm == "recalibrated" else None,
+        **({"calibration": objective.calibration_source} if objective.batchnorm == "recalibrated" else {}),
         "precision": objective.precision,
         "batch_size": objective.batch_size,
         "path": objective.path,

@@ -79,6 +79,7 @@ def compute(file: AnalysisFile, place: Place, options: Convexity) -> tuple[str, 
     """Return the name and the map of one place, the points that the file lacks computed."""
     from landscape.analysis.surfaces.convexity import convexity
     from landscape.cli.commands.surface import axes
+    from landscape.cli.jobs.fingerprint import confirm
     from landscape.cli.jobs.result_names import claim
     from landscape.results import SurfaceResult
     from landscape.storage.analysis_file import with_attributes
@@ -88,10 +89,11 @@ def compute(file: AnalysisFile, place: Place, options: Convexity) -> tuple[str, 
     assert beta is not None
     settings = _settings(place, options, alpha, beta)
     key, begun = claim(file, place.label, _name(place.base), settings, place.options, SurfaceResult)
+    objective = place.subjects[0].objective(splits=options.splits[:1], batchnorm=place.batchnorm)
+    begun = confirm(file, key, begun, objective, place.options)
     if begun is not None and begun.complete:
         console.say(f"{key} is already in {file.path} with these settings")
         return key, begun
-    objective = place.subjects[0].objective(splits=options.splits[:1], batchnorm=place.batchnorm)
     reference = place.subjects[0].reproduce()  # before the long part: its warning may change people's minds
     plane = place.make(objective, None if begun is None else begun.attributes["directions"])
     if begun is None:
@@ -183,6 +185,7 @@ def _empty(
     """Return the map before its first point: the axes, and where it comes from."""
     from landscape.analysis.objective.provenance import describe
     from landscape.analysis.surfaces.convexity import METRICS
+    from landscape.cli.jobs.fingerprint import stamp
     from landscape.results import SurfaceResult, points_table
 
     split = objective.splits[0]
@@ -197,6 +200,7 @@ def _empty(
         "directions": dict(plane.recipe),
         **({"marks": list(plane.marks)} if plane.marks else {}),
         **place.attributes,
+        **stamp(objective, place.options),
     }
     return SurfaceResult(alpha, (split,), METRICS, points_table([]), attributes, beta)
 

@@ -145,11 +145,24 @@ def sample(
     file: AnalysisFile, places: Sequence[Place], options: Surface, counts: tuple[int, int]
 ) -> dict[str, LineResult | SurfaceResult]:
     """Measure these places, in one precision, and return the results by name."""
+    return fill(begin(file, places, options, counts), options)
+
+
+def begin(file: AnalysisFile, places: Sequence[Place], options: Surface, counts: tuple[int, int]) -> list[Sampling]:
+    """Return what is to be measured at these places.
+
+    Raises:
+        LandscapeError: where the file has a result of other settings, or of another model, loss or data.
+    """
     from landscape.cli.jobs.sampling import Sampling
 
-    samplings = [
+    return [
         Sampling(file, place, *axes(options, counts, is_line=place.is_line, extent=place.extent)) for place in places
     ]
+
+
+def fill(samplings: Sequence[Sampling], options: Surface) -> dict[str, LineResult | SurfaceResult]:
+    """Measure what is missing, in one precision, and return the results by name."""
     todo = [sampling for sampling in samplings if not sampling.finished]
     if todo:
         settings = _shared_settings(samplings, options)

@@ -101,6 +101,7 @@ def run_of(
 
     from landscape.analysis.objective.weights import moving_parameters
     from landscape.analysis.planes.pca import project
+    from landscape.cli.jobs.fingerprint import confirm, stamp
     from landscape.cli.jobs.result_names import claim
     from landscape.results import TrajectoryResult
     from landscape.storage.analysis_file import with_attributes
@@ -116,6 +117,8 @@ def run_of(
     }
     unnamed = dataclasses.replace(options, name=None)
     key, found = claim(file, subject.label, "trajectory", settings, unnamed, TrajectoryResult)
+    objective = subject.objective()
+    found = confirm(file, key, found, objective, subject.options)  # those of the command
     if found is None:
         origin = moving_parameters(subject.model, subject.options.params)
         _, trajectory = project(origin, snapshots, positions=snapshots.positions, centred=centred)
@@ -124,6 +127,7 @@ def run_of(
             **subject.attributes(),
             params=subject.options.params,
             settings=settings,
+            **stamp(objective, options),
             snapshots=[path.name for path in snapshots.paths],
             command=console.recorded_command(),
         )

@@ -24,6 +24,7 @@ from landscape.analysis.planes import (
     user_direction,
 )
 from landscape.analysis.planes.eigenvectors import eigenvector_directions, pairs_needed
+from landscape.cli.jobs.fingerprint import code_settings
 from landscape.cli.jobs.loaded_model import Subject
 from landscape.cli.jobs.result_names import settings_of
 from landscape.cli.jobs.vectors import Keep, keep_beside, kept_directions
@@ -131,7 +132,7 @@ class Along:
 
     def _keep(self, what: str, **more: Any) -> Keep:
         """Return the file in which vectors of this name, made with these settings, are kept."""
-        settings = settings_of(self.subject, **more)
+        settings = settings_of(self.subject, **more, **code_settings(self.options))
         first = self.options.splits[0]
         settings.update(splits=[first], data={first: self.subject.dataset.fingerprint(first)})
         return keep_beside(self.results, f"{self.subject.label}-{what}", settings)

@@ -15,8 +15,9 @@ from landscape.analysis.connectivity.curve_training import CurveTraining
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import moving_parameters
 from landscape.analysis.planes import Plane, Triangle, plane_through, triangle
-from landscape.cli.commands.surface import Surface, sample
+from landscape.cli.commands.surface import Surface, begin, fill, sample
 from landscape.cli.jobs.calibration import AugmentedBatches, augmentation_of
+from landscape.cli.jobs.fingerprint import code_settings
 from landscape.cli.jobs.loaded_model import Subject
 from landscape.cli.jobs.plane_specs import Place, in_modes, places
 from landscape.cli.jobs.result_names import settings_of
@@ -54,13 +55,14 @@ def check(options: Curve) -> None:
 
 def connect(file: AnalysisFile, first: Subject, second: Subject, options: Curve) -> dict[str, Result]:
     """Return the loss along the straight line and along the trained curve, the plane of both, and the curve on it."""
-    control, training = trained(file.path, first, second, options)
     line = _surface(options, points=options.points, precision=options.precision, name=None, between=True)
     ends = (first.for_options(line), second.for_options(line))
+    counts = grid_size(line.points)
+    straight = begin(file, places(file, line, ends), line, counts)  # before the training: it may refuse
+    control, training = trained(file.path, first, second, options)
     curve = _curve_place(ends, dataclasses.replace(line, between=False, name=options.name), control, training)
     found: dict[str, Result] = {}
-    straight, curved = places(file, line, ends), in_modes(curve)
-    found |= sample(file, [*straight, *curved], line, grid_size(line.points))
+    found |= fill([*straight, *begin(file, in_modes(curve), line, counts)], line)
     key = list(found)[len(straight)]
     if options.plane != "0":
         name = None if options.name is None else f"{options.name}-plane"
@@ -89,7 +91,9 @@ def trained(results: Path, first: Subject, second: Subject, options: Curve) -> t
     )
     about = {"steps": options.steps, "batch_size": options.batch_size, "learning_rate": options.learning_rate}
     keep = keep_beside(
-        results, f"{first.label}..{second.label}-curve", settings_of(subject, other=second.sha256, **about)
+        results,
+        f"{first.label}..{second.label}-curve",
+        settings_of(subject, other=second.sha256, **about, **code_settings(options)),
     )
     found = keep.read()
     state = None if found is None else found[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from landscape.analysis.curvature.density import density
 from landscape.analysis.curvature.layers import layer_parameters, layers
 from landscape.cli.commands.hessian import Hessian, named
+from landscape.cli.jobs.fingerprint import confirm, stamp
 from landscape.cli.jobs.loaded_model import Subject
 from landscape.cli.jobs.result_names import claim, deliver, settings_of
 from landscape.cli.jobs.second_order import say_time, statistics_mode
@@ -29,11 +30,12 @@ def density_of(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[
     key, existing = claim(
         file, subject.label, _base("density", options), settings, named(options, "density"), DensityResult
     )
+    objective = subject.objective(splits=options.splits[:1], batchnorm=mode)
+    existing = confirm(file, key, existing, objective, options)
     if existing is not None:
         console.say(f"{key} is already in {file.path} with these settings")
         return key, existing
     subject.reproduce()
-    objective = subject.objective(splits=options.splits[:1], batchnorm=mode)
     products = options.density_vectors * min(options.density_steps, objective.size)
     say_time(key, objective, options.operator, products)
     with console.progress(f"{key}: products", products) as advance:
@@ -46,7 +48,7 @@ def density_of(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[
             seed=options.seed,
             on_product=lambda: advance(1),
         )
-    return key, deliver(file, key, found, subject, settings)
+    return key, deliver(file, key, found, subject, settings, stamp(objective, options))
 
 
 def layers_of(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str, LayersResult]:
@@ -63,11 +65,12 @@ def layers_of(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[s
     key, existing = claim(
         file, subject.label, _base("layers", options), settings, named(options, "layers"), LayersResult
     )
+    objective = subject.objective(splits=options.splits[:1], batchnorm=mode)
+    existing = confirm(file, key, existing, objective, options)
     if existing is not None:
         console.say(f"{key} is already in {file.path} with these settings")
         return key, existing
     subject.reproduce()
-    objective = subject.objective(splits=options.splits[:1], batchnorm=mode)
     count = len(layer_parameters(objective.origin))
     products = count * (options.max_products + LAYER_TRACE)
     say_time(f"{key}, {count} layers", objective, options.operator, products, at_most=True)
@@ -81,7 +84,7 @@ def layers_of(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[s
             seed=options.seed,
             on_product=lambda name, done: advance(1, f"{name}, {done} of {count} layers done"),
         )
-    return key, deliver(file, key, found, subject, settings)
+    return key, deliver(file, key, found, subject, settings, stamp(objective, options))
 
 
 def _base(kind: str, options: Hessian) -> str:

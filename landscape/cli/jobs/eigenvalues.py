@@ -15,6 +15,7 @@ from landscape.analysis.objective.weights import Weights
 from landscape.analysis.planes.eigenvectors import pair_names
 from landscape.analysis.subset_mean import mean_spectrum
 from landscape.cli.commands.hessian import Hessian
+from landscape.cli.jobs.fingerprint import code_settings, confirm, stamp
 from landscape.cli.jobs.loaded_model import Subject
 from landscape.cli.jobs.result_names import claim, deliver, settings_of
 from landscape.cli.jobs.second_order import say_time, statistics_mode
@@ -53,7 +54,9 @@ class _Job:
         name = self.key.replace("/", "-")
         self._keep: Keep | None = None
         if options.vectors:
-            self._keep = vectors_file(file.path, name, {**self._settings, "vectors": True})
+            self._keep = vectors_file(file.path, name, {**self._settings, "vectors": True, **code_settings(options)})
+        self._whole = subject.objective(splits=options.splits[:1], batchnorm=statistics_mode(options))
+        self._found = confirm(file, self.key, self._found, self._whole, options)
 
     def run(self) -> tuple[str, SpectrumResult]:
         """Return the spectrum with all that is asked for, from the file where it is there."""
@@ -79,7 +82,9 @@ class _Job:
             spectrum = with_attributes(
                 spectrum, **{name: found.attributes[name] for name in OF_TRACE if name in found.attributes}
             )
-        return self.key, deliver(self._file, self.key, spectrum, self._subject, self._settings)
+        return self.key, deliver(
+            self._file, self.key, spectrum, self._subject, self._settings, stamp(self._whole, options)
+        )
 
     def _subsets(self) -> Sequence[Tensor]:
         """Return the places of each subset's examples; none for the usual sample."""
@@ -93,7 +98,7 @@ class _Job:
         """Yield a name for people and the loss on each subset, or on the usual sample."""
         split, mode = self._options.splits[0], statistics_mode(self._options)
         if not subsets:
-            yield self.key, self._subject.objective(splits=[split], batchnorm=mode)
+            yield self.key, self._whole
         for number, places in enumerate(subsets, start=1):
             label = f"{self.key}, subset {number} of {len(subsets)}"
             yield label, self._subject.objective(splits=[split], batchnorm=mode, indices={split: places})

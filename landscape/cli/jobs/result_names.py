@@ -130,11 +130,22 @@ def keep_history(file: AnalysisFile, subject: Subject) -> None:
         file.stage(key, HistoryResult(columns, {**subject.attributes(), **_provenance_of(subject)}))
 
 
-def deliver(file: AnalysisFile, key: str, result: R, subject: Subject, settings: Mapping[str, Any]) -> R:
-    """Store a result of one checkpoint with where it comes from and how to repeat it, and return it so."""
+def deliver(
+    file: AnalysisFile,
+    key: str,
+    result: R,
+    subject: Subject,
+    settings: Mapping[str, Any],
+    fingerprint: Mapping[str, Any],
+) -> R:
+    """Store a result of one checkpoint with where it comes from and how to repeat it, and return it so.
+
+    `fingerprint` is that of the objective it was measured on (`fingerprint.stamp`).
+    """
     complete = with_attributes(
         result,
         **subject.attributes(),
+        **fingerprint,
         reference=subject.reproduce(),
         settings=dict(settings),
         command=console.recorded_command(),

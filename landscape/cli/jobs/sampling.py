@@ -13,6 +13,7 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
 from landscape.analysis.surfaces.levels import check_subsets
 from landscape.analysis.surfaces.surface import Points, Settings, empty, grid_points, probe_points, settle, surface
+from landscape.cli.jobs.fingerprint import changed, confirm, stamp
 from landscape.cli.jobs.plane_specs import Place, findings
 from landscape.cli.jobs.result_names import alike, claim, settings_of
 from landscape.cli.jobs.user_code import load_metrics
@@ -35,19 +36,24 @@ class Sampling:
         self._identity = self._settings()
         kind: type[LineResult] | type[SurfaceResult] = LineResult if beta is None else SurfaceResult
         others = list(alike(file, place.label, place.base, self._identity, place.options.name, kind))
+        metrics = load_metrics(place.options.metrics)
+        objective = place.subjects[0].objective(batchnorm=place.batchnorm, metrics=metrics)
         self._region: tuple[Floats, Floats | None] | None = None
         if place.options.region is not None:
             self._extend(others)
         else:
             self.key, self._found = claim(file, place.label, place.base, self._identity, place.options, kind)
+        replaceable = place.options if self._region is None else dataclasses.replace(place.options, overwrite=False)
+        begun = confirm(file, self.key, self._found, objective, replaceable)
+        assert begun is None or isinstance(begun, LineResult | SurfaceResult)
+        self._found = begun
         if self._found is not None:  # to the bit those of its points, also where this version would round differently
             self._alpha, self._beta = self._found.alpha, _beta(self._found)
         self.finished = self._found is not None and self.points == 0
         if self.finished:
             console.say(f"{self.key} is already in {file.path} with these settings")
             return
-        metrics = load_metrics(place.options.metrics)
-        self.objective: Objective = place.subjects[0].objective(batchnorm=place.batchnorm, metrics=metrics)
+        self.objective: Objective = objective
         self._check_measurable()
         if self.objective.path == "plain":
             console.say(f"{self._label}: BatchNorm is not folded: {self.objective.path_reason}")
@@ -103,7 +109,8 @@ class Sampling:
         for other in others:
             there = other.attributes
             device = there["device"].split()[0]
-            if here == {"path": there["path"], "hashes": there["directions"]["hashes"], "device": device}:
+            same = {"path": there["path"], "hashes": there["directions"]["hashes"], "device": device} == here
+            if same and changed(other, self.objective, self._options) is None:
                 return other
         return None
 
@@ -185,6 +192,7 @@ class Sampling:
             "directions": dict(self.plane.recipe),
             **({"marks": list(self.plane.marks)} if self.plane.marks else {}),
             **self._place.attributes,
+            **stamp(self.objective, self._options),
             "precision": settings.precision,
             "precision_error": settings.precision_error,
             "batch_size": settings.batch_size,

@@ -23,6 +23,7 @@ from landscape.analysis.sharpness.keskar import Space
 from landscape.analysis.sharpness.logits import Logits
 from landscape.analysis.sharpness.measure import findings, gathered, with_evidence
 from landscape.cli.commands.sharpness import Sharpness
+from landscape.cli.jobs.fingerprint import changed, confirm, stamp
 from landscape.cli.jobs.loaded_model import Subject
 from landscape.cli.jobs.result_names import claim, deliver, settings_of
 from landscape.cli.options.analysis import subset_size
@@ -56,9 +57,10 @@ class Job:
             measures=[{"name": spec.name, **spec.parameters(options.seed)} for spec in self._wanted],
         )
         self.key, earlier = claim(file, subject.label, "sharpness", self._settings, options, SharpnessResult)
-        self._earlier = earlier
-        self._found: dict[str, Finding] = {} if options.overwrite else self._known()
         self._objective: Objective | None = None
+        self._fingerprint = stamp(self.objective, options)
+        self._earlier = confirm(file, self.key, earlier, self.objective, options)
+        self._found: dict[str, Finding] = {} if options.overwrite else self._known()
 
     @property
     def missing(self) -> list[Spec]:
@@ -110,7 +112,7 @@ class Job:
         attributes = {**describe(self.objective), "seed": self._options.seed, "seconds": seconds}
         left = [spec.label for spec in self.missing]
         result = gathered(ordered, attributes | ({"unfinished": left} if left else {}))
-        return deliver(self._file, self.key, result, self._subject, self._settings)
+        return deliver(self._file, self.key, result, self._subject, self._settings, self._fingerprint)
 
     def _known(self) -> dict[str, Finding]:
         """Return, by label, what the file has of the measures asked for: of the same weights, examples and seed."""
@@ -149,7 +151,7 @@ class Job:
                 continue
             same_data = theirs["splits"][0] == split and theirs["data"][split] == self._settings["data"][split]
             common = {name: value for name, value in _comparable(theirs, but).items() if name in mine}
-            if same_data and common == mine:
+            if same_data and common == mine and changed(result, self.objective, self._options) is None:
                 yield key, result
 
 

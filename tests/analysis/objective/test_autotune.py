@@ -171,3 +171,17 @@ def test_precision_is_probed_on_examples_from_all_over(monkeypatch: pytest.Monke
     choose_precision(found, points(found), tolerance=1.0, splits=found.splits)
     assert float(torch.cat(seen).max()) > 0.9
     assert float(torch.cat(seen).min()) < 0.1
+
+
+@pytest.mark.parametrize("batchnorm", ["fixed", "batch"])
+def test_precision_is_probed_on_ready_batches_from_all_over(monkeypatch: pytest.MonkeyPatch, batchnorm: Any) -> None:
+    places = torch.arange(3000.0)[:, None].expand(-1, 5) / 3000
+    ready = list(zip(places.split(100), torch.zeros(3000, dtype=torch.int64).split(100), strict=True))
+    found = objective({"train": ready}, batchnorm=batchnorm)
+    seen = []
+    monkeypatch.setattr(Network, "forward", lambda self, x: seen.append(x[:, 0].float()) or self.body(x))
+    choose_precision(found, points(found), tolerance=1.0, splits=found.splits)
+    assert float(torch.cat(seen).max()) > 0.5  # the first ones end at 0.17
+    assert float(torch.cat(seen).min()) < 0.5
+    if batchnorm == "batch":
+        assert {len(batch) for batch in seen} <= {100, tuning.FEW_EXAMPLES}

@@ -127,12 +127,105 @@ def test_calibration_is_a_fixed_random_sample_of_the_training_examples(count: in
         assert places.max() >= 40
 
 
-def test_ready_batches_calibrate_in_their_order() -> None:
-    model, ready = Network(), [(IMAGES[:8], LABELS[:8]), (IMAGES[8:14], LABELS[8:14]), (IMAGES[14:], LABELS[14:])]
-    found = objective(model, "recalibrated", {"train": ready}, calibration_examples=10)
-    expected = copy.deepcopy(model)
-    torch.optim.swa_utils.update_bn([IMAGES[:8], IMAGES[8:14]], expected)  # the second makes it ten
-    assert found.loss() == pytest.approx(loss_of(expected), rel=1e-10)
+def sorted_by_class(examples: int) -> tuple[Tensor, Tensor]:
+    """Return two classes at −1 and +1, one after the other, as a loader over folders of classes gives them."""
+    noise = torch.randn(2 * examples, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    labels = torch.arange(2).repeat_interleave(examples)
+    return 0.2 * noise + (2.0 * labels - 1)[:, None], labels
+
+
+def trained_on(inputs: Tensor) -> nn.Module:
+    """Return a classifier of two blobs whose BatchNorm has the statistics of all the inputs."""
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2)).double()
+    model[1].weight.data = torch.tensor([[-3.0, -3.0], [3.0, 3.0]], dtype=torch.float64)
+    model[1].bias.data.zero_()
+    torch.optim.swa_utils.update_bn([inputs], model)
+    return model.eval()
+
+
+def test_a_loader_sorted_by_class_is_sampled_over_its_whole_length() -> None:
+    inputs, labels = sorted_by_class(1500)
+    model = trained_on(inputs)
+    expected = F.cross_entropy(model(inputs), labels).item()
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(inputs, labels), batch_size=100)
+    found = Objective(model, "cross_entropy", loader, device="cpu", precision="float64", batchnorm="recalibrated")
+    estimates = found.evaluate()["train"]
+    assert estimates["loss"].value == pytest.approx(expected, rel=0.05)
+    assert estimates["accuracy"].value == 1.0
+    assert found.loss() == found.loss()
+    assert found.calibration_source == "1000 of 3000 examples drawn at random (seed 0)"
+
+
+def test_ready_batches_are_sampled_as_tensors_are() -> None:
+    model, options = Network(), {"calibration_examples": 10}
+    ready = [(IMAGES[:8], LABELS[:8]), (IMAGES[8:14], LABELS[8:14]), (IMAGES[14:], LABELS[14:])]
+    found = objective(model, "recalibrated", {"train": ready}, **options)
+    assert found.loss() == pytest.approx(objective(model, "recalibrated", **options).loss(), rel=1e-10)
+
+
+def test_batches_weigh_by_their_numbers_of_examples() -> None:
+    inputs = torch.randn(260, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 3)).double()
+    targets = torch.zeros(260, dtype=torch.int64)
+    found = Objective(
+        model,
+        "cross_entropy",
+        inputs,
+        targets,
+        device="cpu",
+        precision="float64",
+        batchnorm="recalibrated",
+        calibration=inputs,
+        batch_size=258,
+    )
+    buffers = found.network.recalibrated(None)
+    torch.testing.assert_close(buffers["0.running_mean"], inputs.mean(0), rtol=1e-10, atol=1e-12)
+    variances = (258 * inputs[:258].var(0) + 2 * inputs[258:].var(0)) / 260
+    torch.testing.assert_close(buffers["0.running_var"], variances, rtol=1e-10, atol=1e-12)
+
+
+class Ragged(nn.Module):
+    """Sequences of any length, normalized over all their places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn, self.head = nn.BatchNorm1d(2).double(), nn.Linear(2, 3).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.bn(x.transpose(1, 2)).mean(2))
+
+
+def test_batches_that_cannot_be_cut_are_drawn_whole_and_weighed() -> None:
+    generator = torch.Generator().manual_seed(5)
+    lengths = [3, 4, 5, 6, 7, 8]
+    ready = [(torch.randn(2 + n, n, 2, generator=generator, dtype=torch.float64), LABELS[: 2 + n]) for n in lengths]
+    found = objective(Ragged(), "recalibrated", {"train": ready}, calibration_examples=15)
+    order = random_places(len(ready)).tolist()
+    sizes, chosen = [len(ready[number][1]) for number in order], []
+    while sum(sizes[: len(chosen)]) < 15:
+        chosen.append(order[len(chosen)])
+    assert 1 < len(chosen) < len(ready)
+    total = sum(len(ready[number][1]) for number in chosen)
+    mean = sum(ready[number][0].mean((0, 1)) * len(ready[number][1]) for number in chosen) / total
+    torch.testing.assert_close(found.network.recalibrated(None)["bn.running_mean"], mean, rtol=1e-10, atol=1e-12)
+    assert found.calibration_source == f"{total} of 45 examples, whole batches drawn at random (seed 0)"
+
+
+def test_a_layer_called_twice_in_a_pass_averages_both_calls() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bn, self.head = nn.BatchNorm1d(2).double(), nn.Linear(2, 3).double()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.bn(self.bn(x) + 3))
+
+    inputs = torch.randn(10, 2, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    data = {"train": (inputs, LABELS[:10])}
+    found = objective(Twice(), "recalibrated", data, calibration=inputs, batch_size=5)
+    expected = Twice()
+    torch.optim.swa_utils.update_bn(inputs.split(5), expected)
+    torch.testing.assert_close(found.network.recalibrated(None)["bn.running_mean"], expected.bn.running_mean)
 
 
 def test_blended_buffers_of_three_by_their_shares() -> None:
