@@ -32,12 +32,12 @@ def file(run) -> str:
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[render.Picture]:
-    """The pictures that a browser would have drawn."""
-    found: list[render.Picture] = []
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[render.ImageFile]:
+    """The images that a browser would have drawn."""
+    found: list[render.ImageFile] = []
 
-    def note(pictures, *, scale, on_image) -> None:
-        found.extend(pictures)
+    def note(images, *, scale, on_image) -> None:
+        found.extend(images)
 
     monkeypatch.setattr(render, "write_images", note)
     return found
@@ -65,8 +65,8 @@ def test_surfaces_become_meshes_on_one_scale_with_what_was_cut_off_said(run, fil
 def test_images_compare_the_checkpoints_of_a_name_under_their_short_names(run, file: str, drawn) -> None:
     outcome = run("export", file, "--name", "plane,line", "--format", "svg", "--view", "contour", "--height", "333")
     assert outcome.code == 0
-    assert [picture.path.name for picture in drawn] == ["plane-contour.svg", "line.svg"]
-    assert {picture.height for picture in drawn} == {333}
+    assert [image.path.name for image in drawn] == ["plane-contour.svg", "line.svg"]
+    assert {image.height for image in drawn} == {333}
     assert [note.text for note in drawn[0].figure.layout.annotations] == ["sam", "adam"]
     assert {trace.name for trace in drawn[1].figure.data if trace.name} >= {"sam · train", "adam · test"}
 
@@ -75,10 +75,10 @@ def test_names_fonts_and_the_width_of_a_column(run, file: str, drawn) -> None:
     words = ["--labels", "SAM,Adam", "--font", "Times New Roman", "--font-size", "16", "--width", "480", "--dark"]
     outcome = run("export", file, "--name", "line,history", *words)
     assert outcome.code == 0
-    for picture in drawn:
-        assert picture.width == 480
-        assert {trace.name.split(" · ")[0] for trace in picture.figure.data if trace.name} == {"SAM", "Adam"}
-        layout = picture.figure.layout
+    for image in drawn:
+        assert image.width == 480
+        assert {trace.name.split(" · ")[0] for trace in image.figure.data if trace.name} == {"SAM", "Adam"}
+        layout = image.figure.layout
         assert layout.template.layout.font.size == 16
         assert layout.template.layout.font.family == "Times New Roman"
         assert layout.template.layout.paper_bgcolor == "#121417"
@@ -90,9 +90,9 @@ def test_names_fonts_and_the_width_of_a_column(run, file: str, drawn) -> None:
 def test_surfaces_and_all_else_can_be_drawn_on_dark_paper(run, file: str, drawn) -> None:
     assert run("export", file, "--dark", "--name", "plane,line", "--view", "contour,overlay").code == 0
     assert {p.path.name for p in drawn} == {"plane-contour.png", "plane-overlay.png", "line.png"}
-    for picture in drawn:
-        assert picture.figure.layout.template.layout.paper_bgcolor == "#121417"
-        light = [trace for trace in picture.figure.data if trace.type == "scatter" and trace.line.color == "#0072b2"]
+    for image in drawn:
+        assert image.figure.layout.template.layout.paper_bgcolor == "#121417"
+        light = [trace for trace in image.figure.data if trace.type == "scatter" and trace.line.color == "#0072b2"]
         assert light == []
 
 
@@ -102,8 +102,8 @@ def test_a_narrow_image_of_surfaces_is_one_for_each_checkpoint_on_the_common_sca
         {"a/plane": make.surface("a"), "b/plane": make.surface("b", value=lambda a, b, s: 2 * make.loss(a, b, s))},
     )
     assert run("export", "g.h5", "--width", "480", "--view", "contour", "--log", "no").code == 0
-    assert [picture.path.name for picture in drawn] == ["a-plane-contour.png", "b-plane-contour.png"]
-    assert len({picture.figure.data[0].zmax for picture in drawn}) == 1
+    assert [image.path.name for image in drawn] == ["a-plane-contour.png", "b-plane-contour.png"]
+    assert len({image.figure.data[0].zmax for image in drawn}) == 1
 
 
 def test_names_that_no_file_could_have_are_made_safe(run) -> None:

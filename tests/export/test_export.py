@@ -17,8 +17,8 @@ from cases import kinds
 
 from landscape.errors import LandscapeError
 from landscape.export.images import render
-from landscape.export.images.image_specs import Look, sketches
-from landscape.export.images.render import Picture, styled, write_images
+from landscape.export.images.image_specs import ImageOptions, image_specs
+from landscape.export.images.render import ImageFile, styled, write_images
 from landscape.export.meshes.gltf import glb_bytes
 from landscape.export.meshes.mesh import sheet, solid
 from landscape.export.meshes.relief import reliefs
@@ -246,7 +246,7 @@ def test_what_cannot_be_built_is_said():
 
 
 def test_a_file_gives_an_image_for_each_name_that_compares_its_checkpoints():
-    found = {sketch.stem: sketch for sketch in sketches(EVERYTHING, Look())}
+    found = {spec.stem: spec for spec in image_specs(EVERYTHING, ImageOptions())}
     assert set(found) == {
         "plane-3d", "plane-contour", "line", "hessian", "sharpness", "history", "a..b",  # of two checkpoints
         "a-pca-3d", "a-pca-contour", "a-trajectory", "a-density", "a-layers", "a-convexity",
@@ -258,29 +258,31 @@ def test_a_file_gives_an_image_for_each_name_that_compares_its_checkpoints():
     assert found["a-trajectory"].figure.data[0].type == "contour"  # on the surface of its own plane
     assert any("PC" in str(found["a-trajectory"].figure.layout.xaxis.title.text) for _ in (1,))
     assert any("σ" in note for note in found["a-density"].notes)
-    assert all(sketch.width >= 400 and sketch.height >= 300 for sketch in found.values())
+    assert all(spec.width >= 400 and spec.height >= 300 for spec in found.values())
 
 
 def test_images_can_be_one_for_each_result_or_of_one_metric_and_split():
     results = make.everything("a", "b")
-    stems = [sketch.stem for sketch in sketches(results, Look(views=("contour",)), separate=True)]
+    stems = [spec.stem for spec in image_specs(results, ImageOptions(views=("contour",)), separate=True)]
     assert len(stems) == len(set(stems)) == len(results)
-    (plane,) = sketches({"a/plane": results["a/plane"]}, Look(metric="accuracy", split="test", views=("contour",)))
+    (plane,) = image_specs(
+        {"a/plane": results["a/plane"]}, ImageOptions(metric="accuracy", split="test", views=("contour",))
+    )
     np.testing.assert_array_equal(plane.figure.data[0].z, results["a/plane"].grid("accuracy")[1])
     with pytest.raises(LandscapeError, match="among loss, accuracy, error, got 'top5'"):
-        sketches(results, Look(metric="top5"))
-    (gap,) = sketches({"a/convexity": kinds.convexity()}, Look(metric="lambda_max", views=("contour",)))
+        image_specs(results, ImageOptions(metric="top5"))
+    (gap,) = image_specs({"a/convexity": kinds.convexity()}, ImageOptions(metric="lambda_max", views=("contour",)))
     np.testing.assert_array_equal(gap.figure.data[0].z, kinds.convexity().grid("lambda_max")[0])
 
 
 def test_seeds_are_drawn_as_bands_and_what_is_unfinished_or_cut_is_noted():
     runs = {f"{label}/history": run for label, run in kinds.seeded_histories("sam", 3).items()}
-    (history,) = sketches(runs, Look())
+    (history,) = image_specs(runs, ImageOptions())
     assert {trace.name for trace in history.figure.data if trace.name} >= {"sam · train (median of 3)"}
     half = make.surface("a", nx=7, ny=5, change=lambda points: points[:40])
-    (sketch,) = sketches({"a/plane": half}, Look(views=("3d",), clip=0.5))
-    assert "10 of 35 points computed so far." in sketch.notes
-    assert any("off the scale" in note for note in sketch.notes)
+    (spec,) = image_specs({"a/plane": half}, ImageOptions(views=("3d",), clip=0.5))
+    assert "10 of 35 points computed so far." in spec.notes
+    assert any("off the scale" in note for note in spec.notes)
 
 
 def test_text_is_scaled_and_its_font_replaced_everywhere():
@@ -302,11 +304,11 @@ def figure_with_note():
 
 
 def test_a_missing_kaleido_or_browser_is_one_line_with_its_remedy(tmp_path, monkeypatch):
-    pictures = [Picture(compare({"a": make.line()}), tmp_path / "a.png", 400, 300)]
+    images = [ImageFile(compare({"a": make.line()}), tmp_path / "a.png", 400, 300)]
     monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "nothing"))
     pytest.importorskip("kaleido")
     with pytest.raises(LandscapeError, match=r"BROWSER_PATH names .*; install one") as caught:
-        write_images(pictures)
+        write_images(images)
     assert "\n" not in str(caught.value)
     monkeypatch.delenv("BROWSER_PATH")
 
@@ -319,11 +321,11 @@ def test_a_missing_kaleido_or_browser_is_one_line_with_its_remedy(tmp_path, monk
 
     monkeypatch.setattr(asyncio, "run", refuse)
     with pytest.raises(LandscapeError, match=r"no Chromium or Chrome was found.*BROWSER_PATH") as caught:
-        write_images(pictures)
+        write_images(images)
     assert "\n" not in str(caught.value)
     monkeypatch.setitem(sys.modules, "kaleido", None)
     with pytest.raises(LandscapeError, match=r"pip install 'landscape\[export\]'"):
-        write_images(pictures)
+        write_images(images)
     assert not list(tmp_path.iterdir())
     write_images([])
 
@@ -335,7 +337,7 @@ def test_images_are_drawn_in_a_real_browser_in_every_format(tmp_path):
     figure = compare({"a": make.surface("a")}, title="")
     paths = [tmp_path / name for name in ("a.png", "a.svg", "a.pdf")]
     drawn = []
-    write_images([Picture(figure, path, 420, 300) for path in paths], scale=2, on_image=lambda: drawn.append(1))
+    write_images([ImageFile(figure, path, 420, 300) for path in paths], scale=2, on_image=lambda: drawn.append(1))
     assert len(drawn) == 3
     image = np.asarray(Image.open(paths[0]).convert("RGB")).astype(int)
     assert image.shape == (600, 840, 3)

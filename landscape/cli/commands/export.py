@@ -111,10 +111,10 @@ class Export:
         return {"auto": None, "yes": True, "no": False}[self.log]
 
     def _write_images(self, results: Mapping[str, Result], folder: Path, form: str) -> list[Path]:
-        from landscape.export.images.image_specs import Look, sketches
-        from landscape.export.images.render import Picture, styled, write_images
+        from landscape.export.images.image_specs import ImageOptions, image_specs
+        from landscape.export.images.render import ImageFile, styled, write_images
 
-        look = Look(
+        options = ImageOptions(
             metric=self.metric,
             split=self.split,
             log=self._log,
@@ -127,16 +127,16 @@ class Export:
             labels=self.labels,
         )
         size = None if self.font_size == Export.font_size else self.font_size
-        pictures, names = [], _Names(folder, form)
-        for sketch in sketches(results, look, separate=self.separate):
-            path = names.path(sketch.stem)
-            figure = styled(sketch.figure, font=self.font, size=size)
-            pictures.append(Picture(figure, path, sketch.width, self.height or sketch.height))
-            for note in sketch.notes:
+        images, names = [], _Names(folder, form)
+        for spec in image_specs(results, options, separate=self.separate):
+            path = names.path(spec.stem)
+            figure = styled(spec.figure, font=self.font, size=size)
+            images.append(ImageFile(figure, path, spec.width, self.height or spec.height))
+            for note in spec.notes:
                 console.say(f"{path.name}: {note}")
-        with console.progress("images", len(pictures)) as advance:
-            write_images(pictures, scale=self.scale, on_image=advance)
-        return [picture.path for picture in pictures]
+        with console.progress("images", len(images)) as advance:
+            write_images(images, scale=self.scale, on_image=advance)
+        return [image.path for image in images]
 
     def _write_tables(self, results: Mapping[str, Result], folder: Path, form: str) -> list[Path]:
         from landscape.export.tables.csv_table import csv_bytes

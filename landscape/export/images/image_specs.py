@@ -1,4 +1,4 @@
-"""Which images a file gives: one for each name of results, its checkpoints compared, or one for each result."""
+"""Images of a file: one for each name of results, comparing its checkpoints, or one for each result."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ from landscape.results import (
     TrajectoryResult,
 )
 
-FAR = 1.22  # how much further away than on the page the camera stands: images have no room beyond their edges
+FAR = 1.22  # camera distance relative to the page's: images have no room beyond their edges
 BAR = 90  # pixels that a colour bar takes
 NARROW = 330  # pixels for a panel; where there are fewer, panels lie one below the other
 R = TypeVar("R", bound=Result)
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the images show, where there is a choice."""
+class ImageOptions:
+    """Options of images."""
 
     metric: str | None = None
     split: str | None = None
@@ -55,12 +55,12 @@ class Look:
     dark: bool = False
     title: str | None = None
     width: int | None = None  # in CSS pixels: a narrow image has its panels one below the other
-    labels: Sequence[str] = ()  # what the checkpoints are called, in their order
+    labels: Sequence[str] = ()  # names of the checkpoints, in their order
 
 
 @dataclass(frozen=True)
-class Sketch:
-    """One image to be: its name, its figure, its size in CSS pixels, and what a caption should say."""
+class ImageSpec:
+    """One image to draw: name, figure, size in CSS pixels, and notes for a caption."""
 
     stem: str
     figure: go.Figure
@@ -69,23 +69,23 @@ class Sketch:
     notes: list[str] = field(default_factory=list)
 
 
-def sketches(results: Mapping[str, Result], look: Look, *, separate: bool = False) -> list[Sketch]:
+def image_specs(results: Mapping[str, Result], options: ImageOptions, *, separate: bool = False) -> list[ImageSpec]:
     """Return the images of results by "<checkpoint>/<name>".
 
     Args:
         results: The results to draw.
-        look: What is shown of them.
+        options: Options.
         separate: One image for each result, instead of one for each name with all its checkpoints.
 
     Raises:
         LandscapeError: There is nothing to draw of what was asked for.
     """
-    _check_metric(results, look.metric)
+    _check_metric(results, options.metric)
     chosen = [{key: result} for key, result in results.items()] if separate else [dict(results)]
-    names = names_of(results, look.labels)
-    found = [sketch for some in chosen for sketch in _sketches(some, results, look, names)]
-    if look.dark:
-        found = [dataclasses.replace(sketch, figure=to_dark(sketch.figure)) for sketch in found]
+    names = names_of(results, options.labels)
+    found = [spec for some in chosen for spec in _specs(some, results, options, names)]
+    if options.dark:
+        found = [dataclasses.replace(spec, figure=to_dark(spec.figure)) for spec in found]
     if not found:
         raise LandscapeError(f"nothing to draw of {', '.join(results) or 'no results'} as asked for")
     return found
@@ -105,81 +105,83 @@ def _check_metric(results: Mapping[str, Result], metric: str | None) -> None:
         raise LandscapeError(f"expected a metric among {', '.join(known) or 'none here'}, got {metric!r}")
 
 
-def _sketches(
-    results: Mapping[str, Result], everything: Mapping[str, Result], look: Look, names: Names
-) -> Iterator[Sketch]:
-    yield from _surfaces(results, everything, look, names)
-    yield from _lines(results, look, names)
-    yield from _trajectories(results, everything, look, names)
+def _specs(
+    results: Mapping[str, Result], everything: Mapping[str, Result], options: ImageOptions, names: Names
+) -> Iterator[ImageSpec]:
+    yield from _surfaces(results, everything, options, names)
+    yield from _lines(results, options, names)
+    yield from _trajectories(results, everything, options, names)
     for name, group in _named(results):
         first = next(iter(group.values()))
         if isinstance(first, SurfaceResult | LineResult | TrajectoryResult):
             continue
         stem, named = _stem(name, group), called(group, names)
         if isinstance(first, HistoryResult):
-            yield from _histories(stem, named, look)
+            yield from _histories(stem, named, options)
             continue
-        wide = {"width": look.width or 1000} if isinstance(first, StudyResult) else {}
-        figure = compare(named, dark=look.dark, title=look.title, **wide)
+        wide = {"width": options.width or 1000} if isinstance(first, StudyResult) else {}
+        figure = compare(named, dark=options.dark, title=options.title, **wide)
         width = 1000 if "xaxis2" in figure.layout else 760
         caption = kind_of(first).caption
         notes = [caption(named)] if caption is not None else []
-        yield Sketch(stem, figure, look.width or width, int(figure.layout.height or 440), notes)
+        yield ImageSpec(stem, figure, options.width or width, int(figure.layout.height or 440), notes)
         if isinstance(first, SharpnessResult):
-            yield from _curves(stem, named, look)  # type: ignore[arg-type]
+            yield from _curves(stem, named, options)  # type: ignore[arg-type]
 
 
 def _surfaces(
-    results: Mapping[str, Result], everything: Mapping[str, Result], look: Look, names: Names
-) -> Iterator[Sketch]:
+    results: Mapping[str, Result], everything: Mapping[str, Result], options: ImageOptions, names: Names
+) -> Iterator[ImageSpec]:
     for name, found in _named({key: r for key, r in results.items() if isinstance(r, SurfaceResult)}):
         surfaces = {label: r for label, r in found.items() if isinstance(r, SurfaceResult)}
         maps = {label: r for label, r in surfaces.items() if is_convexity(r)}
         others = {label: r for label, r in surfaces.items() if label not in maps}
-        if maps and look.metric in (None, "convexity"):
+        if maps and options.metric in (None, "convexity"):
             named = called(maps, names)
-            drawn = compare(named, clip=look.clip, dark=look.dark, title=look.title)
-            width, notes = look.width or 70 + 430 * len(maps), [*_unfinished(maps), convexity_note(named)]
-            yield Sketch(_stem(name, maps), drawn, width, _square(width, len(maps)), notes)
-        for chosen in (others, maps) if look.metric not in (None, "convexity") else (others,):
-            shown = {label: r for label, r in chosen.items() if look.metric in (None, *grids.metrics_of(r))}
+            drawn = compare(named, clip=options.clip, dark=options.dark, title=options.title)
+            width, notes = options.width or 70 + 430 * len(maps), [*_unfinished(maps), convexity_note(named)]
+            yield ImageSpec(_stem(name, maps), drawn, width, _square(width, len(maps)), notes)
+        for chosen in (others, maps) if options.metric not in (None, "convexity") else (others,):
+            shown = {label: r for label, r in chosen.items() if options.metric in (None, *grids.metrics_of(r))}
             if shown:
                 twins = [
                     r for key, r in everything.items() if isinstance(r, SurfaceResult) and key.endswith(f"/{name}")
                 ]
-                narrow = look.width is not None and look.width < NARROW * len(shown)
+                narrow = options.width is not None and options.width < NARROW * len(shown)
                 for some in [{label: r} for label, r in shown.items()] if narrow else [shown]:
-                    yield from _views(_stem(name, some), called(some, names), twins, look)
+                    yield from _views(_stem(name, some), called(some, names), twins, options)
 
 
 def _views(
-    stem: str, shown: Mapping[str, SurfaceResult], twins: Sequence[SurfaceResult], look: Look
-) -> Iterator[Sketch]:
+    stem: str, shown: Mapping[str, SurfaceResult], twins: Sequence[SurfaceResult], options: ImageOptions
+) -> Iterator[ImageSpec]:
     """Yield each view of surfaces, on the scale that all surfaces of their name share."""
     first = next(iter(shown.values()))
-    metric, split = look.metric or first.metrics[0], look.split or first.splits[0]
+    metric, split = options.metric or first.metrics[0], options.split or first.splits[0]
     alike = [r for r in twins if metric in grids.metrics_of(r) and split in grids.splits_of(r)]
     arrays = [grids.values(surface, metric, split) for surface in alike or shown.values()]
-    scale = grids.scale_of(arrays, metric, split, log=look.log, clip=look.clip)
+    scale = grids.scale_of(arrays, metric, split, log=options.log, clip=options.clip)
     notes = _unfinished(shown) + _cut([grids.values(r, metric, split) for r in shown.values()], shown, scale)
-    for view in look.views:
-        drawn = compare(shown, view=view, metric=metric, split=split, scale=scale, dark=look.dark, title=look.title)
+    for view in options.views:
+        drawn = compare(
+            shown, view=view, metric=metric, split=split, scale=scale, dark=options.dark, title=options.title
+        )
         drawn.for_each_annotation(lambda note: note.update(font={"size": 13}))
         drawn.update_traces(colorbar={"title": {"font": {"size": 13}}}, selector={"showscale": True})
         panels = 1 if view == "overlay" else len(shown)
         if view == "contour":
-            width = look.width or 70 + 440 * panels
+            width = options.width or 70 + 440 * panels
             for column in range(2, panels + 1):  # the same axis as its neighbour's: once is enough
                 drawn.layout[f"yaxis{column}"].title.text = ""
-            yield Sketch(f"{stem}-{view}", drawn, width, _square(width, panels), notes)
+            yield ImageSpec(f"{stem}-{view}", drawn, width, _square(width, panels), notes)
         else:
-            width = look.width or 560 * panels
+            width = options.width or 560 * panels
             height = round(min(520, 0.93 * width / panels))
             drawn.for_each_scene(functools.partial(_step_back, aspect=(width - BAR) / panels / height))
-            yield Sketch(f"{stem}-{view}", drawn, width, height, notes)
+            yield ImageSpec(f"{stem}-{view}", drawn, width, height, notes)
 
 
-def _lines(results: Mapping[str, Result], look: Look, names: Names) -> Iterator[Sketch]:
+def _lines(results: Mapping[str, Result], options: ImageOptions, names: Names) -> Iterator[ImageSpec]:
     groups: dict[str, Mapping[str, LineResult | Sequence[LineResult]]] = {}
     for family, members in families(results).items():
         groups[_stem(family, members)] = called(members, names)
@@ -190,17 +192,19 @@ def _lines(results: Mapping[str, Result], look: Look, names: Names) -> Iterator[
     for stem, lines in groups.items():
         flat = [line for entry in lines.values() for line in ([entry] if isinstance(entry, LineResult) else entry)]
         known = dict.fromkeys(metric for line in flat for metric in line.metrics)
-        metrics = [metric for metric in known if look.metric in (None, metric)]
+        metrics = [metric for metric in known if options.metric in (None, metric)]
         if metrics:
-            width, stacked = _across(len(metrics), look)
-            drawn = line_figure(lines, metrics=metrics, log=look.log, stacked=stacked, dark=look.dark, title=look.title)
-            yield Sketch(stem, drawn, width, _tall(len(metrics), stacked), _unfinished(dict(enumerate(flat))))
+            width, stacked = _across(len(metrics), options)
+            drawn = line_figure(
+                lines, metrics=metrics, log=options.log, stacked=stacked, dark=options.dark, title=options.title
+            )
+            yield ImageSpec(stem, drawn, width, _tall(len(metrics), stacked), _unfinished(dict(enumerate(flat))))
 
 
 def _trajectories(
-    results: Mapping[str, Result], everything: Mapping[str, Result], look: Look, names: Names
-) -> Iterator[Sketch]:
-    """Yield each plane's trajectories together, on the surface of that plane where the file holds one."""
+    results: Mapping[str, Result], everything: Mapping[str, Result], options: ImageOptions, names: Names
+) -> Iterator[ImageSpec]:
+    """Yield the trajectories of each plane together, on the surface of that plane if the file holds one."""
     planes: dict[Any, dict[str, TrajectoryResult]] = {}
     for key, path in results.items():
         if isinstance(path, TrajectoryResult):
@@ -211,40 +215,44 @@ def _trajectories(
         on = next((r for r in everything.values() if isinstance(r, SurfaceResult) and belongs(first, r)), None)
         named = {names.get(key.rpartition("/")[0], key.rpartition("/")[0]): path for key, path in together.items()}
         named = named if len(named) == len(together) else together
-        metric = look.metric if on is not None and look.metric in grids.metrics_of(on) else None
-        split = look.split if on is not None and look.split in grids.splits_of(on) else None
-        width, stacked = _across(2, look)
-        options = {"log": look.log, "stacked": stacked, "dark": look.dark, "title": look.title}
-        drawn = trajectory_figure(named, on=on, metric=metric, split=split, **options)  # type: ignore[arg-type]
+        metric = options.metric if on is not None and options.metric in grids.metrics_of(on) else None
+        split = options.split if on is not None and options.split in grids.splits_of(on) else None
+        width, stacked = _across(2, options)
+        drawn_with = {"log": options.log, "stacked": stacked, "dark": options.dark, "title": options.title}
+        drawn = trajectory_figure(named, on=on, metric=metric, split=split, **drawn_with)  # type: ignore[arg-type]
         notes = [f"{label}: {note}" for label, path in named.items() if (note := trajectory_note(path))]
         if "xaxis2" not in drawn.layout:
-            width, stacked = look.width or 620, False
-        yield Sketch("-".join(next(iter(together)).split("/")), drawn, width, _tall(2, stacked) + 20, notes)
+            width, stacked = options.width or 620, False
+        yield ImageSpec("-".join(next(iter(together)).split("/")), drawn, width, _tall(2, stacked) + 20, notes)
 
 
-def _histories(stem: str, group: Mapping[str, Result], look: Look) -> Iterator[Sketch]:
+def _histories(stem: str, group: Mapping[str, Result], options: ImageOptions) -> Iterator[ImageSpec]:
     runs = {label: r for label, r in group.items() if isinstance(r, HistoryResult) and recorded({label: r})}
-    metrics = [metric for metric in recorded(runs) if look.metric in (None, metric)]
+    metrics = [metric for metric in recorded(runs) if options.metric in (None, metric)]
     if metrics:
-        width, stacked = _across(len(metrics), look)
+        width, stacked = _across(len(metrics), options)
         by = "recipe" if len(seeds(runs)) < len(runs) else "checkpoint"
-        options = {"by": by, "stacked": stacked, "log": look.log, "dark": look.dark, "title": look.title}
-        yield Sketch(stem, compare(runs, metrics=metrics, x=look.x, **options), width, _tall(len(metrics), stacked))
+        drawn_with = {"by": by, "stacked": stacked, "log": options.log, "dark": options.dark, "title": options.title}
+        yield ImageSpec(
+            stem, compare(runs, metrics=metrics, x=options.x, **drawn_with), width, _tall(len(metrics), stacked)
+        )
 
 
-def _curves(stem: str, group: Mapping[str, SharpnessResult], look: Look) -> Iterator[Sketch]:
+def _curves(stem: str, group: Mapping[str, SharpnessResult], options: ImageOptions) -> Iterator[ImageSpec]:
     overs: tuple[Over, ...] = ("rho", "m")
     for over in overs:
         curves = swept(group, over)
         if curves:
-            width = look.width or max(420, 340 * min(len(curves), 3))
-            drawn = curves_figure(group, over=over, log=look.log, width=width, dark=look.dark, title=look.title)
-            yield Sketch(f"{stem}-over-{over}", drawn, width, int(drawn.layout.height))
+            width = options.width or max(420, 340 * min(len(curves), 3))
+            drawn = curves_figure(
+                group, over=over, log=options.log, width=width, dark=options.dark, title=options.title
+            )
+            yield ImageSpec(f"{stem}-over-{over}", drawn, width, int(drawn.layout.height))
 
 
-def _across(panels: int, look: Look) -> tuple[int, bool]:
-    """Return the width of an image with so many panels, and whether they have to lie one below the other."""
-    width = look.width or (560 if panels == 1 else 500 * panels)
+def _across(panels: int, options: ImageOptions) -> tuple[int, bool]:
+    """Return the width of an image with this many panels, and True if they are stacked."""
+    width = options.width or (560 if panels == 1 else 500 * panels)
     return width, panels > 1 and width < NARROW * panels
 
 
@@ -253,7 +261,7 @@ def _tall(panels: int, stacked: bool) -> int:
 
 
 def _square(width: int, panels: int) -> int:
-    """Return the height at which so many planes beside each other are about square."""
+    """Return the height at which this many planes side by side are about square."""
     return round(max((width - 70) / panels, 120))
 
 
@@ -267,19 +275,19 @@ def _named(results: Mapping[str, R]) -> list[tuple[str, dict[str, R]]]:
 
 
 def _stem(name: str, group: Mapping[str, Any]) -> str:
-    """Return what a file is called: the name of the results, with the checkpoint's before it where it is one's."""
+    """Return the stem of the file name: the name of the results, preceded by the checkpoint's if there is only one."""
     return name if len(group) > 1 else f"{next(iter(group))}-{name}"
 
 
 def _unfinished(group: Mapping[Any, Sampled]) -> list[str]:
-    """Return what is still to be computed of surfaces or lines."""
+    """Return a note on the points of surfaces or lines that are not computed yet."""
     cells = [result.computed() for result in group.values()]
     done, asked = sum(int(found.sum()) for found in cells), sum(found.size for found in cells)
     return [] if done == asked else [f"{done:,} of {asked:,} points computed so far."]
 
 
 def _cut(arrays: Sequence[Floats], group: Mapping[str, SurfaceResult], scale: Scale) -> list[str]:
-    """Return what a scale cuts off of surfaces, and how many of their points are no number."""
+    """Return notes on the points of surfaces that lie off the scale or are not numbers."""
     nan = sum(int((np.isnan(a) & s.computed()).sum()) for a, s in zip(arrays, group.values(), strict=True))
     words = [
         scale.note(arrays),
@@ -289,6 +297,6 @@ def _cut(arrays: Sequence[Floats], group: Mapping[str, SurfaceResult], scale: Sc
 
 
 def _step_back(scene: Any, *, aspect: float) -> None:
-    """Move the camera back until what surrounds a relief is within a scene of this width to height."""
+    """Move the camera back until the axes of a relief fit into a scene of this aspect ratio (width over height)."""
     eye, far = scene.camera.eye, FAR / min(aspect, 1.0)
     scene.camera.eye = {axis: far * eye[axis] for axis in ("x", "y", "z")}

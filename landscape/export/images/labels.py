@@ -1,4 +1,4 @@
-"""What images call checkpoints: what tells them apart, without what they all begin and end with."""
+"""Short checkpoint labels for images: common prefixes and suffixes removed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from landscape.errors import LandscapeError
 from landscape.figures.grouping.families import is_between
 from landscape.results import LineResult, Result
 
-Names: TypeAlias = Mapping[str, str]  # what images call a checkpoint
+Names: TypeAlias = Mapping[str, str]  # short label of each checkpoint
 V = TypeVar("V")
 
 
 def names_of(results: Mapping[str, Result], given: Sequence[str]) -> Names:
-    """Return what each checkpoint is called in images.
+    """Return the short label of each checkpoint.
 
     Raises:
-        LandscapeError: where names were given, but not one for each.
+        LandscapeError: The number of given labels is not that of the checkpoints.
     """
     between = {label for label, result in _labelled(results) if isinstance(result, LineResult) and is_between(result)}
     labels = [label for label in dict.fromkeys(label for label, _ in _labelled(results)) if label not in between]
@@ -35,13 +35,13 @@ def _labelled(results: Mapping[str, Result]) -> list[tuple[str, Result]]:
 
 
 def called(group: Mapping[str, V], names: Names) -> dict[str, V]:
-    """Return results by what images call their checkpoints; as they are where two would be called the same."""
+    """Return results by short checkpoint label; unchanged if two would get the same."""
     found = {names.get(label, label): result for label, result in group.items()}
     return found if len(found) == len(group) else dict(group)
 
 
 def renamed(line: LineResult, names: Names) -> LineResult:
-    """Return a line between checkpoints whose ends are called as in images."""
+    """Return a line between checkpoints with short labels at its ends."""
     ends = [{**entry, "label": names.get(str(entry.get("label")), entry.get("label"))} for entry in _ends(line)]
     return dataclasses.replace(line, attributes={**line.attributes, "checkpoints": ends})
 
@@ -51,7 +51,7 @@ def _ends(line: LineResult) -> list[dict[str, Any]]:
 
 
 def short_names(labels: Sequence[str]) -> dict[str, str]:
-    """Return for each label what is left without the words that all begin with and all end with.
+    """Return each label without the words that all begin or end with.
 
     resnet20-cifar10-sam-s0 and resnet20-cifar10-adam-s0 become sam and adam.
     """
@@ -66,7 +66,7 @@ def short_names(labels: Sequence[str]) -> dict[str, str]:
 
 
 def _alike(words: Sequence[Sequence[str]]) -> int:
-    """Return how many words are the same at the beginning of all."""
+    """Return the number of leading words that all share."""
     count = 0
     for there in zip(*words, strict=False):
         if len(set(there)) > 1:

@@ -1,4 +1,4 @@
-"""Figures as images: PNG, SVG or PDF, drawn by kaleido in a Chromium or Chrome that is on this machine."""
+"""Figures as images (PNG, SVG or PDF), drawn by kaleido in a local Chromium or Chrome."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ REMEDY = (
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure and what it is drawn as."""
+class ImageFile:
+    """A figure, and the file and size that it is drawn with."""
 
     figure: go.Figure
     path: Path
@@ -36,19 +36,19 @@ class Picture:
 
 
 def write_images(
-    pictures: Sequence[Picture], *, scale: float = 2.0, on_image: Callable[[], object] | None = None
+    images: Sequence[ImageFile], *, scale: float = 2.0, on_image: Callable[[], object] | None = None
 ) -> None:
-    """Draw figures and write them, in one browser; files that are there are replaced. The suffix is the format.
+    """Draw figures in one browser and write them; existing files are replaced. The suffix is the format.
 
     Args:
-        pictures: What to draw, and where to.
+        images: Figures with their files.
         scale: Image pixels per CSS pixel, of PNG.
         on_image: Called after each.
 
     Raises:
-        LandscapeError: kaleido or a browser is missing, or drawing failed; nothing of that picture was written.
+        LandscapeError: kaleido or a browser is missing, or drawing failed; nothing of that image was written.
     """
-    if not pictures:
+    if not images:
         return
     kaleido = _kaleido()
     _check_browser()
@@ -56,11 +56,11 @@ def write_images(
     async def draw() -> None:
         page = kaleido.PageGenerator(mathjax=False)  # which would be fetched from a network
         async with kaleido.Kaleido(page_generator=page) as browser:
-            for picture in pictures:
-                form = picture.path.suffix.lstrip(".").lower()
-                size = {"width": picture.width, "height": picture.height, "scale": scale if form == "png" else 1}
-                content = await browser.calc_fig(picture.figure, opts={"format": form, **size})
-                write_atomically(picture.path, functools.partial(_write, content))
+            for image in images:
+                form = image.path.suffix.lstrip(".").lower()
+                size = {"width": image.width, "height": image.height, "scale": scale if form == "png" else 1}
+                content = await browser.calc_fig(image.figure, opts={"format": form, **size})
+                write_atomically(image.path, functools.partial(_write, content))
                 if on_image is not None:
                     on_image()
 
@@ -118,7 +118,7 @@ def _kaleido() -> Any:
 
 
 def _check_browser() -> None:
-    """Refuse a BROWSER_PATH that leads nowhere, which kaleido would report at length."""
+    """Refuse a BROWSER_PATH that names no program, which kaleido would report at length."""
     named = os.environ.get("BROWSER_PATH")
     if named is not None and shutil.which(named) is None:
         raise LandscapeError(f"BROWSER_PATH names {named!r}, which is no program; {REMEDY}")

@@ -55,7 +55,7 @@ def solid(relief: Relief, *, base: float = 0.04) -> Mesh:
 
 
 def _cells(relief: Relief) -> NDArray[np.bool_]:
-    """Return which cells of the grid have a height at all four corners."""
+    """Return a mask of the grid cells with a height at all four corners."""
     known = ~relief.holes
     cells: NDArray[np.bool_] = known[:-1, :-1] & known[1:, :-1] & known[:-1, 1:] & known[1:, 1:]
     if not cells.any():

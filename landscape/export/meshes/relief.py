@@ -1,4 +1,4 @@
-"""A surface as heights over a plane: what ParaView, printers and slides are given, on the scale of the figures."""
+"""Surfaces as heights over a plane, on the scale of the figures: the geometry of every mesh format."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Relief:
     height: Floats  # (Y, X) from 0 to the relief's full height
     share: Floats  # (Y, X) where the value lies on the colour scale, 0 to 1
     colours: theme.Colorscale
-    words: str  # what the heights are, and what was cut off
+    words: str  # quantity and range of the heights, points cut off, holes
     values: Floats  # (Y, X) as measured
 
     @property
     def holes(self) -> NDArray[np.bool_]:
-        """Where there is no height."""
+        """Mask of the grid points without a height, (Y, X)."""
         return np.isnan(self.height)
 
 
@@ -42,14 +42,14 @@ def reliefs(
     clip: float | None = None,
     tall: float = 0.5,
 ) -> dict[str, Relief]:
-    """Return surfaces as reliefs on one scale, so that they compare.
+    """Return surfaces as reliefs on one common scale.
 
     Args:
         surfaces: The surfaces by label.
-        metric: What the heights are; the first surface's first metric by default.
-        split: On which split, or "gap"; the first by default.
-        log: Logarithmic heights; by default where the values span a factor of 30 or more.
-        clip: The largest value that has its height; what is above (inf too) is level with it.
+        metric: Metric of the heights; the first surface's first metric by default.
+        split: Split, or "gap" (test − train); the first by default.
+        log: Logarithmic heights; by default if the values span a factor of 30 or more.
+        clip: Largest value shown; higher ones (inf too) are drawn at its height.
         tall: The full height as a share of the plane's longer side.
 
     Raises:

@@ -11,7 +11,7 @@ _TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attrib
 
 
 def stl_bytes(relief: Relief, *, millimetres: float = 100.0) -> bytes:
-    """Return a relief as a closed solid in binary STL, z up, its longer side this long."""
+    """Return a relief as a closed solid in binary STL, z up, with a longer side of `millimetres`."""
     corners = solid(relief).triangles * millimetres
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)

@@ -15,7 +15,7 @@ from landscape.results import Result
 
 
 def csv_bytes(result: Result) -> bytes:
-    """Return a result as CSV in UTF-8; floats are written such that reading gives back the same number."""
+    """Return a result as CSV in UTF-8; floats survive a round trip unchanged."""
     columns = table(result)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -31,5 +31,5 @@ def table(result: Result) -> Columns:
 
 
 def _cells(values: Any) -> Iterator[Any]:
-    """Yield values as Python's own, whose text is the shortest that gives the same number back."""
+    """Yield values as Python objects, whose text is the shortest that survives a round trip."""
     yield from (values.tolist() if isinstance(values, np.ndarray) else values)

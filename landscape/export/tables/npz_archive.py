@@ -1,4 +1,4 @@
-"""Results as NumPy archives: what the result's fields are, by their names, and the attributes as JSON."""
+"""Results as NumPy archives: the fields by name, and the attributes as JSON."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Control:
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """An entry of a legend: a colour and what has it."""
+    """An entry of a legend: a colour and the name of the series."""
 
     words: str
     series: int

@@ -1,4 +1,4 @@
-"""What travels inside the page: compact JSON that cannot end its script element, whatever the names in it say."""
+"""JSON embedded in the page: compact, and unable to end its script element whatever names it holds."""
 
 from __future__ import annotations
 

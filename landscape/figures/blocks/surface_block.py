@@ -1,4 +1,4 @@
-"""Planes of the page: surfaces that belong together, their measured grids, and empty figures for the script to fill."""
+"""Blocks of surfaces: the measured grids of surfaces on one scale, and empty figures for the script to fill."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Panel:
     id: str
     key: str  # of its result
     checkpoint: str
-    label: str  # the checkpoint, and what sets this surface apart from its others
+    label: str  # the checkpoint, and the BatchNorm mode or name if it has several surfaces
     note: str  # "n of m points computed so far"
     alt: str
     series: int  # index of its colour
@@ -45,12 +45,12 @@ class SurfaceBlock:
     id: str
     name: str
     panels: list[Panel]
-    quantities: list[surface_views.Quantity]
+    quantities: list[surface_views.HeightQuantity]
     chosen: str  # the quantity to begin with
     splits: list[str]
-    cautions: list[str]  # in what they were not measured alike
-    estimates: list[str]  # how good those are that were not measured at every point
-    axes: str  # what a step along the axes is
+    cautions: list[str]  # settings in which they differ
+    estimates: list[str]  # measured errors of estimated surfaces
+    axes: str  # meaning of a step along the axes
     paths: list[SurfacePath]
     data: dict[str, Any] = field(repr=False)
 
@@ -61,39 +61,39 @@ class SurfaceBlock:
 
     @property
     def columns(self) -> int:
-        """How many panels stand side by side where there is room."""
+        """Number of panels side by side if there is room."""
         return {1: 1, 2: 2, 3: 3, 4: 2}.get(len(self.panels), 3)
 
     @property
     def quantity_options(self) -> dict[str, str]:
-        """What the switch of quantities offers: value → words."""
+        """Options of the switch of quantities: value → label."""
         return {quantity.id: quantity.words for quantity in self.quantities}
 
     @property
     def split_options(self) -> dict[str, str]:
-        """What the switch of splits offers: value → words."""
+        """Options of the switch of splits: value → label."""
         return {split: split[:1].upper() + split[1:] for split in self.splits}
 
     @property
     def has_marks(self) -> bool:
-        """Whether other checkpoints are marked on the plane."""
+        """True if other checkpoints are marked on the plane."""
         roles = {trace["meta"]["role"] for panel in self.data["panels"] for trace in panel["contour"]["data"]}
         return "mark" in roles
 
     @property
     def ratio(self) -> float:
-        """How much higher than wide the plane is, within what a page can show."""
+        """Height over width of the plane, limited to what a page can show."""
         x, y = (self.data["panels"][0]["contour"]["layout"][axis]["range"] for axis in ("xaxis", "yaxis"))
         return float(min(max((y[1] - y[0]) / max(x[1] - x[0], 1e-12), 0.4), 1.2))
 
     @property
     def offers_steps(self) -> bool:
-        """Whether contours may have levels in log steps."""
+        """True if contours may have levels in log steps."""
         return any(view["steps"] for view in self.data["views"].values())
 
     @property
     def has_measured(self) -> bool:
-        """Whether a surface is an estimate whose measured points can be shown."""
+        """True if a surface is an estimate whose measured points can be shown."""
         return any("measured" in panel for panel in self.data["panels"])
 
 
@@ -172,7 +172,7 @@ def _in_detail(groups: Mapping[str, Mapping[str, SurfaceResult]]) -> dict[str, d
 
 
 def _other_modes(group: Mapping[str, SurfaceResult], found: Mapping[str, SurfaceResult]) -> bool:
-    """Return whether two groups hold the same plane of the same checkpoint in different BatchNorm modes."""
+    """Return True if two groups hold the same plane of the same checkpoint in different BatchNorm modes."""
     first, second = ({(key.rpartition("/")[0], _hashes(s)): s for key, s in part.items()} for part in (group, found))
     same = [(first[place], second[place]) for place in first.keys() & second.keys() if place[1]]
     return any(a.attributes.get("batchnorm") != b.attributes.get("batchnorm") for a, b in same)
@@ -183,7 +183,7 @@ def _hashes(surface: SurfaceResult) -> tuple[str, ...]:
 
 
 def _note(found: SurfaceResult) -> str:
-    """Return what the pictures cannot show: points that are still to be computed, and those that are no number."""
+    """Return a note on the points that are not computed yet or not numbers."""
     metric = "loss" if "loss" in found.metrics else found.metrics[0]
     nan = int((np.isnan(found.grid(metric)).any(0) & found.computed()).sum())
     holes = f"{nan:,} {'point is' if nan == 1 else 'points are'} not a number (holes)" if nan else ""
@@ -191,7 +191,7 @@ def _note(found: SurfaceResult) -> str:
 
 
 def _estimates(panels: Sequence[Panel], surfaces: Sequence[SurfaceResult]) -> list[str]:
-    """Return for each surface that is an estimate how good it was measured to be and what it saved."""
+    """Return the measured error and the saving of each estimated surface."""
     found = []
     for panel, surface in zip(panels, surfaces, strict=True):
         words = estimate_note(surface.attributes)
@@ -201,7 +201,7 @@ def _estimates(panels: Sequence[Panel], surfaces: Sequence[SurfaceResult]) -> li
 
 
 def _axes(surfaces: Sequence[SurfaceResult]) -> str:
-    """Return what a step along the axes means, where all surfaces agree on it."""
+    """Return the meaning of a step along the axes if all surfaces agree on it."""
     told = [surface.attributes.get("directions") or {} for surface in surfaces]
     meanings = {
         (str(one.get("kind", "")), str(one.get("normalization", "")) if one.get("kind") == "random" else "")
@@ -221,13 +221,13 @@ def _axes(surfaces: Sequence[SurfaceResult]) -> str:
 
 
 def _axis_titles(surface: SurfaceResult, trajectories: Iterable[TrajectoryResult]) -> tuple[str, str]:
-    """Return what the axes are, with the shares of variance that a trajectory on this plane knows."""
+    """Return the titles of the axes, with the explained variances that a trajectory on this plane holds."""
     known = next((t for t in trajectories if belongs(t, surface) and len(t.explained) > 1), None)
     return axis_titles(known) if known is not None else grids.axis_names(surface)
 
 
 def _extent(surfaces: Sequence[SurfaceResult], trajectories: Sequence[TrajectoryResult]) -> Extent:
-    """Return the ranges that show the surfaces and, with some room, the paths on them whole."""
+    """Return the axis ranges that hold the surfaces and, with a margin, the paths on them."""
     ranges = []
     for axis, (low, high) in zip(("alpha", "beta"), grids.extent(surfaces), strict=True):
         places = np.concatenate([np.empty(0), *(getattr(trajectory, axis) for trajectory in trajectories)])
@@ -240,7 +240,7 @@ def _extent(surfaces: Sequence[SurfaceResult], trajectories: Sequence[Trajectory
 def _fill(
     found: SurfaceResult, splits: Sequence[str], axes: tuple[str, str], *, solid: Extent, flat: Extent
 ) -> dict[str, Any]:
-    """Return one panel's grids and its two figures, emptied of the grids that the script fills in."""
+    """Return one panel's grids and its two figures, without the grids that the script fills in."""
     shown = [(m, s) for m in grids.metrics_of(found) for s in splits if surface_views.drawable(found, m, s)]
     measured = np.unique(found.points[found.points["level"] == 1][["alpha", "beta"]])
     spots = {"measured": [measured["alpha"].tolist(), measured["beta"].tolist()]} if len(measured) else {}
@@ -260,7 +260,7 @@ def _empty_figures(
 ) -> dict[str, Any]:
     """Return the 3-D figure and the contours of a surface: styles, texts and marks, to be filled with heights."""
     array = grids.values(found, metric, split)
-    scale = choose_scale([array])  # a stand-in: the script sets the scale
+    scale = choose_scale([array])  # replaced by the script
     marks = [mark for mark in grids.marks(found, array, metric) if mark.role == "origin"]
     marks += [grids.Mark("best", "best on the grid", "diamond", 0.0, 0.0), *grids.checkpoints(found)]
     relief_figure = go.Figure(

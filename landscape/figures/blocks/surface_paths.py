@@ -63,8 +63,8 @@ def surface_paths(
 def _figures(
     trajectory: TrajectoryResult, surface: SurfaceResult, label: str, series: int | None
 ) -> tuple[list[Any], list[Any]]:
-    """Return the path's traces in 3-D and on contours, whole; the script shows as much of them as was asked."""
-    scale = choose_scale([surface.grid(surface.metrics[0])])  # a stand-in: the script sets the heights
+    """Return the whole path's traces in 3-D and on contours; the script shows a part of them."""
+    scale = choose_scale([surface.grid(surface.metrics[0])])  # replaced by the script
     solid = relief_traces(trajectory, surface, surface.metrics[0], surface.splits[0], scale, label=label)
     colour = theme.series_colour(1 if series is None else series)  # ink would not show in a dark basin
     for trace in solid:

@@ -1,4 +1,4 @@
-"""The choices a reader has of what a plane shows: quantity and split, each with its scales, made here once for all.
+"""Views of a plane that the reader can choose: quantity and split, each with its scales.
 
 The page's script only draws measured grids on the scale chosen; limits, levels, ticks and notes come from here.
 """
@@ -19,8 +19,8 @@ from landscape.results import Floats, SurfaceResult
 
 
 @dataclass(frozen=True)
-class Quantity:
-    """What heights mean: a metric, plain or logarithmic."""
+class HeightQuantity:
+    """HeightQuantity of the heights: a metric, plain or logarithmic."""
 
     id: str
     words: str
@@ -28,20 +28,20 @@ class Quantity:
     log: bool = False
 
 
-def quantities(surfaces: Sequence[SurfaceResult]) -> list[Quantity]:
+def quantities(surfaces: Sequence[SurfaceResult]) -> list[HeightQuantity]:
     """Return the quantities to choose from: loss, log loss, accuracy, error, then the user's."""
     measured = {metric for surface in surfaces for metric in surface.metrics}
-    found: list[Quantity] = []
+    found: list[HeightQuantity] = []
     for metric in dict.fromkeys(metric for surface in surfaces for metric in grids.metrics_of(surface)):
-        found.append(Quantity(metric, _capitalized(metric), metric))
+        found.append(HeightQuantity(metric, _capitalized(metric), metric))
         if f"log {metric}" not in measured and _has_log(surfaces, metric):
-            found.append(Quantity(f"log {metric}", _capitalized(f"log {metric}"), metric, log=True))
+            found.append(HeightQuantity(f"log {metric}", _capitalized(f"log {metric}"), metric, log=True))
     order = {metric: index for index, metric in enumerate(("loss", "accuracy", grids.ERROR))}
     return sorted(found, key=lambda quantity: order.get(quantity.metric, len(order)))
 
 
-def preferred(surfaces: Sequence[SurfaceResult], offered: Sequence[Quantity], split: str) -> Quantity:
-    """Return the quantity to begin with: the first metric, logarithmic where its values span a wide range."""
+def preferred(surfaces: Sequence[SurfaceResult], offered: Sequence[HeightQuantity], split: str) -> HeightQuantity:
+    """Return the initial quantity: the first metric, logarithmic if its values span a wide range."""
     first = offered[0]
     log = next((quantity for quantity in offered if quantity.log and quantity.metric == first.metric), None)
     arrays = [grids.values(s, first.metric, split) for s in surfaces if drawable(s, first.metric, split)]
@@ -49,12 +49,14 @@ def preferred(surfaces: Sequence[SurfaceResult], offered: Sequence[Quantity], sp
 
 
 def drawable(surface: SurfaceResult, metric: str, split: str) -> bool:
-    """Return whether a surface has this metric on this split."""
+    """Return True if a surface has this metric on this split."""
     return metric in grids.metrics_of(surface) and split in grids.splits_of(surface)
 
 
-def views(surfaces: Sequence[SurfaceResult], offered: Sequence[Quantity], splits: Sequence[str]) -> dict[str, Any]:
-    """Return by "quantity/split" what the script needs to draw each; what was not measured anywhere is left out.
+def views(
+    surfaces: Sequence[SurfaceResult], offered: Sequence[HeightQuantity], splits: Sequence[str]
+) -> dict[str, Any]:
+    """Return the view of each "quantity/split" that the script draws from; without those not measured anywhere.
 
     Each names the grid drawn (`grid`) and, for contours, the views with levels at even steps and in log steps.
     """
@@ -74,7 +76,7 @@ def views(surfaces: Sequence[SurfaceResult], offered: Sequence[Quantity], splits
     return found
 
 
-def _view(arrays: list[Floats], quantity: Quantity, split: str) -> dict[str, Any]:
+def _view(arrays: list[Floats], quantity: HeightQuantity, split: str) -> dict[str, Any]:
     metric, gap = quantity.metric, split == grids.GAP
     words = grids.name(metric, split)
     return {
@@ -128,7 +130,7 @@ def _has_log(surfaces: Sequence[SurfaceResult], metric: str) -> bool:
 
 
 def _log_scale(arrays: list[Floats], metric: str, split: str) -> bool:
-    """Return whether values can be drawn logarithmically: a loss or the like, and nowhere negative."""
+    """Return True if values can be drawn logarithmically: unbounded and nowhere negative."""
     if metric in grids.FRACTIONS or split == grids.GAP:
         return False
     scale = grids.scale_of(arrays, metric, split, log=True)

@@ -1,4 +1,4 @@
-"""Tables of the page: cells that know the number behind their words, so that rows can be sorted and compared."""
+"""Tables of the page: cells hold the number behind their text, so that rows can be sorted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """What the page's script sorts by: the number where there is one, else the words."""
+        """Sort key of the page's script: the number if there is one, else the text."""
         return repr(float(self.value)) if not math.isnan(self.value) else self.words
 
 

@@ -1,4 +1,4 @@
-"""Whether results that are shown together were measured alike; where not, the page says in what they differ."""
+"""Comparability of results that are shown together: the settings in which they differ."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COMPARED = {
 
 
 def differences(results: Mapping[str, Result], *, but: Sequence[str] = ()) -> str:
-    """Return a sentence naming the settings in which results shown together differ; empty where they are comparable.
+    """Return a sentence naming the settings in which results differ; empty if they are comparable.
 
     Args:
         results: The results by label.
@@ -44,7 +44,7 @@ def differences(results: Mapping[str, Result], *, but: Sequence[str] = ()) -> st
 
 
 def at(attributes: Mapping[str, Any], path: str) -> Any:
-    """Return what stands at a dotted path of nested attributes; None where nothing does."""
+    """Return the value at a dotted path of nested attributes; None if there is none."""
     found: Any = attributes
     for key in path.split("."):
         found = found.get(key) if isinstance(found, Mapping) else None

@@ -1,4 +1,4 @@
-"""Which results belong together: lines over several directions, and runs that differ in nothing but their seed."""
+"""Groups of results: lines along several directions, and runs that differ in their seed alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from landscape.results import LineResult, Result
 
 
 def is_between(line: LineResult) -> bool:
-    """Return whether the line runs from one checkpoint to another, straight or along a curve."""
+    """Return True if the line runs from one checkpoint to another, straight or along a curve."""
     return (line.attributes.get("directions") or {}).get("kind") in ("between", "bezier")
 
 
@@ -38,7 +38,7 @@ def families(results: Mapping[str, Result]) -> dict[str, dict[str, list[LineResu
 
 
 def _alike(line: LineResult, others: Sequence[LineResult]) -> bool:
-    """Return whether a line shares axis, splits and metrics with these, so that a median of them can be taken."""
+    """Return True if a line shares axis, splits and metrics with these, as their median requires."""
     return all(
         np.array_equal(line.alpha, other.alpha) and line.splits == other.splits and line.metrics == other.metrics
         for other in others[:1]
@@ -46,7 +46,7 @@ def _alike(line: LineResult, others: Sequence[LineResult]) -> bool:
 
 
 def grouped(lines: Mapping[str, LineResult | Sequence[LineResult]]) -> dict[str, list[LineResult]]:
-    """Return lines by label; those of one checkpoint and one family that share their axes come under one label."""
+    """Return lines by label; those of one checkpoint and family that share their axes get one label."""
     groups: dict[Any, tuple[str, list[LineResult]]] = {}
     for label, given in lines.items():
         if not isinstance(given, LineResult):

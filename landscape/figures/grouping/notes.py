@@ -7,7 +7,7 @@ from landscape.results import Attributes, Sampled
 
 
 def estimate_note(attributes: Attributes) -> str:
-    """Return how good an estimated surface was measured to be, and what it saved; empty for an exact one."""
+    """Return the measured error and the saving of an estimated surface; empty for an exact one."""
     told = attributes.get("tolerance")
     if not isinstance(told, dict):
         return ""

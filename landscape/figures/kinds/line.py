@@ -157,7 +157,7 @@ def _legend(
 
 
 def _bands(curves: Mapping[str, Lines]) -> str:
-    """Return what the bands are: standard errors of single lines, or the spread of several."""
+    """Return the meaning of the bands: standard errors of single lines, or the spread of several."""
     counts = {len(found) for found in curves["each"].values() if not isinstance(found, LineResult)}
     single = any(isinstance(found, LineResult) for found in curves["each"].values())
     words = []

@@ -64,7 +64,7 @@ def spectrum_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -
 
 
 def _of_subsets(spectra: Mapping[str, SpectrumResult]) -> str:
-    """Return in words how the largest eigenvalue varies over subsets of the examples, where it was taken on several."""
+    """Return a note on the largest eigenvalue over subsets of the examples; empty without subsets."""
     found = {label: s.attributes["subsets"] for label, s in spectra.items() if "subsets" in s.attributes}
     if not found:
         return ""

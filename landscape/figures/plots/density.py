@@ -109,7 +109,7 @@ def density_note(densities: Mapping[str, DensityResult]) -> str:
 
 
 def _is_fine(density: DensityResult, sigma: float) -> bool:
-    """Return whether the stored curve is of this width, on a grid that resolves it."""
+    """Return True if the stored curve has this width, on a grid that resolves it."""
     return density.sigma == sigma and bool(np.diff(density.eigenvalue).max(initial=0.0) <= 0.5 * sigma)
 
 
@@ -147,7 +147,7 @@ def _heights(drawn: Mapping[str, DensityResult], given: Mapping[str, DensityResu
 
 
 def _place(values: Floats, axis: Axis, linear: float) -> Floats:
-    """Return where eigenvalues lie along x: themselves, or asinh of them, which is linear near zero."""
+    """Return the x coordinates of eigenvalues: the values or their asinh, which is linear near zero."""
     return np.arcsinh(values / linear) if axis == "symlog" else values
 
 

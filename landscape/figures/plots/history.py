@@ -72,7 +72,7 @@ def history_figure(
 
 
 def recorded(histories: Mapping[str, HistoryResult]) -> list[str]:
-    """Return which of loss and accuracy any of the histories has."""
+    """Return those of loss and accuracy that any of the histories has."""
     names = {name for history in histories.values() for name in history.columns}
     return [metric for metric in ("loss", "accuracy") if {f"{split}_{metric}" for split in SPLITS} & names]
 

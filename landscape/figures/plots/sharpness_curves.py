@@ -21,8 +21,8 @@ from landscape.results import Floats, Measure, SharpnessResult
 
 Over = Literal["rho", "m", "epsilon"]
 SYMBOLS: dict[Over, str] = {"rho": "ρ", "m": "m", "epsilon": "ε"}
-# Parameters that say what came out, not what was asked for, as the first version stored them.
-_FOUND = ("converged", "evaluations", "gradient_norm", "starts", "bound", "residual")
+# Outcomes, not settings: shipped files hold them among a measure's parameters.
+_OUTCOMES = ("converged", "evaluations", "gradient_norm", "starts", "bound", "residual")
 
 
 def curves_figure(
@@ -101,13 +101,13 @@ def _ascending(measures: list[Measure], over: Over) -> list[Measure]:
 
 
 def _title(label: str, over: Over) -> str:
-    """Return what a measure is called apart from its ρ: "SAM sharpness" of "SAM sharpness, ρ = 0.05"."""
+    """Return the name of a measure without its ρ: "SAM sharpness" of "SAM sharpness, ρ = 0.05"."""
     return re.sub(rf"(, |\b){SYMBOLS[over]} = [^,;)]+", "", label).strip(" ,;") or label
 
 
 def _asked(parameters: Mapping[str, Any], over: Over) -> dict[str, Any]:
     """Return the settings that two measures on one curve share."""
-    return {name: value for name, value in parameters.items() if name != over and name not in _FOUND}
+    return {name: value for name, value in parameters.items() if name != over and name not in _OUTCOMES}
 
 
 def _number(value: object) -> bool:

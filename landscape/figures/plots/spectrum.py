@@ -59,7 +59,7 @@ def spectrum_figure(
 
 
 def _apart(spectra: Mapping[str, SpectrumResult]) -> bool:
-    """Return whether the bottom end would be seen as zero on the axis of the top end."""
+    """Return True if the bottom end would look like zero on the axis of the top end."""
     most = [
         max((float(np.max(np.abs(s.eigenvalues[s.ends == end]), initial=0.0)) for s in spectra.values()), default=0.0)
         for end in (1, -1)
@@ -68,7 +68,7 @@ def _apart(spectra: Mapping[str, SpectrumResult]) -> bool:
 
 
 def ranks(spectrum: SpectrumResult, tops: int, bottoms: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return where each eigenvalue stands along x: the top end from 1 on, then a gap, then the bottom end."""
+    """Return the x coordinate of each eigenvalue: the top end from 1 on, then a gap, then the bottom end."""
     is_top = spectrum.ends == 1
     places = np.empty(len(spectrum.ends))
     places[is_top] = np.arange(1, np.sum(is_top) + 1)

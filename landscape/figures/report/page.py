@@ -28,8 +28,8 @@ from landscape.figures.style import theme
 from landscape.results import Result
 from landscape.storage.atomic_write import write_atomically
 
-SCRIPTS = (  # what runs before plotly.js, and what after
-    ("page.js", "look.js", "print.js", "copy.js", "tables.js"),
+SCRIPTS = (  # before plotly.js, and after it
+    ("page.js", "theme.js", "print.js", "copy.js", "tables.js"),
     (
         *("drawing.js", "plots.js"),
         *("grids.js", "isolines.js", "cameras.js", "scenes.js", "path.js", "planes.js", "overlay.js", "player.js"),
@@ -49,7 +49,7 @@ START = """requestAnimationFrame(() => setTimeout(() => {
 def write_report(
     results: Mapping[str, Result], path: str | Path, *, title: str | None = None, sources: Sequence[str] = ()
 ) -> Path:
-    """Write the report and return where it is; an existing file is replaced whole or not at all.
+    """Write the report and return its path; an existing file is replaced whole or not at all.
 
     Args:
         results: The results by "<checkpoint label>/<name>", as `landscape.storage.analysis_file.load` gives them.
@@ -138,17 +138,17 @@ def _resource(name: str) -> str:
 
 
 def _data(blocks: Sequence[Block | SurfaceBlock]) -> dict[str, Any]:
-    """Return what the page's script draws from."""
+    """Return the data that the page's script draws from."""
     return {
-        "look": {name: theme.template(look).to_plotly_json() for name, look in _LOOKS.items()},
-        "swaps": theme.dark_of_light(),
-        "ramps": {name: [theme.shades(colour) for colour in look.series] for name, look in _LOOKS.items()},
+        "templates": {name: theme.template(colours).to_plotly_json() for name, colours in _THEMES.items()},
+        "darkOfLight": theme.dark_of_light(),
+        "shades": {name: [theme.shades(one) for one in colours.series] for name, colours in _THEMES.items()},
         "planes": [block.data for block in blocks if isinstance(block, SurfaceBlock)],
         "plots": {plot.id: asdict(plot) for block in blocks if isinstance(block, Block) for plot in block.plots},
     }
 
 
-_LOOKS = {"light": theme.LIGHT, "dark": theme.DARK}
+_THEMES = {"light": theme.LIGHT, "dark": theme.DARK}
 
 
 def _title(labels: Sequence[str]) -> str:
@@ -158,7 +158,7 @@ def _title(labels: Sequence[str]) -> str:
 
 
 def _facts(results: Mapping[str, Result]) -> list[str]:
-    """Return what all results have in common, for the line under the title."""
+    """Return model, data, dates and versions of the results, for the line above the title."""
     attributes = [result.attributes for result in results.values()]
     models = {str(a["model"]) for a in attributes if a.get("model")}
     data = {str(a["data"].get("name") or a["data"].get("kind")) for a in attributes if a.get("data")}

@@ -30,7 +30,7 @@ class Paired:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval holds no zero."""
+        """True if the interval excludes zero."""
         return abs(self.difference) > self.half
 
 

@@ -1,4 +1,4 @@
-"""Where every number comes from: what was measured, on what, with which settings, how long, how to repeat it."""
+"""Provenance of every number: the measurement, its data and settings, its cost, and the command that repeats it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Provenance:
 
 
 def provenance(key: str, result: Result) -> Provenance:
-    """Return where a result comes from; what its attributes do not say is left out."""
+    """Return the provenance of a result, without the facts that its attributes lack."""
     attributes = result.attributes
     return Provenance(
         key=key,
@@ -45,7 +45,7 @@ def provenance(key: str, result: Result) -> Provenance:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the numbers of one figure come from: what its results share once, then what is each one's own."""
+    """Provenance of one figure: facts that its results share, then those of each result."""
 
     took: str  # all of them together
     shared: list[tuple[str, str]]

@@ -45,7 +45,7 @@ class Number:
     error: float = math.nan
 
     def clearly_below(self, other: Number, *, bounds: bool) -> bool:
-        """Return whether the two are apart by more than their bounds, or by two standard errors of the difference."""
+        """Return True if the two differ by more than their bounds, or by two standard errors of the difference."""
         errors = [0.0 if math.isnan(number.error) else number.error for number in (self, other)]
         return other.value - self.value > (sum(errors) if bounds else 2 * math.hypot(*errors))
 
@@ -93,7 +93,7 @@ class Row:
 
     @property
     def explained(self) -> str:
-        """What it means, and on how many examples it was measured where all the numbers tell."""
+        """Meaning, and the number of examples if all the numbers record it."""
         counts = dict.fromkeys(self.examples[label] for label in self.numbers if label in self.examples)
         told = counts and self.numbers.keys() <= self.examples.keys()
         sample = " and ".join(f"{count:,}" for count in counts) + " examples" if told else ""
@@ -167,7 +167,7 @@ def summary_table(rows: list[Row], labels: list[str], *, folded: str = "") -> Ta
 
 
 def differences_table(rows: list[Row], labels: list[str]) -> Table:
-    """Return how far each other checkpoint is from the first, for three checkpoints or more."""
+    """Return the difference of each other checkpoint from the first, for three checkpoints or more."""
     first, others = labels[0], labels[1:]
     head = [Head("Quantity"), *(Head(label, small=f"− {first}", checkpoint=label) for label in others)]
     cells = [[Cell(row.label), *(_pair_cell(row, first, label) for label in others)] for row in rows]
@@ -245,12 +245,12 @@ def _sampling_error(key: str, value: float, count: object) -> float:
 
 
 def _examples(result: Result) -> int:
-    """Return how many examples were measured, of the first split, which curvature and sharpness are of."""
+    """Return the number of examples of the first split, the one of curvature and sharpness."""
     counted = result.attributes.get("examples")
     return int(next(iter(counted.values()))) if isinstance(counted, Mapping) and counted else 0
 
 
 def _is_hessian(spectrum: SpectrumResult) -> bool:
-    """Return whether it is the Hessian's, and of one set of examples: a mean over subsets has no bound to show."""
+    """Return True for a spectrum of the Hessian on one set of examples: a mean over subsets has no bound."""
     attributes = spectrum.attributes
     return bool(attributes.get("operator", "hessian") == "hessian" and "subsets" not in attributes)

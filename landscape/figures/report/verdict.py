@@ -78,7 +78,7 @@ def _flattest(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
 
 
 def _better(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
-    """Return which of two has the higher test accuracy and which the smaller gap, where that is known."""
+    """Return sentences on the higher test accuracy and the smaller gap of two, if they are known."""
     by_name = {row.label: row for row in rows if set(labels) <= row.numbers.keys()}
     parts = []
     accuracy = by_name.get("Test accuracy")
@@ -103,7 +103,7 @@ def _better(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
 
 
 def _over_seeds(comparison: Comparison) -> list[str]:
-    """Return what holds over the pairs: flatness first, then accuracy and gap, then what they do not settle."""
+    """Return the findings over the pairs: flatness, then accuracy and gap, then what stays open."""
     first, second = comparison.first, comparison.second
     flatness = [found for found in comparison.quantities if found.row.flatness]
     sentences = []

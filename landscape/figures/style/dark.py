@@ -1,4 +1,4 @@
-"""A figure for dark paper: every light colour in it turned into its dark counterpart, as the page does."""
+"""Figures for dark paper: every light colour replaced by its dark counterpart, as on the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them: four significant digits, an uncertainty with two, powers of ten where they help."""
+"""Numbers as text: four significant digits, uncertainties with two, powers of ten for extreme values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The height and colour scale that pictures share: what is shown, what is cut off, and where the levels lie.
+"""Height and colour scale that figures share: range shown, values cut off, contour levels.
 
 Measured values are never changed; a scale says how they are drawn.
 """
@@ -21,7 +21,7 @@ LEVELS = 16  # at most about this many contour levels
 
 @dataclass(frozen=True)
 class Scale:
-    """How values become heights (their log10 where `log`), between `bottom` and `top`."""
+    """Mapping of values to heights (their log10 if `log`), between `bottom` and `top`."""
 
     log: bool
     bottom: float  # lowest height shown
@@ -55,7 +55,7 @@ class Scale:
         return float(10.0**height) if self.log else height
 
     def note(self, arrays: Iterable[Floats]) -> str:
-        """Say in one sentence what the picture does not show; empty where it shows everything."""
+        """Return a sentence on the points off the scale; empty if there are none."""
         values = np.concatenate([np.ravel(array) for array in arrays])
         above = _above(self, values)
         if not above:
@@ -75,7 +75,7 @@ def choose_scale(
     signed: bool = False,
     percent: bool = False,
 ) -> Scale:
-    """Return one scale for all arrays, such that the basin shows even where corners diverge.
+    """Return one scale for all arrays on which the basin stays visible even if corners diverge.
 
     Args:
         arrays: The values to be drawn; inf and NaN may be among them.

@@ -51,7 +51,7 @@ DARK = Theme(
 )
 
 # Marks on contours are white with a dark outline in light and dark alike, for the contours are the same; written so
-# that they are none of the colours that `swaps` turns.
+# that they are none of the colours in `dark_of_light`.
 MARK, OUTLINE = "rgb(255,255,255)", "rgb(26,29,33)"
 
 DASHES = ("solid", "dash", "dot", "dashdot")  # one per split, in their order
@@ -98,7 +98,7 @@ def text(value: object) -> str:
 
 
 def dark_of_light() -> dict[str, str]:
-    """Return which light colour becomes which dark one: how a finished light figure is turned dark."""
+    """Return the dark colour of each light one, to turn a finished light figure dark."""
     pairs = list(zip(LIGHT.series, DARK.series, strict=True))
     pairs += [(faded(light), faded(dark)) for light, dark in pairs]
     pairs += [(getattr(LIGHT, name), getattr(DARK, name)) for name in ("paper", "ink", "muted", "rule", "warning")]

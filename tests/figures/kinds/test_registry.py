@@ -10,7 +10,7 @@ from cases import synthetic as make
 
 import landscape
 from landscape.errors import LandscapeError
-from landscape.export.images.image_specs import Look, sketches
+from landscape.export.images.image_specs import ImageOptions, image_specs
 from landscape.export.tables.csv_table import csv_bytes
 from landscape.export.tables.npz_archive import npz_bytes
 from landscape.figures.blocks.block import Block, Plot, result_keys, results_by_name, strip_layout
@@ -87,7 +87,7 @@ def test_a_kind_from_outside_is_on_the_page_in_a_section_of_its_own(noise, monke
 def test_a_kind_from_outside_is_exported(noise):
     assert csv_bytes(noise) == b"batch_size,variance\n32,0.5\n64,0.25\n"
     assert npz_bytes(noise).startswith(b"PK")
-    (image,) = sketches({"a/noise": noise}, Look())
+    (image,) = image_specs({"a/noise": noise}, ImageOptions())
     assert (image.stem, image.notes) == ("a-noise", ["1 checkpoints."])
 
 

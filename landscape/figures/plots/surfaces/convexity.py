@@ -21,7 +21,7 @@ CONVEX = 0.1  # a ratio below this is called mostly convex
 
 
 def is_convexity(surface: SurfaceResult) -> bool:
-    """Return whether a surface is a convexity map."""
+    """Return True if a surface is a convexity map."""
     return surface.metrics[0] == METRIC
 
 
@@ -59,7 +59,7 @@ def convexity_figure(
 
 
 def convexity_note(maps: Mapping[str, SurfaceResult]) -> str:
-    """Return in words how much of each map is mostly convex, and what lies off the colour scale."""
+    """Return a note on the mostly convex share of each map, and on the points off the colour scale."""
     words = []
     for label, found in maps.items():
         ratios = _ratios(found)

@@ -1,4 +1,4 @@
-"""What pictures show of a surface: grids by metric and split, their names, colours and scales, and places marked."""
+"""Grids of a surface by metric and split, their names, colours and scales, and the marked points."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def colours(metric: str, split: str) -> theme.Colorscale:
 
 
 def name(metric: str, split: str, *, log: bool = False) -> str:
-    """Return what is drawn, in words: "train loss (log scale)"."""
+    """Return the name of a quantity: "train loss (log scale)"."""
     quantity = metric.replace("_", " ")
     words = f"{quantity} gap" if split == GAP else f"{split} {quantity}"
     return f"{words} (log scale)" if log else words
@@ -109,7 +109,7 @@ def best(array: Floats, metric: str) -> tuple[int, int] | None:
 
 @dataclass(frozen=True)
 class Mark:
-    """A place on a plane that pictures mark."""
+    """A marked point of a plane."""
 
     role: str  # "origin", "best" or "mark"
     words: str
@@ -119,7 +119,7 @@ class Mark:
 
 
 def marks(surface: SurfaceResult, array: Floats, metric: str) -> list[Mark]:
-    """Return what is marked: the origin, the best grid point where it is another, and the checkpoints on the plane."""
+    """Return the marks: the origin, the best grid point if it is another, and the checkpoints on the plane."""
     origin, extreme = centre(surface), best(array, metric)
     found = [] if origin is None else [Mark("origin", origin_name(surface), "circle", 0.0, 0.0)]
     if extreme is not None and extreme != origin:
@@ -145,7 +145,7 @@ def _told(surface: SurfaceResult) -> list[Mark]:
 
 
 def origin_name(surface: SurfaceResult) -> str:
-    """Return what lies at α = β = 0: the checkpoint, by its name where the plane holds others too."""
+    """Return the name of the point α = β = 0: the checkpoint, by its label if the plane holds others too."""
     marked = _told(surface)
     named = [mark.words for mark in marked if (mark.alpha, mark.beta) == (0, 0)]
     labels = [str(entry.get("label", "")) for entry in surface.attributes.get("checkpoints") or ()]
@@ -181,7 +181,7 @@ def extent(surfaces: Iterable[SurfaceResult]) -> tuple[list[float], list[float]]
 
 
 def axis_names(surface: SurfaceResult) -> tuple[str, str]:
-    """Return what the plane's axes are: α and β, with what they stand for where that has a number."""
+    """Return the names of the plane's axes: α and β, with the eigenvalues of eigenvector directions."""
     directions = surface.attributes.get("directions") or {}
     shares = directions.get("explained") or ()
     if directions.get("kind") == "pca" and len(shares) >= 2:
@@ -195,7 +195,7 @@ def axis_names(surface: SurfaceResult) -> tuple[str, str]:
 
 
 def _along(letter: str, part: Mapping[str, object]) -> str:
-    """Return "α, eigenvector of λ = 41.2" for an axis along one, and what other directions of a mixture are."""
+    """Return "α, eigenvector of λ = 41.2" for an axis along one, and the kind of the other axis of a mixed plane."""
     value = part.get("eigenvalue")
     if isinstance(value, int | float):
         return f"{letter}, eigenvector of λ = {number(float(value), 4)}"

@@ -87,13 +87,13 @@ def trajectory_figure(
 
 
 def belongs(trajectory: TrajectoryResult, surface: SurfaceResult) -> bool:
-    """Return whether a trajectory lies on the plane of a surface: the hashes of their directions are the same."""
+    """Return True if a trajectory lies on the plane of a surface: the hashes of their directions are equal."""
     own, other = (list((r.attributes.get("directions") or {}).get("hashes") or ()) for r in (trajectory, surface))
     return bool(own) and own == other
 
 
 def positions(trajectory: TrajectoryResult) -> tuple[str, list[str]]:
-    """Return what the position is ("epoch", "t") and each snapshot's as text."""
+    """Return the name of the position ("epoch", "t") and its text for each snapshot."""
     return str(trajectory.attributes.get("position") or "position"), [f"{at:.4g}" for at in trajectory.position]
 
 
@@ -104,7 +104,7 @@ def axis_titles(trajectory: TrajectoryResult) -> tuple[str, str]:
 
 
 def trajectory_note(trajectory: TrajectoryResult) -> str:
-    """Return in one sentence how much of the trajectory the plane shows; empty for a curve that lies in it."""
+    """Return a sentence on the plane's share of variance and the residuals; empty for a curve in its plane."""
     held = 100 * float(trajectory.explained[:2].sum())
     words = [f"the plane holds {held:.3g}% of the trajectory's variance"] if len(trajectory.explained) else []
     if _is_off(trajectory):
@@ -209,7 +209,7 @@ def _end(what: str, word: str, name: str, x: Floats, y: Floats, symbol: str) -> 
 
 
 def _is_off(trajectory: TrajectoryResult) -> bool:
-    """Return whether any snapshot lies off the plane by more than rounding."""
+    """Return True if any snapshot lies off the plane by more than rounding."""
     residuals = trajectory.residuals[np.isfinite(trajectory.residuals)]
     return bool(len(residuals)) and bool(residuals.max() > OFF * np.nanmax(trajectory.distances))
 

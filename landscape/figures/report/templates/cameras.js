@@ -1,4 +1,4 @@
-// One camera for all scenes of a plane: what the reader does to one, the others take over.
+// One camera for all scenes of a plane: turning one turns all.
 class Cameras {
   constructor(home) {
     this.home = home;
@@ -6,7 +6,7 @@ class Cameras {
     this.scenes = new Set();
   }
 
-  // Scenes also report what they were told to do; such echoes are known by their count and go no further.
+  // Scenes also report the moves that this script made; they are counted as echoes and ignored.
   link(scene) {
     scene.echoes = 0;
     const follow = (source) => (change) => {
@@ -17,7 +17,7 @@ class Cameras {
     scene.element.on("plotly_relayout", follow(null)); // at the end: all, for the dragged one would glide on a little
   }
 
-  // Show all scenes from this camera, but leave the one that is being dragged alone.
+  // Set the camera of all scenes except the one being dragged.
   look(camera, dragged = null) {
     this.camera = structuredClone(camera);
     this.dragged = dragged;
@@ -47,7 +47,7 @@ class Cameras {
     this.look({ ...this.camera, eye });
   }
 
-  // Turn with the arrow keys, zoom with plus and minus; the wheel scrolls the page, as everywhere, unless Ctrl is held.
+  // Arrow keys turn, plus and minus zoom; the wheel scrolls the page unless Ctrl is held.
   listen(element) {
     const keys = {
       ArrowLeft: [-0.12, 0], ArrowRight: [0.12, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1],

@@ -1,5 +1,5 @@
 "use strict";
-// What all figures share: nothing that talks to a server, pictures fit for print, one drawing at a time.
+// Plotly settings of all figures: no server, images fit for print, one drawing at a time.
 const coarse = matchMedia("(pointer: coarse)").matches; // a finger scrolls the page
 const config = (buttons, name) => ({
   responsive: true,
@@ -11,7 +11,7 @@ const config = (buttons, name) => ({
   toImageButtonOptions: { format: "png", scale: 3, filename: name },
 });
 
-// A function that draws now or, while it is drawing, once more when it is done: sliders move faster than pictures.
+// Return a function that draws now or, if it is drawing, once more afterwards: sliders move faster than figures.
 function latest(draw) {
   let running = null;
   let again = false;

@@ -8,7 +8,7 @@ function unpack({ bdata, shape }) {
   return Array.from({ length: rows }, (_, y) => values.subarray(y * columns, (y + 1) * columns));
 }
 
-// As Scale.heights in scale.py: what is off the scale stays off it, but near.
+// As Scale.heights in scale.py: values off the scale are clipped to heights just beyond it.
 function heights(rows, { log, bottom, top }) {
   const reach = 20 * (top - bottom);
   const floor = log ? bottom : bottom - reach;
@@ -24,7 +24,7 @@ function holed(z) {
   return z.some((row) => row.includes(null));
 }
 
-// The grid index [y, x] of the lowest or highest value; null where there is none.
+// Return the grid index [y, x] of the lowest or highest value; null if there is none.
 function best(rows, which) {
   let found = null;
   const sign = which === "highest" ? -1 : 1;
@@ -37,7 +37,7 @@ function best(rows, which) {
   return found;
 }
 
-// As height_at in grids.py: linear between the grid points around a place; null off the grid.
+// As height_at in grids.py: linear between the surrounding grid points; null off the grid.
 function heightAt([xs, ys], z, x, y) {
   const [column, u] = between(xs, x);
   const [row, v] = between(ys, y);

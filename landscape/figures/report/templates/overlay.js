@@ -1,4 +1,4 @@
-// Two surfaces in one scene, each in its own colour and as opaque as asked: which lies inside which.
+// Two surfaces in one scene, each in its own colour and opacity, to compare their extents.
 class Overlay {
   constructor(plane) {
     this.plane = plane;
@@ -10,7 +10,7 @@ class Overlay {
     }
   }
 
-  // Show this scene instead of those side by side; they are put away, so that no hidden canvas is drawn.
+  // Show this scene instead of those side by side, which are released, so that no hidden canvas is drawn.
   async toggle(shown) {
     const { plane } = this;
     this.root.hidden = !shown;
@@ -34,10 +34,10 @@ class Overlay {
     return this.root.hidden ? null : this.scene.show();
   }
 
-  // The shades of a surface; two of one colour would not be told apart.
+  // The shades of a surface; the second of two equal colours gets another.
   ramp(part) {
     const { series } = this.panel(part);
-    return look.ramp(part === "second" && series === this.panel("first").series ? series + 1 : series);
+    return theme.shades(part === "second" && series === this.panel("first").series ? series + 1 : series);
   }
 
   panel(part) {
@@ -50,7 +50,7 @@ class Overlay {
     const parts = ["first", "second"].filter((part) => this.panel(part).rows[view.grid]);
     const data = parts.flatMap((part) => {
       const panel = this.panel(part);
-      const [main] = look.dress(panel.relief.data);
+      const [main] = theme.recolour(panel.relief.data);
       const [z, shades] = [heights(panel.rows[view.grid], scale), this.ramp(part)];
       plane.surface(main, panel, z, shades);
       main.opacity = Number(plane.control(`${part}-opacity`).value) / 100;
@@ -58,6 +58,6 @@ class Overlay {
       main.hovertemplate = `<b>${panel.title}</b><br>${main.hovertemplate}`;
       return [main, ...plane.lines(main, panel, z), ...plane.floor(panel, z, shades.map(([share]) => [share, shades[1][1]]))];
     });
-    return { data, layout: plane.room(look.dress(this.panel("first").relief.layout)) };
+    return { data, layout: plane.room(theme.recolour(this.panel("first").relief.layout)) };
   }
 }

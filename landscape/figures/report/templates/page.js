@@ -1,7 +1,7 @@
 "use strict";
-// What all scripts of the page share: its data, the functions that draw again, and a canvas fit for print.
+// State that all scripts share: the data, the redraw functions, and a canvas fit for print.
 const page = JSON.parse(document.getElementById("data").textContent);
-const redraws = []; // functions that draw everything again, in the current look
+const redraws = []; // functions that draw everything again, in the current theme
 
 // Before plotly.js runs: 3-D canvases keep their last picture, so that it can be printed; 2-D ones, of which it reads
 // the width of texts, are kept where reading is quick.
@@ -12,5 +12,5 @@ HTMLCanvasElement.prototype.getContext = function (kind, options) {
 
 // Let the browser paint between one figure and the next.
 const pause = () => new Promise((resolve) => setTimeout(resolve));
-// The value of a group of radio buttons; undefined where there is no such group.
+// The value of a group of radio buttons; undefined if there is no such group.
 const chosen = (id) => document.querySelector(`input[name="${CSS.escape(id)}"]:checked`)?.value;

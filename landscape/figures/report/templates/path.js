@@ -1,4 +1,4 @@
-// Training trajectories and other paths on a plane, shown up to a moment.
+// Training trajectories and curves on a plane, drawn up to a moment of the animation.
 class Path {
   constructor(data) {
     Object.assign(this, data);
@@ -9,31 +9,31 @@ class Path {
     return Math.max(this.at.findLastIndex((at) => at <= moment), 0);
   }
 
-  // What to say of a moment: where the path is, and how far off the plane.
+  // Text of a moment: position on the path and distance from the plane.
   told(moment) {
     const index = this.index(moment);
     const [off, away] = [this.residuals[index], this.distances[index]].map((value) => Number(value.toPrecision(3)));
     return `${this.words[index]} of ${this.words.at(-1)}: ${off} off the plane, ${away} from its origin`;
   }
 
-  // On contours: halo, path, start and end, the last of which moves along.
+  // On contours: halo, path, start and a moving end.
   flat(moment) {
     const last = this.index(moment);
-    return look.dress(this.contour).map((trace, number) => {
+    return theme.recolour(this.contour).map((trace, number) => {
       if (number === 2) return trace;
       const part = number === 3 ? [last, last + 1] : [0, last + 1];
       return { ...trace, x: this.alpha.slice(...part), y: this.beta.slice(...part) };
     });
   }
 
-  // On a surface: as high as it is there, and never above what is shown.
+  // On a surface: at its height, at most the highest one shown.
   solid(moment, axes, z, scale, lift) {
     const last = this.index(moment) + 1;
     const high = this.alpha.map((alpha, index) => {
       const height = heightAt(axes, z, alpha, this.beta[index]);
       return height === null ? null : Math.min(height, scale.top) + lift * (scale.top - scale.bottom);
     });
-    return look.dress(this.relief).map((trace) => ({
+    return theme.recolour(this.relief).map((trace) => ({
       ...trace,
       x: this.alpha.slice(0, last),
       y: this.beta.slice(0, last),

@@ -1,4 +1,4 @@
-// Planes: measured grids drawn on the scales that Python chose, in 3-D and as contours.
+// Surfaces of a plane: measured grids on the scales that Python chose, in 3-D and as contours.
 class Plane {
   constructor(data) {
     Object.assign(this, data);
@@ -21,7 +21,7 @@ class Plane {
     this.choose();
   }
 
-  // The camera far enough away that panels narrower than they were meant to be show their scenes whole.
+  // Camera distance at which narrow panels show their whole scene.
   fit(camera) {
     const { clientWidth, clientHeight } = document.getElementById(`${this.panels[0].id}-relief`);
     const away = Math.min(Math.max((1.5 * clientHeight) / (clientWidth || 1), 1), 1.4);
@@ -37,7 +37,7 @@ class Plane {
     return chosen(`${this.id}-${name}`);
   }
 
-  // Read quantity and split. A quantity that this split lacks (a log of a gap) makes way for the plain one, and comes
+  // Read quantity and split. A quantity that this split lacks (a log of a gap) is replaced by the plain one, and restored
   // back with the next split that has it.
   choose() {
     const split = this.chosen("split") ?? Object.keys(this.views)[0].split("/").at(-1);
@@ -69,7 +69,7 @@ class Plane {
     return this.view.scales[Number(this.control("limit").value)];
   }
 
-  // What contours show: levels in log steps or even ones, clipped as near to the surfaces' clip as they can be.
+  // View of the contours: levels in log or even steps, clipped as near to the surfaces' limit as possible.
   get flat() {
     const view = this.views[this.view.steps && this.chosen("steps") === "log" ? this.view.steps : this.view.even];
     if (view === this.view) return { view, scale: this.scale };
@@ -107,7 +107,7 @@ class Plane {
     );
   }
 
-  // Where a mark stands: the best point of the grid shown, or where Python put it; null where it is not to be seen.
+  // Position of a mark: the best point of the grid shown, or the one from Python; null if it is hidden.
   place(panel, mark, view, z) {
     let [x, y] = mark.meta.at;
     if (mark.meta.role === "best") {
@@ -119,11 +119,11 @@ class Plane {
     return height === null ? null : [x, y, height];
   }
 
-  // The 3-D figure of a panel, as the controls have it.
+  // The 3-D figure of a panel in the state of the controls.
   relief(panel) {
     const { scale, view } = this;
     if (!panel.rows[view.grid]) return null;
-    const { data, layout } = look.dress({ data: panel.relief.data, layout: panel.relief.layout });
+    const { data, layout } = theme.recolour({ data: panel.relief.data, layout: panel.relief.layout });
     const z = heights(panel.rows[view.grid], scale);
     const [main, ...marks] = data;
     this.surface(main, panel, z, view.colours);
@@ -139,12 +139,12 @@ class Plane {
     return { data: [main, ...lines, ...marks, ...paths], layout: this.room(layout) };
   }
 
-  // The layout of a scene, with the axis of heights as the scale has it.
+  // The layout of a scene, with the height axis of the scale.
   room(layout) {
     const { frame, ticks, labels } = this.scale;
     const axis = { title: { text: this.view.title }, range: frame, tickvals: ticks, ticktext: labels };
     Object.assign(layout.scene.zaxis, axis);
-    return Object.assign(layout, { template: look.template, autosize: true });
+    return Object.assign(layout, { template: theme.template, autosize: true });
   }
 
   // Fill a surface's trace: heights, colours, contour lines or wires.
@@ -160,11 +160,11 @@ class Plane {
       y: wires && whole ? panel.wires.y : { highlight: false },
       z: { ...main.contours.z, start: scale.start, end: scale.top, size: scale.step, show },
     };
-    if (wires) main.contours.z.color = look.template.layout.font.color;
+    if (wires) main.contours.z.color = theme.template.layout.font.color;
   }
 
-  // Contour lines and wires of a surface with points missing, as one that is still being measured. Plotly's own stretch
-  // without end beside those: where a processor draws them, every frame takes seconds.
+  // Contour lines and wires of a surface with points missing, such as an unfinished one. Plotly's own stretch
+  // beyond all bounds beside the holes: without a GPU, every frame takes seconds.
   lines(main, panel, z) {
     if (!holed(z)) return [];
     const { colorscale, cmin, cmax } = main;
@@ -198,10 +198,10 @@ class Plane {
     return this.paths.filter((path) => path.panels.includes(this.panels.indexOf(panel)));
   }
 
-  // The contours of a panel, as the controls have them.
+  // The contours of a panel in the state of the controls.
   contours(panel) {
     const { view, scale } = this.flat;
-    const { data, layout } = look.dress({ data: panel.contour.data, layout: panel.contour.layout });
+    const { data, layout } = theme.recolour({ data: panel.contour.data, layout: panel.contour.layout });
     const z = heights(panel.rows[view.grid], scale);
     const [main, ...marks] = data;
     Object.assign(main, { z, customdata: panel.customdata, colorscale: view.colours, zmin: scale.bottom, zmax: scale.top });
@@ -214,7 +214,7 @@ class Plane {
     }
     const measured = this.control("measured")?.checked && panel.measured ? [this.spots(panel.measured)] : [];
     const paths = this.pathsOn(panel).flatMap((path) => path.flat(this.moment));
-    Object.assign(layout, { template: look.template, autosize: true });
+    Object.assign(layout, { template: theme.template, autosize: true });
     if (coarse) layout.dragmode = false;
     return { data: [main, ...measured, ...paths, ...marks], layout };
   }
@@ -232,7 +232,7 @@ class Plane {
     await Plotly.react(panel.flat, data, layout, config(["zoom2d", "resetScale2d", "toImage"], panel.flat.id));
   }
 
-  // Say in a panel's place that it lacks what the others show.
+  // Replace a panel that lacks the quantity by a note.
   absent(panel, element, view) {
     const absent = !panel.rows[view.grid];
     element.classList.toggle("absent", absent);
@@ -240,7 +240,7 @@ class Plane {
     return absent;
   }
 
-  // Draw again what is on the page: all contours, and the scenes that exist.
+  // Redraw all contours, and the scenes that exist.
   async redraw() {
     this.describe();
     for (const panel of this.panels) this.absent(panel, panel.scene.element, this.view);

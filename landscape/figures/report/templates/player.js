@@ -1,4 +1,4 @@
-// The animation of the paths on a plane: a slider over their moments, and a button that plays them.
+// The animation of the paths on a plane: a slider over its moments, and a play button.
 const FRAME = 140; // milliseconds for each snapshot, or as long as it takes to draw
 
 class Player {

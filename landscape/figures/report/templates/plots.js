@@ -1,12 +1,12 @@
-// Curves: figures finished in Python, of which controls choose a variant and the legend hides series.
+// Curves: figures made in Python; controls choose a variant, the legend hides series.
 const hidden = new Set(); // series that the reader switched off
 
 function drawPlot(element) {
   const plot = page.plots[element.dataset.plot];
   const key = plot.controls.map(chosen).join("|");
-  const figure = look.dress(plot.variants[key] ?? Object.values(plot.variants)[0]);
+  const figure = theme.recolour(plot.variants[key] ?? Object.values(plot.variants)[0]);
   for (const trace of figure.data) trace.visible = !hidden.has(trace.meta?.series);
-  const layout = { ...figure.layout, template: look.template, uirevision: key, autosize: true };
+  const layout = { ...figure.layout, template: theme.template, uirevision: key, autosize: true };
   if (coarse) layout.dragmode = false;
   return Plotly.react(element, figure.data, layout, config(["zoom2d", "resetScale2d", "toImage"], plot.id));
 }
@@ -15,7 +15,7 @@ const curves = [...document.querySelectorAll("[data-plot]")];
 const drawPlots = () => Promise.all(curves.map(drawPlot));
 redraws.push(drawPlots);
 
-// Some entries of a legend belong to one choice of a control.
+// Some legend entries show only with one choice of a control.
 function showLegend() {
   for (const entry of document.querySelectorAll("[data-control]")) {
     entry.hidden = chosen(entry.dataset.control) !== entry.dataset.value;

@@ -1,9 +1,9 @@
-// Print: light, and every figure scaled to the paper, which sends no resize event.
+// Print in the light theme, every figure scaled to the paper, which sends no resize event.
 const PRINTED = 660; // CSS pixels across a page of A4 or Letter
 
 function prepare(printing) {
-  if (look.printing === printing) return Promise.resolve();
-  look.printing = printing;
+  if (theme.printing === printing) return Promise.resolve();
+  theme.printing = printing;
   for (const plot of printing ? document.querySelectorAll(".plot") : []) {
     if (!plot.clientWidth) continue; // out of sight: the overlay while surfaces stand side by side
     const panels = plot.closest(".panels");
@@ -12,13 +12,13 @@ function prepare(printing) {
     plot.style.setProperty("--zoom", zoom);
     plot.style.setProperty("--printed", `${zoom * plot.clientHeight}px`);
   }
-  return look.apply();
+  return theme.apply();
 }
 
 addEventListener("beforeprint", () => prepare(true));
 addEventListener("afterprint", () => prepare(false));
 
-// The browser's own command does not wait for the 3-D scenes, which would come out dark from a dark page; this one does.
+// The browser's own command does not wait for the 3-D scenes, which would print dark from a dark page; this one does.
 document.getElementById("print").addEventListener("click", async () => {
   await prepare(true);
   await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));

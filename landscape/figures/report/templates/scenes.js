@@ -1,4 +1,4 @@
-// 3-D scenes: drawn when they come near, put away when there are too many, all turned by one camera.
+// 3-D scenes: drawn when they scroll near, released when there are too many, turned by one camera.
 const MOST_SCENES = 8; // browsers keep about 16 WebGL contexts, phones 8
 const live = new Set(); // scenes that exist, least recently drawn first
 
@@ -11,7 +11,7 @@ document.documentElement.classList.toggle("no-webgl", !webgl);
 if (!webgl && page.planes.length) document.getElementById("no-webgl").hidden = false;
 
 class Scene {
-  // `figure` returns data and layout of what is to be seen now, or null where there is nothing.
+  // `figure` returns the current data and layout, or null if there is nothing to draw.
   constructor(element, cameras, figure) {
     Object.assign(this, { element, cameras, figure, visible: false, linked: false });
     this.draw = latest(() => (this.drawing = this.render()));
@@ -44,7 +44,7 @@ class Scene {
     for (const other of away) other.putAway();
   }
 
-  // Give the WebGL context back, when no drawing needs it any more.
+  // Release the WebGL context once no drawing needs it.
   async putAway() {
     live.delete(this);
     await this.drawing;

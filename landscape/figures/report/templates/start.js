@@ -1,4 +1,4 @@
-// First the contours and scenes in sight, then the curves, then what is left: few scenes all, so that they can be
+// Draw the contours and scenes in sight, then the curves, then the rest: few scenes all, so that they can be
 // printed; many only when they come near.
 const planes = page.planes.map((data) => new Plane(data));
 redraws.push(() => Promise.all(planes.map((plane) => plane.draw())));

@@ -1,4 +1,4 @@
-// Tables whose rows a click on a column's head sorts: ascending, then descending; what is missing stays last.
+// Sortable tables: a click on a column's head sorts ascending, then descending; missing values stay last.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
