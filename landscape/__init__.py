@@ -22,7 +22,7 @@ _HOMES = {
     "RandomPerturbation": "landscape.training",
     "SAM": "landscape.training",
     "TrainConfig": "landscape.training",
-    "basin_width": "landscape.analysis.width",
+    "basin_width": "landscape.stats.basin_width",
     "convexity": "landscape.analysis.surfaces.convexity",
     "density": "landscape.analysis.curvature.density",
     "eigenvector_directions": "landscape.analysis.planes",
@@ -117,13 +117,13 @@ if TYPE_CHECKING:
     from landscape.analysis.sharpness import sharpness
     from landscape.analysis.surfaces.convexity import convexity
     from landscape.analysis.surfaces.surface import surface
-    from landscape.analysis.width import basin_width
     from landscape.data import load_dataset
     from landscape.errors import LandscapeError
     from landscape.execution.allocator import tune_allocator
     from landscape.figures.figure import figure
     from landscape.figures.report.page import write_report
     from landscape.models.checkpoint import load_checkpoint, save_checkpoint
+    from landscape.stats.basin_width import basin_width
     from landscape.storage.analysis_file import AnalysisFile, load
     from landscape.training import SAM, RandomPerturbation, TrainConfig, train, train_pair
 

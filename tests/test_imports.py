@@ -77,6 +77,18 @@ def reached(start: str, *, lazily: bool = False) -> set[str]:
 TORCH = ("torch", "torchvision", "safetensors")
 FORBIDDEN = {  # modules → what none of their imports, lazy or not, may name
     ("landscape.results",): (*TORCH, "scipy", "h5py", "plotly", "sklearn"),
+    ("landscape.stats", "landscape.seeding"): (
+        *TORCH,
+        "h5py",
+        "plotly",
+        "landscape.analysis",
+        "landscape.cli",
+        "landscape.data",
+        "landscape.export",
+        "landscape.models",
+        "landscape.storage",
+        "landscape.training",
+    ),
     (
         "landscape.storage",
         "landscape.figures",

@@ -52,10 +52,6 @@ def test_messages_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> N
     assert "[/x] :smile:" in out
 
 
-def test_durations_are_as_people_say_them() -> None:
-    assert [console.duration(s) for s in (0.4, 89, 90, 5399, 5400)] == ["0 s", "89 s", "2 min", "90 min", "1.5 h"]
-
-
 def test_progress_is_lines_where_stderr_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with console.progress("work", 2) as advance:
         advance()

@@ -11,6 +11,7 @@ from scipy import stats
 
 from landscape.cli.commands.train import Train
 from landscape.models.checkpoint import is_checkpoint, load_checkpoint
+from landscape.stats import number_format
 
 QUICK = ("--epochs", "1", "--batch-size", "32", "--precision", "float32")
 
@@ -22,7 +23,7 @@ def test_each_recipe_makes_a_checkpoint(run, pair, recipe: str) -> None:
     place = f"checkpoints/resnet20-tiny-{recipe}-s0.pt"
     checkpoint = load_checkpoint(place)
     assert checkpoint.training["recipe"] == recipe
-    assert f"{checkpoint.final['test_loss']:.4f}" in outcome.out
+    assert number_format.number(checkpoint.final["test_loss"]) in outcome.out
     assert f"wrote {place}" in outcome.err
     assert f"next: landscape sharpness {place} --data npz:" in outcome.err
 
@@ -190,14 +191,16 @@ def test_several_seeds_give_a_table_with_the_paired_difference_and_a_verdict(run
     outcome = run(*words)
     assert outcome.code == 0
     finals = {
-        name: [load_checkpoint(f"both/resnet20-tiny-{name}-s{seed}.pt").final["test_accuracy"] for seed in range(3)]
+        name: [load_checkpoint(f"both/resnet20-tiny-{name}-s{seed}.pt").final for seed in range(3)]
         for name in ("sam", "adam")
     }
-    for values in finals.values():
-        assert f"{np.mean(values):.2%} ± {np.std(values, ddof=1):.2%}" in outcome.out
-    low, high = stats.ttest_rel(finals["sam"], finals["adam"]).confidence_interval(0.95)
-    assert f"[{low:+.2%}, {high:+.2%}]" in outcome.out
-    assert "sam - adam [95 % interval]" in outcome.out
+    for runs in finals.values():
+        values = [final["test_accuracy"] for final in runs]
+        assert f"{100 * np.mean(values):.2f} ± {100 * np.std(values, ddof=1):.2f}%" in outcome.out
+    sam, adam = ([final["test_loss"] for final in finals[name]] for name in ("sam", "adam"))
+    low, high = stats.ttest_rel(adam, sam).confidence_interval(0.95)
+    assert number_format.change((low + high) / 2, (high - low) / 2) in outcome.out
+    assert "adam − sam ± 95% interval" in outcome.out
     assert "of test accuracy" in outcome.err
     assert run(*words).out == outcome.out  # nothing is trained again
     run(*words[:-1], "a.pt").refused("a pair makes two checkpoints")

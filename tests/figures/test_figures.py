@@ -18,8 +18,9 @@ from landscape.figures.plots.sharpness_bars import sharpness_figure
 from landscape.figures.plots.spectrum import spectrum_figure
 from landscape.figures.plots.surfaces.grids import scale_of, values
 from landscape.figures.plots.surfaces.surface import surface_figure
-from landscape.figures.style import number_format, theme
+from landscape.figures.style import theme
 from landscape.figures.style.scale import choose_scale, clips
+from landscape.stats import number_format
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 

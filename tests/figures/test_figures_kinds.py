@@ -10,7 +10,7 @@ from scipy import integrate
 
 from landscape.errors import LandscapeError
 from landscape.figures.figure import compare, figure
-from landscape.figures.plots.density import density_figure, density_note, negative_share, smeared
+from landscape.figures.plots.density import density_figure, density_note, with_sigma
 from landscape.figures.plots.layers import layers_figure
 from landscape.figures.plots.spectrum import spectrum_figure
 from landscape.figures.plots.study import study_figure, tau_words
@@ -26,6 +26,7 @@ from landscape.figures.plots.surfaces.trajectory import (
 )
 from landscape.figures.style import theme
 from landscape.results import SpectrumResult
+from landscape.stats.spectral_density import negative_share
 
 
 def curves(drawn):
@@ -96,14 +97,14 @@ def test_other_widths_are_drawn_again_at_the_largest_and_it_is_said():
 
 def test_smearing_again_is_exact_and_integrates_to_one():
     density = kinds.density("a", sigma=0.5)
-    again = smeared(density, 0.5, density.eigenvalue)
+    again = with_sigma(density, 0.5, density.eigenvalue)
     np.testing.assert_allclose(again.density, density.density, rtol=1e-12)
     np.testing.assert_allclose(again.stderr, density.stderr, rtol=1e-9)
-    finer = smeared(density, 0.1)
+    finer = with_sigma(density, 0.1)
     assert integrate.simpson(finer.density, x=finer.eigenvalue) == pytest.approx(1, abs=1e-6)
-    assert np.isnan(smeared(kinds.density("a", vectors=1), 0.1).stderr).all()
+    assert np.isnan(with_sigma(kinds.density("a", vectors=1), 0.1).stderr).all()
     with pytest.raises(LandscapeError, match="above 0"):
-        smeared(density, 0.0)
+        with_sigma(density, 0.0)
 
 
 def test_the_negative_share_is_the_weight_below_minus_sigma():
@@ -115,7 +116,7 @@ def test_the_negative_share_is_the_weight_below_minus_sigma():
         if node < -0.5
     ) / len(density.nodes)
     assert by_hand > 0.01
-    assert negative_share(density) == pytest.approx(by_hand)
+    assert negative_share(density).value == pytest.approx(by_hand)
 
 
 # layers

@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landscape.analysis.subset_mean import mean_spectrum
 from landscape.cli.jobs.subsets import disjoint_subsets
 from landscape.data import stratified_subset
 from landscape.errors import LandscapeError
 from landscape.results import SpectrumResult
+from landscape.stats.subset_mean import mean_spectrum
 
 
 def spectrum(values: list[float], ends: tuple[int, ...] = (1, 1, -1), **attributes: object) -> SpectrumResult:

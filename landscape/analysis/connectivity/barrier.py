@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from landscape.analysis.estimates import estimate_of
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import Plane
 from landscape.errors import LandscapeError
 from landscape.results import LineResult, SurfaceResult
+from landscape.stats.mean import mean_of
 
 
 def barriers(
@@ -36,7 +36,7 @@ def barriers(
         with np.errstate(invalid="ignore"):  # of inf and NaN
             at = float(t[np.argmax(loss - (1 - t) * loss[0] - t * loss[-1])])  # NaN counts as the largest
             first, middle, last = (_per_example(objective, plane, x, split) for x in (0.0, at, 1.0))
-            rise = estimate_of(middle - (1 - at) * first - at * last, single=objective.has_per_example_loss)
+            rise = mean_of(middle - (1 - at) * first - at * last, per_example=objective.has_per_example_loss)
         found[split] = {"loss": {"value": rise.value, "stderr": rise.stderr, "at": at}}
     return found
 

@@ -12,11 +12,10 @@ from landscape.analysis.linalg.tridiagonal import krylov
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.metadata import Account
 from landscape.errors import LandscapeError
-from landscape.results import DensityResult, Floats
+from landscape.results import DensityResult
+from landscape.stats.spectral_density import density_grid, smeared
 
 RESOLUTION = 0.01  # the default width, as a fraction of the largest |Ritz value|
-PER_SIGMA = 4  # points of the grid
-MARGIN = 8  # widths around each Ritz value that the grid resolves
 
 
 def density(
@@ -72,8 +71,8 @@ def density(
                 nodes[row, :step], weights[row, :step] = theta, s[0] ** 2
                 break
     width = _one_digit(RESOLUTION * float(np.abs(nodes).max())) if sigma is None else sigma
-    grid = _grid(nodes, width)
-    curves = np.stack([smeared(grid, *row, width) for row in zip(nodes, weights, strict=True)])
+    grid = density_grid(nodes, width)
+    curve, stderr = smeared(nodes, weights, width, grid)
     attributes = {
         **account.attributes(),
         "vectors": vectors,
@@ -83,28 +82,14 @@ def density(
     }
     return DensityResult(
         eigenvalue=grid,
-        density=curves.mean(axis=0),
-        stderr=curves.std(axis=0, ddof=1) / np.sqrt(vectors) if vectors > 1 else np.full(len(grid), np.nan),
+        density=curve,
+        stderr=stderr,
         nodes=nodes,
         weights=weights,
         sigma=width,
         products=product.count,
         attributes=attributes,
     )
-
-
-def smeared(grid: Floats, nodes: Floats, weights: Floats, sigma: float) -> Floats:
-    """Return Σ_i weight_i N(t; node_i, σ²) at the points of a grid."""
-    z = (grid[:, None] - nodes) / sigma
-    curve: Floats = np.exp(-0.5 * z**2) @ weights / (sigma * np.sqrt(2 * np.pi))
-    return curve
-
-
-def _grid(nodes: Floats, sigma: float) -> Floats:
-    """Return an ascending grid that resolves the Gaussian around each Ritz value, and leaves out what is empty."""
-    offsets = np.arange(-MARGIN * PER_SIGMA, MARGIN * PER_SIGMA + 1)
-    cells = np.unique(np.unique(np.round(nodes * (PER_SIGMA / sigma)))[:, None] + offsets)
-    return np.asarray(cells * (sigma / PER_SIGMA))
 
 
 def _dtype(size: int, steps: int, device: torch.device) -> torch.dtype:

@@ -10,11 +10,11 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from landscape.analysis.estimates import estimate_of
 from landscape.analysis.linalg.basis import DOUBLE_BASIS_BYTES, MAX_BASIS_BYTES
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.determinism import warn_of_reservations
 from landscape.errors import LandscapeError
+from landscape.stats.mean import mean_of
 
 BLOCK = 8  # vectors per product: batches whose graphs memory does not keep are then recorded once for all of them
 
@@ -150,7 +150,7 @@ def estimate_traces(
         for k in _sizes(products - 2 * sketched)
     )
     found = sums(z - (z @ basis.T) @ basis for z in signs)
-    rest, square = (estimate_of(values.numpy(), single=True) for values in found)
+    rest, square = (mean_of(values.numpy()) for values in found)
     norm = math.sqrt(known_square + square.value)
     return Traces(
         known_trace + rest.value,

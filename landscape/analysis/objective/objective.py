@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from landscape.analysis.estimates import Estimate, estimate
 from landscape.analysis.objective import derivatives, losses
 from landscape.analysis.objective.batches import Batches, Nested, Preprocess
 from landscape.analysis.objective.batchnorm import BatchNormMode
@@ -25,6 +24,7 @@ from landscape.analysis.objective.weights import Weights, flatten, unflatten
 from landscape.analysis.operators.operator import Product, Way
 from landscape.errors import LandscapeError
 from landscape.execution.threads import MOST_STREAMS, in_streams
+from landscape.stats.mean import Mean, mean_of_sums
 
 __all__ = ["CPU_BATCH", "DTYPES", "GPU_BATCH", "Data", "Objective", "Precision", "pick_device"]
 
@@ -237,12 +237,12 @@ class Objective:
         buffers: Mapping[str, Tensor] | None = None,
         splits: Iterable[str] | None = None,
         precision: Precision | None = None,
-    ) -> dict[str, dict[str, Estimate]]:
+    ) -> dict[str, dict[str, Mean]]:
         """Return the mean of every metric with its standard error: `result[split][metric]`."""
         chosen = tuple(splits or self.splits)
         table = self.sums(weights, buffers=buffers, splits=chosen, precision=precision).cpu().numpy()
         return {
-            split: {metric: estimate(*row) for metric, row in zip(self.metrics, rows, strict=True)}
+            split: {metric: mean_of_sums(*row) for metric, row in zip(self.metrics, rows, strict=True)}
             for split, rows in zip(chosen, table, strict=True)
         }
 

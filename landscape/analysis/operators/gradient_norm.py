@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.func import jvp
 
-from landscape.analysis.estimates import Estimate, estimate
 from landscape.analysis.objective import derivatives, losses
 from landscape.analysis.objective.batches import Nested
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, norm
+from landscape.stats.mean import Mean, mean_of_sums
 
 
 def gradient_norm(
@@ -21,7 +21,7 @@ def gradient_norm(
     *,
     buffers: Mapping[str, Tensor] | None = None,
     split: str | None = None,
-) -> Estimate:
+) -> Mean:
     """Return ‖g‖, g the gradient of the mean loss at `weights`, in the objective's precision.
 
     The standard error is that of the mean over the examples of ⟨∇loss_i, g/‖g‖⟩, whose value is ‖g‖ (delta method); NaN
@@ -36,7 +36,7 @@ def gradient_norm(
             derivatives.add(total, gradient)
             n += count
     length = norm(total)
-    nothing = Estimate(length / n, float("nan"), n)
+    nothing = Mean(length / n, float("nan"), n)
     if not (objective.has_per_example_loss and 0 < length < float("inf")):
         return nothing
     unit = {name: g / length for name, g in total.items()}
@@ -45,7 +45,7 @@ def gradient_norm(
         for inputs, targets, count in objective.batches(split):
             slopes = _along(_losses(objective, still, inputs, targets, count), point, unit).cpu().double()
             slope, squares = slope + float(slopes.sum()), squares + float(slopes.square().sum())
-    return Estimate(nothing.value, estimate(slope, squares, n).stderr, n)
+    return Mean(nothing.value, mean_of_sums(slope, squares, n).stderr, n)
 
 
 def _point(

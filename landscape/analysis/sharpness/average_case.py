@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from landscape.analysis.estimates import estimate_of
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, moved
 from landscape.analysis.planes.normalization import raw_direction
@@ -17,6 +16,7 @@ from landscape.analysis.sharpness.evidence import Cost, Finding, OnStep, label_o
 from landscape.analysis.sharpness.logits import Logits, with_logits
 from landscape.analysis.sharpness.rounding import Rounding
 from landscape.results import Floats
+from landscape.stats.mean import mean_of
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class AverageSharpness:
                 step(self.name)
         rounding = Rounding(wanted)
         for r, rho in enumerate(radii):
-            mean = estimate_of(rises[r], single=True)
+            mean = mean_of(rises[r])
             at = dataclasses.replace(self, rho=rho)
             yield Finding(
                 name=self.name,

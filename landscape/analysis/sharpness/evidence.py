@@ -10,11 +10,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from landscape.results import Attributes, Floats, Measure
-from landscape.seeding import seeded_generator
+from landscape.stats.grouped_mean import group_means
 
 OnStep: TypeAlias = Callable[[str], None]  # called with the measure's name after each evaluation, of a subset too
-
-UNITS = 128  # the most values kept per measure, for paired differences between checkpoints
 
 
 class Cost(NamedTuple):
@@ -47,26 +45,8 @@ class Finding(Measure):
 
 
 def units_of(values: Floats, unit: str) -> dict[str, Any]:
-    """Return the evidence of a mean over `values`, (N,): themselves, or the means of at most `UNITS` random groups."""
+    """Return the evidence of a mean over values, (N,): the `group_means` that pairing two checkpoints needs."""
     return {"unit": unit, "count": len(values), "units": [float(f"{value:.9g}") for value in group_means(values)]}
-
-
-def group_means(values: Floats) -> Floats:
-    """Return the means of groups of the values, each of `group_sizes`; which value is in which depends on N alone."""
-    sizes = group_sizes(len(values))
-    if len(sizes) == len(values):
-        return values
-    order = seeded_generator("groups", len(values)).permutation(len(values))
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    means: Floats = np.add.reduceat(values[order], starts) / sizes
-    return means
-
-
-def group_sizes(count: int) -> Floats:
-    """Return how many of `count` values each group holds: one, or about count / `UNITS`."""
-    groups = min(count, UNITS)
-    sizes: Floats = count // groups + (np.arange(groups) < count % groups).astype(np.float64)
-    return sizes
 
 
 def jsonable_norm(p: float) -> float | str:

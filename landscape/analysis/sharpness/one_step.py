@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from landscape.analysis.estimates import estimate_of
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, moved
 from landscape.analysis.sharpness.ascent_step import (
@@ -35,6 +34,7 @@ from landscape.analysis.sharpness.rounding import Rounding
 from landscape.analysis.sharpness.subsets import count_subsets, subsets
 from landscape.errors import LandscapeError
 from landscape.results import Floats
+from landscape.stats.mean import mean_of
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class OneStep:
             with np.errstate(invalid="ignore"):  # of inf and NaN
                 rises = objective.per_example(moved(objective.origin, [(1.0, perturbation)])) - base
             step()
-            rise = estimate_of(rises, single=single)
+            rise = mean_of(rises, per_example=single)
             yield self._finding(
                 rho,
                 seed,
@@ -138,7 +138,7 @@ class OneStep:
                 if s == 0:
                     rounding[r] = checked.error(perturbation)
         for index, rho in enumerate(radii):
-            rise = estimate_of(rises[index], single=True)
+            rise = mean_of(rises[index])
             yield self._finding(
                 rho,
                 seed,

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.analysis.estimates import estimate_of
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import flatten, moved, unflatten
 from landscape.analysis.planes.normalization import raw_direction
@@ -22,6 +21,7 @@ from landscape.analysis.sharpness.logits import Logits, with_logits
 from landscape.analysis.sharpness.rounding import Rounding
 from landscape.analysis.sharpness.subsets import count_subsets, subsets
 from landscape.errors import LandscapeError
+from landscape.stats.mean import mean_of
 
 _RESTART_DRAWS = 1_000_000  # numbers of random starts begin here, away from those of random directions
 
@@ -101,7 +101,7 @@ class WorstCaseSharpness:
             evaluations.append(found.evaluations + 2)
             if number == 0:
                 rounding = Rounding(subset).error(delta)
-        mean = estimate_of(np.asarray(rises), single=True)
+        mean = mean_of(np.asarray(rises))
         used = subset.data[subset.splits[0]].examples
         return Finding(
             name=self.name,

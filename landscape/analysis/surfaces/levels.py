@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from landscape.analysis.estimates import Estimate
 from landscape.analysis.objective.batches import Nested
 from landscape.analysis.objective.objective import DTYPES, Objective, Precision
 from landscape.analysis.objective.precision import full_float32
@@ -17,6 +16,7 @@ from landscape.analysis.surfaces.scheme import Scheme
 from landscape.data.subset import stratified_subset
 from landscape.errors import LandscapeError
 from landscape.execution.threads import in_streams
+from landscape.stats.mean import Mean
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Levels:
                 table[split] = total
         return table
 
-    def estimates(self, level: int, split: str, sums: Tensor) -> list[list[Estimate]]:
+    def estimates(self, level: int, split: str, sums: Tensor) -> list[list[Mean]]:
         """Return the metrics of a pass, and after them those of the half where this level has one."""
         classes = self._levels[level].classes[split]
         first, second = sums[:classes], sums[classes:]
@@ -126,7 +126,7 @@ def check_subsets(objective: Objective) -> None:
         )
 
 
-def stratified_estimate(sums: Tensor) -> Estimate:
+def stratified_estimate(sums: Tensor) -> Mean:
     """Return mean and standard error of a stratified sample from (C, 3) sums, squares and counts per class.
 
     The squared error is Σ (n_c/n)² s_c²/n_c ≈ s²/n, s² the variance within classes, pooled since a class may hold one
@@ -140,4 +140,4 @@ def stratified_estimate(sums: Tensor) -> Estimate:
     else:  # no class holds two: the spread includes that between classes
         within, freedom = max(float(squares.sum()) - mean * mean * n, 0.0), n - 1
     stderr = (within / freedom / n) ** 0.5 if freedom > 0 and math.isfinite(within) else float("nan")
-    return Estimate(mean, stderr, int(n))
+    return Mean(mean, stderr, int(n))

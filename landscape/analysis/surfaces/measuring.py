@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from landscape.analysis.estimates import Estimate, estimate
 from landscape.analysis.objective.autotune import PrecisionChoice, choose_batch_size, choose_precision
 from landscape.analysis.objective.objective import Objective, Precision
 from landscape.analysis.operators.gradient_norm import gradient_norm
 from landscape.analysis.planes import Plane
 from landscape.analysis.surfaces.levels import Levels
 from landscape.results import points_table
+from landscape.stats.mean import Mean, mean_of_sums
 
 Points: TypeAlias = NDArray[Any]  # of dtype landscape.results.POINT
 
@@ -49,7 +49,7 @@ class Pending(NamedTuple):
 
     request: Request
     sums: Mapping[str, Tensor]  # by split, perhaps still being computed
-    norms: Mapping[str, Estimate]  # of the gradient, by split; empty where not asked for
+    norms: Mapping[str, Mean]  # of the gradient, by split; empty where not asked for
 
 
 @dataclass(frozen=True)
@@ -118,18 +118,18 @@ class Measurer:
                 assert self.levels is not None
                 tables = self.levels.estimates(level - 1, split, sums)
             else:
-                tables = [[estimate(*row) for row in sums.tolist()]]
+                tables = [[mean_of_sums(*row) for row in sums.tolist()]]
             for below, means in enumerate(tables):
                 for metric, mean in enumerate([*means, *_norm(done, split, below, means[0].n)]):
                     rows.append((alpha, beta, number, metric, mean.value, mean.stderr, mean.n, level + below))
         return points_table(rows)
 
 
-def _norm(done: Pending, split: str, below: int, n: int) -> list[Estimate]:
+def _norm(done: Pending, split: str, below: int, n: int) -> list[Mean]:
     """Return the gradient's norm, where it is asked for; it is of the level measured, not of the by-product below."""
     if split not in done.norms:
         return []
-    return [Estimate(float("nan"), float("nan"), n) if below else done.norms[split]]
+    return [Mean(float("nan"), float("nan"), n) if below else done.norms[split]]
 
 
 def settle(

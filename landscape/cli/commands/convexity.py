@@ -14,6 +14,7 @@ from landscape.cli.options.grid import GridOptions, stated
 from landscape.cli.options.planes import PlaneOptions, check_planes, sampled_line
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
+from landscape.stats import number_format
 
 if TYPE_CHECKING:
     from landscape.analysis.objective.objective import Objective
@@ -249,5 +250,5 @@ def _estimate(key: str, objective: Objective, begun: SurfaceResult, *, quick: bo
     total = points * (first - more) + more * (full * USUAL_PRODUCTS + (points - full) * QUICK_PRODUCTS)
     console.say(
         f"{key}: {points} points x {product.examples} examples, {more:.2g} s a product, {counts}: "
-        f"about {console.duration(total)}"
+        f"about {number_format.duration(total)}"
     )

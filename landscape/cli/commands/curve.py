@@ -10,6 +10,7 @@ from tyro.conf import arg
 
 from landscape.cli.options.analysis import AnalysisOptions, expect_number, grid_size
 from landscape.cli.terminal import console
+from landscape.stats import number_format
 
 if TYPE_CHECKING:
     from landscape.results import Result
@@ -83,8 +84,8 @@ def _print(found: Mapping[str, Result]) -> None:
                 [
                     key,
                     split,
-                    *(console.number(float(value)) for value in (loss[0], loss[-1], loss.max())),
-                    console.number(height["value"], height["stderr"]),
+                    *(number_format.number(float(value)) for value in (loss[0], loss[-1], loss.max())),
+                    number_format.uncertain(height["value"], height["stderr"]),
                     f"{height['at']:.2f}",
                 ]
             )

@@ -12,6 +12,7 @@ from tyro.conf import arg
 
 from landscape.cli.options.analysis import expand, grid_size
 from landscape.cli.terminal import console
+from landscape.stats import number_format
 
 if TYPE_CHECKING:
     from landscape.models.checkpoint import Checkpoint
@@ -99,7 +100,7 @@ class Demo:
         console.say("3/3 writing the report")
         page = write_report(results, folder / "report.html", sources=[str(folder / "analysis.h5")])
         _print(trained, found)
-        console.say(f"done in {console.duration(time.perf_counter() - started)}; all of it is in {folder}:")
+        console.say(f"done in {number_format.duration(time.perf_counter() - started)}; all of it is in {folder}:")
         console.say(f"  {', '.join(path.name for path in paths.values())}, analysis.h5 and {page.name}")
         first = shlex.quote(names[0])
         console.say(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from landscape.cli.options.analysis import Paths, expand
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
+from landscape.stats import number_format
 
 if TYPE_CHECKING:
     from landscape.results import Result
@@ -157,7 +158,7 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 def _text(value: Any) -> str:
     if isinstance(value, float):
-        return console.number(value)
+        return number_format.setting(value)
     if isinstance(value, list):
         return ", ".join(_text(entry) for entry in value)
     return "" if value is None else str(value)

@@ -13,6 +13,7 @@ from landscape.cli.options.analysis import AnalysisOptions, OptionalNames, defau
 from landscape.cli.options.grid import GridOptions, check_grid
 from landscape.cli.options.planes import PlaneOptions, check_planes, known_points, margin, sampled_line
 from landscape.cli.terminal import console
+from landscape.stats import number_format
 
 if TYPE_CHECKING:
     from landscape.analysis.planes import Extent
@@ -216,6 +217,6 @@ def _estimate(todo: Sequence[Sampling], settings: Settings, *, tolerance: float,
     )
     rate = settings.images_per_second and settings.images_per_second * workers
     exactly = "exactly it would take " if tolerance else ""
-    time = f": {exactly}about {console.duration(passes / rate)}" if rate else ""
+    time = f": {exactly}about {number_format.duration(passes / rate)}" if rate else ""
     points = sum(sampling.points for sampling in todo)
     console.say(f"{points} points x {todo[0].examples} examples in {settings.precision}{error}{time}")

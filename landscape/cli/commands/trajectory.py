@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from landscape.cli.options.analysis import AnalysisOptions, default
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
+from landscape.stats import number_format
 
 if TYPE_CHECKING:
     from landscape.analysis.objective.weights import Weights
@@ -154,8 +155,11 @@ def print_trajectories(runs: Mapping[str, TrajectoryResult]) -> None:
 
     for key, way in runs.items():
         shown = np.unique(np.linspace(0, len(way.position) - 1, SHOWN).round().astype(int))
-        columns = (way.position, way.alpha, way.beta, way.residuals, way.distances)
-        rows = [[console.number(float(column[i])) for column in columns] for i in shown]
+        columns = (way.alpha, way.beta, way.residuals, way.distances)
+        rows = [
+            [number_format.setting(way.position[i]), *(number_format.number(float(column[i])) for column in columns)]
+            for i in shown
+        ]
         name = str(way.attributes.get("position", "epoch"))
         console.print_table(
             f"{key}: in weight space", [name, "along PC 1", "along PC 2", "off the plane", "distance"], rows

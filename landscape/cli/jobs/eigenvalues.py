@@ -13,7 +13,6 @@ from landscape.analysis.curvature.trace import trace
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights
 from landscape.analysis.planes.eigenvectors import pair_names
-from landscape.analysis.subset_mean import mean_spectrum
 from landscape.cli.commands.hessian import Hessian
 from landscape.cli.jobs.fingerprint import code_settings, confirm, stamp
 from landscape.cli.jobs.loaded_model import Subject
@@ -24,6 +23,7 @@ from landscape.cli.jobs.vectors import Keep, vectors_file
 from landscape.cli.options.analysis import subset_size
 from landscape.cli.terminal import console
 from landscape.results import SpectrumResult
+from landscape.stats.subset_mean import mean_spectrum
 from landscape.storage.analysis_file import AnalysisFile, with_attributes
 
 OF_TRACE = ("trace", "frobenius", "effective_rank", "trace_asked")

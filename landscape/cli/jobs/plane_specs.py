@@ -13,13 +13,13 @@ from landscape.analysis.objective.batchnorm import MODES, BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import moving_parameters
 from landscape.analysis.planes import Extent, Plane, Triangle, line_between, plane_through, random_plane, triangle
-from landscape.analysis.width import basin_width
 from landscape.cli.jobs.along import Along, parse_along
 from landscape.cli.jobs.calibration import calibration_words
 from landscape.cli.jobs.loaded_model import Subject
 from landscape.cli.options.planes import check_planes
 from landscape.errors import LandscapeError
 from landscape.results import LineResult, SurfaceResult
+from landscape.stats.basin_width import basin_width
 from landscape.storage.analysis_file import AnalysisFile
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.determinism import DeterminismWarning
 from landscape.cli.options.analysis import MeasureOptions
 from landscape.cli.terminal import console
+from landscape.stats import number_format
 
 
 def statistics_mode(options: MeasureOptions) -> Any:
@@ -44,5 +45,5 @@ def say_time(what: str, objective: Objective, operator: str, products: int, *, a
     least = "at most " if at_most else ""
     console.say(
         f"{what}: {least}{products} products on {product.examples} examples, {each:.2g} s each: "
-        f"{least}about {console.duration(products * each)}"
+        f"{least}about {number_format.duration(products * each)}"
     )

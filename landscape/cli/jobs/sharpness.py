@@ -30,6 +30,7 @@ from landscape.cli.options.analysis import subset_size
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 from landscape.results import SharpnessResult, SpectrumResult
+from landscape.stats import number_format
 from landscape.storage.analysis_file import AnalysisFile
 
 RADII = {  # where none are given, by norm
@@ -163,7 +164,7 @@ def estimate(jobs: Sequence[Job]) -> None:
     rates = measured_rates(todo[0].objective)
     seconds = sum(rates.seconds(cost_of(job.missing, job.examples)) for job in todo)
     measures = sum(len(job.missing) for job in todo)
-    console.say(f"{measures} measures on {todo[0].examples} examples: about {console.duration(seconds)}")
+    console.say(f"{measures} measures on {todo[0].examples} examples: about {number_format.duration(seconds)}")
 
 
 def _comparable(settings: Mapping[str, Any], but: Sequence[str]) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from landscape.analysis.sharpness.study import LEAST, study
 from landscape.cli.commands.sharpness import Sharpness
 from landscape.cli.jobs.loaded_model import Subject
 from landscape.cli.jobs.result_names import claim, settings_of
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 from landscape.results import SharpnessResult, StudyResult
+from landscape.stats import number_format
+from landscape.stats.rank_correlation import MIN_CHECKPOINTS, study
 from landscape.storage.analysis_file import AnalysisFile, with_attributes
 
 ENOUGH = 10  # checkpoints below which a study is called small
@@ -43,9 +44,9 @@ def expect_study(subjects: Sequence[Subject]) -> None:
     Raises:
         LandscapeError: for fewer than three, or where there is no test split.
     """
-    if len(subjects) < LEAST:
+    if len(subjects) < MIN_CHECKPOINTS:
         raise LandscapeError(
-            f"--study takes at least {LEAST} checkpoints, better {ENOUGH} or more; got {len(subjects)}"
+            f"--study takes at least {MIN_CHECKPOINTS} checkpoints, better {ENOUGH} or more; got {len(subjects)}"
         )
     for subject in subjects:
         if not {"train", "test"} <= set(subject.dataset.splits):
@@ -89,9 +90,9 @@ def print_study(result: StudyResult) -> None:
     rows = [
         [
             label,
-            console.number(tau),
-            f"{console.number(low)} to {console.number(high)}",
-            console.number(p_values[label]),
+            number_format.number(tau),
+            f"{number_format.number(low)} to {number_format.number(high)}",
+            number_format.number(p_values[label]),
         ]
         for label, tau, low, high in zip(result.measures, result.tau, result.tau_low, result.tau_high, strict=True)
     ]

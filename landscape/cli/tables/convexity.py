@@ -8,6 +8,7 @@ import numpy as np
 
 from landscape.cli.terminal import console
 from landscape.results import Floats, SurfaceResult
+from landscape.stats import number_format
 
 CONVEX = 0.1  # a ratio below this is called mostly convex, as in the report
 
@@ -19,7 +20,7 @@ def print_maps(found: Mapping[str, SurfaceResult]) -> None:
         ratio, top, bottom = (surface.grid(metric)[0] for metric in ("convexity", "lambda_max", "lambda_min"))
         known, share = _known(ratio), np.mean(_known(ratio) < CONVEX)
         extremes = known.min(), known.max(), _known(top).max(), _known(bottom).min()
-        lowest, highest, largest, smallest = (console.number(float(value)) for value in extremes)
+        lowest, highest, largest, smallest = (number_format.number(float(value)) for value in extremes)
         rows.append([key, _at_origin(surface), lowest, highest, f"{share:.0%}", largest, smallest])
     columns = ["result", "at the origin", "lowest", "highest", f"below {CONVEX:g}", "highest λ_max", "lowest λ_min"]
     console.print_table("|λ_min / λ_max| of the Hessian", columns, rows)
@@ -32,7 +33,7 @@ def _at_origin(surface: SurfaceResult) -> str:
     if 0.0 not in surface.alpha or 0.0 not in surface.beta:
         return "-"
     place = int(np.searchsorted(surface.beta, 0.0)), int(np.searchsorted(surface.alpha, 0.0))
-    return console.number(float(values[place]), float(bounds[place]))
+    return number_format.uncertain(float(values[place]), float(bounds[place]))
 
 
 def _known(values: Floats) -> Floats:
@@ -50,8 +51,8 @@ def _say_certainty(key: str, surface: SurfaceResult) -> None:
     others = f", {np.median(wider):.2g} at the median of the others" if len(wider) else ""
     console.say(
         f"{key}: {products.sum():.0f} products, {np.median(products):g} at the median point, in "
-        f"{console.duration(attributes['seconds'])}; bounds within the tolerance of {attributes['tolerance']:g} at "
-        f"{proven.sum()} of {proven.size} points{others}"
+        f"{number_format.duration(attributes['seconds'])}; bounds within the tolerance of "
+        f"{attributes['tolerance']:g} at {proven.sum()} of {proven.size} points{others}"
     )
     if len(wider) and not attributes["quick"]:
         console.warn(f"{key}: {len(wider)} points have bounds wider than the tolerance; try more --max-products")

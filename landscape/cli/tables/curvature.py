@@ -9,6 +9,8 @@ import numpy as np
 
 from landscape.cli.terminal import console
 from landscape.results import DensityResult, LayersResult, SpectrumResult
+from landscape.stats import number_format
+from landscape.stats.spectral_density import mean_eigenvalue, negative_share
 
 Found = Mapping[str, SpectrumResult | DensityResult | LayersResult]
 ESTIMATES = {
@@ -56,7 +58,7 @@ def print_curvature(found: Found) -> None:
         reason = f", since {attributes['derivative_reason']}" if attributes.get("derivative_reason") else ""
         console.say(
             f"{key}: {result.products} products ({attributes['derivative_mode']}{reason}) "
-            f"in {console.duration(attributes['seconds'])}"
+            f"in {number_format.duration(attributes['seconds'])}"
         )
         if not isinstance(result, DensityResult) and not result.converged.all():
             console.warn(f"{key}: not all converged; {_remedy(result)}")
@@ -92,7 +94,7 @@ def _rows(key: str, spectrum: SpectrumResult) -> Iterator[list[str]]:
         yield [
             key,
             f"top {places[1]}" if end > 0 else f"bottom {total + 1 - places[-1]}",
-            console.number(float(value)),
+            number_format.number(float(value)),
             f"{spectrum.residuals[i]:.1e}",
             f"{spectrum.bounds[i]:.1e}",
             "yes" if spectrum.converged[i] else "NO",
@@ -107,10 +109,10 @@ def _print_estimates(spectra: Mapping[str, SpectrumResult]) -> None:
             estimate = spectrum.attributes.get(name)
             if isinstance(estimate, Mapping):
                 method = f"{estimate['method']}, {estimate['products']} products" if "products" in estimate else ""
-                value = console.number(float(estimate["value"]), float(estimate["stderr"]))
+                value = number_format.uncertain(float(estimate["value"]), float(estimate["stderr"]))
                 rows.append([key, words, value, method or str(estimate["method"])])
             elif estimate is not None:
-                rows.append([key, words, console.number(float(estimate)), ""])
+                rows.append([key, words, number_format.number(float(estimate)), ""])
     if rows:
         console.print_table("of the whole spectrum (± is one standard error)", ["result", "", "value", "by"], rows)
 
@@ -119,26 +121,20 @@ def _print_densities(densities: Mapping[str, DensityResult]) -> None:
     rows = []
     for key, found in densities.items():
         known = found.weights > 0
-        below = _over_vectors(np.where(found.nodes < -found.sigma, found.weights, 0.0).sum(axis=1))
+        negative, mean = negative_share(found), mean_eigenvalue(found)
         rows.append(
             [
                 key,
-                f"{found.sigma:.4g}",
+                number_format.number(found.sigma, 3),
                 f"{len(found.nodes)} x {found.attributes['steps']}",
-                console.number(float(found.nodes[known].min())),
-                console.number(float(found.nodes[known].max())),
-                console.number(*_over_vectors((found.nodes * found.weights).sum(axis=1))),
-                console.number(*(100 * np.array(below))) + " %",
+                number_format.number(float(found.nodes[known].min())),
+                number_format.number(float(found.nodes[known].max())),
+                number_format.uncertain(mean.value, mean.stderr),
+                number_format.percent(negative.value, negative.stderr),
             ]
         )
     columns = ["result", "σ", "vectors x steps", "smallest Ritz value", "largest", "mean eigenvalue", "below -σ"]
     console.print_table("spectral density (± is one standard error over the starting vectors)", columns, rows)
-
-
-def _over_vectors(values: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float]:
-    """Return mean and standard error."""
-    count = len(values)
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
 
 
 def _print_layers(layers: Mapping[str, LayersResult]) -> None:
@@ -147,10 +143,10 @@ def _print_layers(layers: Mapping[str, LayersResult]) -> None:
             key,
             name,
             str(found.parameters[i]),
-            console.number(float(found.top[i])),
+            number_format.number(float(found.top[i])),
             f"{found.bounds[i]:.1e}",
             "yes" if found.converged[i] else "NO",
-            console.number(float(found.trace[i]), float(found.trace_stderr[i])),
+            number_format.uncertain(float(found.trace[i]), float(found.trace_stderr[i])),
         ]
         for key, found in layers.items()
         for i, name in enumerate(found.names)

@@ -1,4 +1,4 @@
-"""Sharpness for people: one table, ranked where there are several checkpoints, and its JSON."""
+"""The table of sharpness measures, ranked if there are several checkpoints, and its JSON."""
 
 from __future__ import annotations
 
@@ -6,55 +6,58 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from landscape.analysis.sharpness.compare import CLEAR, Place, ranking
 from landscape.cli.terminal import console
 from landscape.results import Measure, SharpnessResult
+from landscape.stats import number_format
+from landscape.stats.difference import CLEAR
+from landscape.stats.ranking import RankedMeasure, rank_by_measure
 
 
-def print_sharpness(found: Mapping[str, SharpnessResult]) -> None:
-    """Print the measures, flattest checkpoint first, what each number is, and who is flattest by how many."""
-    ranked = ranking(found)
-    if len(found) == 1:
-        rows = [[label, _number(places[0])] for label, places in ranked.items()]
-        console.print_table("sharpness (higher is sharper)", ["measure", *found], rows)
+def print_sharpness(results: Mapping[str, SharpnessResult]) -> None:
+    """Print the measures, flattest checkpoint first, their meaning, and which checkpoint is flattest."""
+    by_measure = rank_by_measure(results)
+    if len(results) == 1:
+        rows = [[label, _number(ranked[0])] for label, ranked in by_measure.items()]
+        console.print_table("sharpness (higher is sharper)", ["measure", *results], rows)
     else:
         rows = [
-            [label if place.rank == 1 else "", str(place.rank), place.checkpoint, _number(place), _above(place)]
-            for label, places in ranked.items()
-            for place in places
+            [label if one.rank == 1 else "", str(one.rank), one.checkpoint, _number(one), _above(one)]
+            for label, ranked in by_measure.items()
+            for one in ranked
         ]
         columns = ["measure", "rank", "checkpoint", "sharpness", "above the flattest"]
         console.print_table("sharpness, flattest first", columns, rows)
-    _say_meanings(ranked)
-    if len(found) > 1:
+    _say_meanings(results)
+    if len(results) > 1:
         console.say(
             "  ± behind a difference is the standard error of paired differences (same examples, same random numbers), "
             "unless it says otherwise"
         )
-        _say_flattest(ranked)
-    _warn(found)
+        _say_flattest(by_measure)
+    _warn(results)
 
 
-def summaries(found: Mapping[str, SharpnessResult]) -> dict[str, Any]:
-    """Return every checkpoint's measures with their place and evidence, and their provenance, JSON-able."""
-    ranked = ranking(found)
+def summaries(results: Mapping[str, SharpnessResult]) -> dict[str, Any]:
+    """Return every checkpoint's measures with their rank and evidence, and their provenance, JSON-able."""
+    by_measure = rank_by_measure(results)
     return {
         label: {
-            "measures": [_summary(measure, ranked[measure.label], label, result) for measure in result.measures],
+            "measures": [_summary(measure, by_measure[measure.label], label, result) for measure in result.measures],
             "attributes": {name: value for name, value in result.attributes.items() if name != "evidence"},
         }
-        for label, result in found.items()
+        for label, result in results.items()
     }
 
 
-def _summary(measure: Measure, places: list[Place], checkpoint: str, result: SharpnessResult) -> dict[str, Any]:
+def _summary(measure: Measure, ranked: list[RankedMeasure], checkpoint: str, result: SharpnessResult) -> dict[str, Any]:
     evidence = result.attributes.get("evidence", {}).get(measure.label, {})
-    place = next(place for place in places if place.checkpoint == checkpoint)
+    one = next(one for one in ranked if one.checkpoint == checkpoint)
     above = {
-        "rank": place.rank,
-        "above_flattest": place.above,
-        "above_flattest_stderr": place.stderr,
-        "above_flattest_paired": place.paired,
+        "rank": one.rank,
+        "above_flattest": one.above.value,
+        "above_flattest_stderr": one.above.stderr,
+        "above_flattest_paired": one.above.paired,
+        "above_flattest_clear": one.above.clear,
     }
     return {
         "name": measure.name,
@@ -65,51 +68,54 @@ def _summary(measure: Measure, places: list[Place], checkpoint: str, result: Sha
         "evaluations": measure.evaluations,
         "parameters": dict(measure.parameters),
         "evidence": {name: value for name, value in evidence.items() if name != "units"},
-        **(above if len(places) > 1 else {}),
+        **(above if len(ranked) > 1 else {}),
     }
 
 
-def _number(place: Place) -> str:
-    if math.isfinite(place.own_bound):
-        return f"{console.number(place.measure.value, place.own_bound)} (bound)"
-    return console.number(place.measure.value, place.measure.stderr)
+def _number(ranked: RankedMeasure) -> str:
+    text = number_format.uncertain(ranked.estimate.value, ranked.estimate.uncertainty)
+    return f"{text} (bound)" if math.isfinite(ranked.estimate.bound) else text
 
 
-def _above(place: Place) -> str:
-    if place.rank == 1:
+def _above(ranked: RankedMeasure) -> str:
+    if ranked.rank == 1:
         return ""
-    if math.isfinite(place.bound):
-        return f"{console.number(place.above, place.bound)} (bound)"
-    unpaired = "" if place.paired or math.isnan(place.stderr) else " (not paired)"
-    return console.number(place.above, place.stderr) + unpaired
+    text = number_format.change(ranked.above.value, ranked.above.uncertainty)
+    if math.isfinite(ranked.above.bound):
+        return f"{text} (bound)"
+    return text + (f" ({ranked.above.unpaired})" if ranked.above.unpaired else "")
 
 
-def _say_flattest(ranked: Mapping[str, list[Place]]) -> None:
-    """Say which checkpoint is flattest by how many of the measures, and by how many of them clearly."""
-    compared = [places for places in ranked.values() if len(places) > 1]
-    names = dict.fromkeys(places[0].checkpoint for places in compared)
-    for name in sorted(names, key=lambda name: -sum(places[0].checkpoint == name for places in compared)):
-        first = [places for places in compared if places[0].checkpoint == name]
-        clearly = sum(places[1].clear for places in first)
+def _say_flattest(by_measure: Mapping[str, list[RankedMeasure]]) -> None:
+    """Say by how many measures each checkpoint is flattest, and by how many clearly."""
+    compared = [ranked for ranked in by_measure.values() if len(ranked) > 1]
+    names = dict.fromkeys(ranked[0].checkpoint for ranked in compared)
+    for name in sorted(names, key=lambda name: -sum(ranked[0].checkpoint == name for ranked in compared)):
+        first = [ranked for ranked in compared if ranked[0].checkpoint == name]
+        clearly = sum(ranked[1].above.clear for ranked in first)
         console.say(
             f"{name} is flattest by {len(first)} of {len(compared)} measures, clearly by {clearly} of them: by more "
             f"than {CLEAR:g} standard errors of the difference, or than the bounds"
         )
 
 
-def _say_meanings(ranked: Mapping[str, list[Place]]) -> None:
+def _say_meanings(results: Mapping[str, SharpnessResult]) -> None:
     """Say what each number is; what several measures have in common, once."""
-    alike: dict[str, list[str]] = {}
-    for label, places in ranked.items():
-        alike.setdefault(places[0].measure.meaning, []).append(label)
-    for meaning, labels in alike.items():
+    meanings: dict[str, str] = {}
+    for result in results.values():
+        for measure in result.measures:
+            meanings.setdefault(measure.label, measure.meaning)
+    by_meaning: dict[str, list[str]] = {}
+    for label, meaning in meanings.items():
+        by_meaning.setdefault(meaning, []).append(label)
+    for meaning, labels in by_meaning.items():
         more = "" if len(labels) == 1 else f" (and {len(labels) - 1} more)"
         console.say(f"  {labels[0]}{more}: {meaning}")
 
 
-def _warn(found: Mapping[str, SharpnessResult]) -> None:
-    """Warn of what has not converged, and of differences of losses that float32 does not resolve."""
-    for name, result in found.items():
+def _warn(results: Mapping[str, SharpnessResult]) -> None:
+    """Warn of measures that have not converged, and of differences of losses that float32 does not resolve."""
+    for name, result in results.items():
         for measure in result.measures:
             evidence = result.attributes.get("evidence", {}).get(measure.label, {})
             if evidence.get("converged") is False:

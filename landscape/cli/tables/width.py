@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from landscape.analysis.width import width_over
 from landscape.cli.terminal import console
 from landscape.results import LineResult, SurfaceResult
+from landscape.stats import number_format
+from landscape.stats.basin_width import width_quartiles
 
 
 def print_widths(found: Mapping[str, LineResult | SurfaceResult]) -> None:
@@ -20,7 +21,7 @@ def print_widths(found: Mapping[str, LineResult | SurfaceResult]) -> None:
     rows = []
     for key, lines in groups.items():
         span = max(float(abs(line.alpha).max()) for line in lines)
-        for width in width_over(line.attributes["width"] for line in lines):
+        for width in width_quartiles(line.attributes["width"] for line in lines):
             quartiles = " to ".join(_radius(value, span) for value in (width.lower, width.upper))
             radii = f"{width.reached} of {width.radii}"
             rows.append([key, f"+{width.rise:g}", _radius(width.median, span), quartiles, str(len(lines)), radii])
@@ -31,4 +32,4 @@ def print_widths(found: Mapping[str, LineResult | SurfaceResult]) -> None:
 
 
 def _radius(value: float, span: float) -> str:
-    return console.number(value) if math.isfinite(value) else f"> {span:g}"
+    return number_format.number(value, 3) if math.isfinite(value) else f"> {span:g}"

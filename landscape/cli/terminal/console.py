@@ -27,6 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from landscape.cli.terminal.interrupts import arguments
+from landscape.stats import number_format
 
 PLAIN_SECONDS = 10.0  # between progress lines where stderr is no terminal
 
@@ -138,19 +139,6 @@ def jsonable(value: Any) -> Any:
     return value
 
 
-def number(value: float, stderr: float = math.nan) -> str:
-    """Return a number for people: four significant digits, with its standard error where there is one."""
-    text = f"{value:.4g}"
-    return f"{text} ± {stderr:.2g}" if math.isfinite(stderr) else text
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people say them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 class Advance(Protocol):
     """Reports that a step is done."""
 
@@ -201,7 +189,7 @@ def _plain_progress(label: str, total: int | None) -> Advance:
             return
         last = now
         rate = done / max(now - started, 1e-9)
-        left = f", {duration((total - done) / rate)} left" if total is not None else ""
+        left = f", {number_format.duration((total - done) / rate)} left" if total is not None else ""
         of = f"/{total}" if total is not None else ""
         print(f"{label}: {done}{of}, {rate:.3g}/s{left} {note}".rstrip(), file=sys.stderr, flush=True)
 

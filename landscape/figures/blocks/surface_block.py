@@ -17,9 +17,10 @@ from landscape.figures.grouping.notes import completeness_note, estimate_note
 from landscape.figures.grouping.regions import regions
 from landscape.figures.plots.surfaces import contour, grids, relief
 from landscape.figures.plots.surfaces.trajectory import axis_titles, belongs
-from landscape.figures.style import number_format, theme
+from landscape.figures.style import theme
 from landscape.figures.style.scale import choose_scale
 from landscape.results import Result, SurfaceResult, TrajectoryResult
+from landscape.stats import number_format
 
 Extent = tuple[list[float], list[float]]  # along both axes
 

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from landscape.figures.plots.surfaces import grids
-from landscape.figures.style import number_format, theme
+from landscape.figures.style import theme
 from landscape.figures.style.scale import Scale, clips
 from landscape.results import Floats, SurfaceResult
+from landscape.stats import number_format
 
 
 @dataclass(frozen=True)

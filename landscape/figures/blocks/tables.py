@@ -9,8 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from landscape.figures.plots.spectrum import rank_name
-from landscape.figures.style import number_format
-from landscape.results import Measure, SpectrumResult
+from landscape.results import Measure, SharpnessResult, SpectrumResult
+from landscape.stats import number_format
+from landscape.stats.difference import Estimate, difference
+from landscape.stats.ranking import measure_estimate
+
+PAIRING = (
+    "The difference's ± is the standard error of paired differences (same examples, same random numbers), unless it "
+    "says otherwise."
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,14 @@ class Ranked:
 
     labels: list[str]
     measures: Mapping[str, Mapping[str, Measure]] = field(default_factory=dict)
+    results: Mapping[str, SharpnessResult] = field(default_factory=dict)  # whose attributes hold bounds and group means
+
+    def estimates(self, name: str) -> dict[str, Estimate]:
+        """Return one measure of each checkpoint with its uncertainty and the group means that pairing needs."""
+        return {
+            label: measure_estimate(measure, self.results[label].attributes if label in self.results else {})
+            for label, measure in self.measures[name].items()
+        }
 
 
 def measures_table(ranked: Ranked, *, folded: str = "") -> Table:
@@ -67,18 +82,18 @@ def measures_table(ranked: Ranked, *, folded: str = "") -> Table:
         head = [Head("Measure"), *(Head(label, checkpoint=label) for label in ranked.labels)]
         if len(ranked.labels) == 2:
             head.append(Head("Difference", small=f"{ranked.labels[1]} − {ranked.labels[0]}"))
-        rows = [_measure_row(name, found, ranked.labels, shares[name]) for name, found in ranked.measures.items()]
+        rows = [_measure_row(name, ranked, shares[name]) for name in ranked.measures]
     else:
         first = {name: next(iter(found.values())) for name, found in ranked.measures.items()}
         head = [Head("Checkpoint"), *(Head(name, small=first[name].meaning) for name in ranked.measures)]
         rows = [
             [Cell(label, checkpoint=label)]
-            + [_cell(found.get(label), shares[name].get(label), label) for name, found in ranked.measures.items()]
+            + [_cell(ranked.estimates(name).get(label), shares[name].get(label), label) for name in ranked.measures]
             for label in ranked.labels
         ]
     note = "Lower is flatter. ± is one standard error; a number without it has no sampling error of its own. "
     if len(ranked.labels) == 2:
-        note += "The difference's ± combines both errors as if they were independent: on shared examples it is smaller."
+        note += PAIRING
     return Table("Sharpness measures", head, rows, note=note.strip(), sortable=True, folded=folded)
 
 
@@ -99,30 +114,32 @@ def eigenvalue_table(spectra: Mapping[str, SpectrumResult]) -> Table:
     return Table("Eigenvalues", head, rows, folded="The eigenvalues as a table")
 
 
-def _measure_row(name: str, found: Mapping[str, Measure], labels: list[str], shares: dict[str, float]) -> list[Cell]:
-    first = next(iter(found.values()))
+def _measure_row(name: str, ranked: Ranked, shares: dict[str, float]) -> list[Cell]:
+    labels, estimates = ranked.labels, ranked.estimates(name)
+    first = next(iter(ranked.measures[name].values()))
     passes = f"; {first.evaluations:,} passes" if first.evaluations else ""
     row = [Cell(name, small=f"{first.meaning}{passes}")]
-    row += [_cell(found.get(label), shares.get(label), label) for label in labels]
+    row += [_cell(estimates.get(label), shares.get(label), label) for label in labels]
     if len(labels) == 2:
-        row.append(_difference(found.get(labels[0]), found.get(labels[1])))
+        row.append(_difference(*map(estimates.get, labels)))
     return row
 
 
-def _cell(measure: Measure | None, share: float | None, label: str) -> Cell:
-    if measure is None:
+def _cell(estimate: Estimate | None, share: float | None, label: str) -> Cell:
+    if estimate is None:
         return Cell()
-    words = number_format.uncertain(measure.value, measure.stderr)
-    return Cell(words, value=measure.value, share=math.nan if share is None else share, checkpoint=label)
+    words = number_format.uncertain(estimate.value, estimate.uncertainty)
+    small = "bound" if math.isfinite(estimate.bound) else ""
+    return Cell(words, small, estimate.value, share=math.nan if share is None else share, checkpoint=label)
 
 
-def _difference(first: Measure | None, second: Measure | None) -> Cell:
+def _difference(first: Estimate | None, second: Estimate | None) -> Cell:
     if first is None or second is None:
         return Cell()
-    value = second.value - first.value
-    errors = [m.stderr for m in (first, second) if math.isfinite(m.stderr)]
-    words = number_format.signed(number_format.uncertain(value, math.hypot(*errors) if errors else math.nan))
-    return Cell(words, small=ratio(first.value, second.value), value=value)
+    apart = difference(first, second)
+    words = number_format.change(apart.value, apart.uncertainty)
+    remarks = [ratio(first.value, second.value), "bound" if math.isfinite(apart.bound) else apart.unpaired]
+    return Cell(words, small=", ".join(filter(None, remarks)), value=apart.value)
 
 
 def ratio(first: float, second: float) -> str:

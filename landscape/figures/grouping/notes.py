@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from landscape.figures.style import number_format
 from landscape.results import Attributes, Sampled
+from landscape.stats import number_format
 
 
 def estimate_note(attributes: Attributes) -> str:

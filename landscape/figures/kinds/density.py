@@ -18,11 +18,11 @@ from landscape.figures.blocks.block import (
 from landscape.figures.grouping.comparability import differences
 from landscape.figures.kinds.result_kind import Columns, ResultKind
 from landscape.figures.plots.density import density_figure, density_note
-from landscape.figures.style import number_format
 from landscape.results import (
     DensityResult,
     Result,
 )
+from landscape.stats import number_format
 
 
 def density_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:

@@ -35,7 +35,7 @@ def sharpness_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) 
         on_curves = {m.label for _, _, curve in curves for many in curve.values() for m in many}
         alone = {label: row for label, row in rows.items() if label not in on_curves}
         swept_rows = {label: row for label, row in rows.items() if label in on_curves}
-        folded = measures_table(Ranked(list(found), swept_rows), folded="The curves' values as a table")
+        folded = measures_table(Ranked(list(found), swept_rows, found), folded="The curves' values as a table")
         plots = [
             _curve(f"sharpness-{index}-{number}", over, title, by_label, found, colours)
             for number, (over, title, by_label) in enumerate(curves)
@@ -49,7 +49,7 @@ def sharpness_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) 
                 caution=differences(found),
                 note="Bands: ± 1 standard error." if plots else "",
                 legend=legend_entries(list(found), colours) if plots else [],
-                lead=[measures_table(Ranked(list(found), alone))] if alone else [],
+                lead=[measures_table(Ranked(list(found), alone, found))] if alone else [],
                 tables=[folded] if swept_rows else [],
                 columns=3,
             )

@@ -20,11 +20,11 @@ from landscape.figures.blocks.tables import Cell, Head, Table, eigenvalue_table
 from landscape.figures.grouping.comparability import differences, listed
 from landscape.figures.kinds.result_kind import Columns, ResultKind
 from landscape.figures.plots.spectrum import spectrum_figure
-from landscape.figures.style import number_format
 from landscape.results import (
     Result,
     SpectrumResult,
 )
+from landscape.stats import number_format
 
 
 def spectrum_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:

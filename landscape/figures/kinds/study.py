@@ -10,11 +10,11 @@ from landscape.figures.blocks.block import Block, Plot, legend_entries, strip_la
 from landscape.figures.blocks.tables import Cell, Head, Table
 from landscape.figures.kinds.result_kind import Columns, ResultKind
 from landscape.figures.plots.study import study_figure, tau_words
-from landscape.figures.style.number_format import number, uncertain
 from landscape.results import (
     Result,
     StudyResult,
 )
+from landscape.stats.number_format import number, uncertain
 
 
 def study_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> list[Block]:

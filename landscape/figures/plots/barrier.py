@@ -9,8 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from landscape.figures.style import theme
-from landscape.figures.style.number_format import uncertain
 from landscape.results import LineResult
+from landscape.stats.number_format import uncertain
 
 LOW = 0.12  # at this share of its height a barrier is labelled: there the curves are far away
 SHORT = 28  # characters of a label that fit beside another

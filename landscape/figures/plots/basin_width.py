@@ -8,9 +8,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from landscape.figures.style import theme
-from landscape.figures.style.bands import spread
-from landscape.figures.style.number_format import number
-from landscape.results import Floats, LineResult
+from landscape.results import LineResult
+from landscape.stats.basin_width import BasinWidth, width_quartiles
+from landscape.stats.number_format import number
 
 
 def width_words(lines: LineResult | Sequence[LineResult]) -> list[tuple[float, str]]:
@@ -19,18 +19,16 @@ def width_words(lines: LineResult | Sequence[LineResult]) -> list[tuple[float, s
     A radius beyond the end of its line counts as larger than all others.
     """
     lines = [lines] if isinstance(lines, LineResult) else list(lines)
+    span = max(float(np.abs(line.alpha).max()) for line in lines)
     words = []
-    for rise in _rises(lines):
-        radii = np.concatenate(_radii(lines, rise))
-        missed = int(np.isinf(radii).sum())
-        if missed == len(radii):
-            words.append((rise, "not reached"))
+    for width in _widths(lines):
+        if not width.reached:
+            words.append((width.rise, "not reached"))
             continue
-        span = max(float(np.abs(line.alpha).max()) for line in lines)
-        low, middle, high = (_radius(value, span) for value in _quartiles(radii))
-        words.append(
-            (rise, f"{middle} ({low} to {high})" + (f", not reached by {missed} of {len(radii)}" if missed else ""))
-        )
+        low, middle, high = (_radius(value, span) for value in (width.lower, width.median, width.upper))
+        missed = width.radii - width.reached
+        beyond = f", not reached by {missed} of {width.radii}" if missed else ""
+        words.append((width.rise, f"{middle} ({low} to {high}){beyond}"))
     return words
 
 
@@ -48,9 +46,8 @@ def width_traces(lines: Sequence[LineResult], *, series: int, alone: bool) -> li
         return []
     colour, height = theme.series_colour(series), float(np.nanmedian(centres))
     traces = []
-    for rise, told in width_words(lines):
-        left, right = (_quartiles(radii)[1] for radii in _radii(lines, rise))
-        x = [at for at in (-left, right) if np.isfinite(at)]
+    for width, (rise, told) in zip(_widths(lines), width_words(lines), strict=True):
+        x = [at for at in (-width.left, width.right) if np.isfinite(at)]
         if not x:
             continue
         words = theme.text(f"{split} loss + {rise:g}: radius {told}")
@@ -73,22 +70,8 @@ def width_traces(lines: Sequence[LineResult], *, series: int, alone: bool) -> li
     return traces
 
 
-def _rises(lines: Sequence[LineResult]) -> list[float]:
-    rises = {float(entry["rise"]) for line in lines for entry in line.attributes.get("width") or ()}
-    return sorted(rises)
-
-
-def _radii(lines: Sequence[LineResult], rise: float) -> tuple[Floats, Floats]:
-    """Return the radii at which the lines rise by this much, to the left and to the right; inf where they do not."""
-    entries = [e for line in lines for e in line.attributes.get("width") or () if float(e["rise"]) == rise]
-    left, right = (np.array([float(entry[side]) for entry in entries]) for side in ("left", "right"))
-    return np.where(np.isnan(left), np.inf, left), np.where(np.isnan(right), np.inf, right)
-
-
-def _quartiles(radii: Floats) -> tuple[float, float, float]:
-    """Return the quartiles and the median of radii; inf where they lie between or beyond such as are not reached."""
-    _, low, middle, high, _ = spread(list(radii[:, None]))
-    return float(low[0]), float(middle[0]), float(high[0])
+def _widths(lines: Sequence[LineResult]) -> list[BasinWidth]:
+    return width_quartiles(line.attributes.get("width") or () for line in lines)
 
 
 def _radius(value: float, span: float) -> str:

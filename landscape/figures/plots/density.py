@@ -12,8 +12,9 @@ import plotly.graph_objects as go
 
 from landscape.errors import LandscapeError
 from landscape.figures.style import bands, theme
-from landscape.figures.style.number_format import percent, tick
 from landscape.results import DensityResult, Floats
+from landscape.stats.number_format import percent, tick
+from landscape.stats.spectral_density import density_grid, negative_share, smeared
 
 Axis = Literal["linear", "symlog"]
 NARROW = 0.05  # where the negative side would take less than this share of the width, the axis becomes symlog
@@ -48,7 +49,7 @@ def density_figure(
     if not densities:
         raise LandscapeError("expected at least one spectral density to draw, got none")
     width = sigma if sigma is not None else max(density.sigma for density in densities.values())
-    drawn = {label: d if _is_fine(d, width) else smeared(d, width) for label, d in densities.items()}
+    drawn = {label: d if _is_fine(d, width) else with_sigma(d, width) for label, d in densities.items()}
     bottom, top = _heights(drawn, densities)
     low, high = _ends(drawn, 10.0**bottom)
     if axis is None:
@@ -71,7 +72,7 @@ def density_figure(
     return theme.apply_theme(figure, title=title, dark=dark)
 
 
-def smeared(density: DensityResult, sigma: float, grid: Floats | None = None) -> DensityResult:
+def with_sigma(density: DensityResult, sigma: float, grid: Floats | None = None) -> DensityResult:
     """Return the density of the same Ritz values with another width, on a grid that resolves it.
 
     Args:
@@ -82,16 +83,9 @@ def smeared(density: DensityResult, sigma: float, grid: Floats | None = None) ->
     if not 0 < sigma < math.inf:
         raise LandscapeError(f"expected a sigma above 0, got {sigma:g}")
     if grid is None:
-        grid = _around(density.nodes, sigma)
-    curves = np.stack([_gaussians(grid, *row, sigma) for row in zip(density.nodes, density.weights, strict=True)])
-    count = len(curves)
-    stderr = curves.std(axis=0, ddof=1) / math.sqrt(count) if count > 1 else np.full(len(grid), np.nan)
-    return dataclasses.replace(density, eigenvalue=grid, density=curves.mean(axis=0), stderr=stderr, sigma=sigma)
-
-
-def negative_share(density: DensityResult) -> float:
-    """Return the share of the eigenvalues below −σ: the mean over the vectors of the weight of such Ritz values."""
-    return float(np.where(density.nodes < -density.sigma, density.weights, 0.0).sum(axis=1).mean())
+        grid = density_grid(density.nodes, sigma, max_points=MOST)
+    curve, stderr = smeared(density.nodes, density.weights, sigma, grid)
+    return dataclasses.replace(density, eigenvalue=grid, density=curve, stderr=stderr, sigma=sigma)
 
 
 def density_note(densities: Mapping[str, DensityResult]) -> str:
@@ -102,7 +96,8 @@ def density_note(densities: Mapping[str, DensityResult]) -> str:
     if len(widths) > 1:
         given = ", ".join(f"{width:.3g}" for width in widths)
         drawn += f" (measured with {given}; drawn again at the largest, since curves of different σ do not compare)"
-    shares = [f"{percent(negative_share(density))} of {label}'s" for label, density in densities.items()]
+    negative = {label: negative_share(density) for label, density in densities.items()}
+    shares = [f"{percent(mean.value, mean.stderr)} of {label}'s" for label, mean in negative.items()]
     count = " or ".join(map(str, vectors))
     plural = "s" if vectors != [1] else ""
     return f"{drawn}, mean of {count} starting vector{plural}; eigenvalues below −σ: {', '.join(shares)}."
@@ -111,22 +106,6 @@ def density_note(densities: Mapping[str, DensityResult]) -> str:
 def _is_fine(density: DensityResult, sigma: float) -> bool:
     """Return True if the stored curve has this width, on a grid that resolves it."""
     return density.sigma == sigma and bool(np.diff(density.eigenvalue).max(initial=0.0) <= 0.5 * sigma)
-
-
-def _around(nodes: Floats, sigma: float) -> Floats:
-    """Return an ascending grid that resolves a Gaussian at each node, and nothing else of a wide range."""
-    for steps in (4, 2):  # per sigma
-        offsets = np.arange(-8 * steps, 8 * steps + 1)
-        cells = np.unique(np.unique(np.round(nodes * (steps / sigma)))[:, None] + offsets)
-        if len(cells) < MOST:
-            break
-    return np.asarray(cells * (sigma / steps))
-
-
-def _gaussians(grid: Floats, nodes: Floats, weights: Floats, sigma: float) -> Floats:
-    """Return Σ w N(t; θ, σ²) at each place of a grid."""
-    distance = (grid[:, None] - nodes[None, :]) / sigma
-    return np.asarray(np.exp(-0.5 * distance**2) @ weights / (sigma * math.sqrt(2 * math.pi)))
 
 
 def _ends(densities: Mapping[str, DensityResult], floor: float) -> tuple[float, float]:

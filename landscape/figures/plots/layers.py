@@ -11,8 +11,8 @@ from plotly.subplots import make_subplots
 
 from landscape.errors import LandscapeError
 from landscape.figures.style import theme
-from landscape.figures.style.number_format import uncertain
 from landscape.results import LayersResult
+from landscape.stats.number_format import uncertain
 
 Column = Literal["top", "trace"]
 WORDS: dict[Column, str] = {"top": "largest eigenvalue", "trace": "trace"}

@@ -10,8 +10,8 @@ from plotly.subplots import make_subplots
 
 from landscape.errors import LandscapeError
 from landscape.figures.style import theme
-from landscape.figures.style.number_format import uncertain
 from landscape.results import Measure, SharpnessResult
+from landscape.stats.number_format import uncertain
 
 
 def sharpness_figure(

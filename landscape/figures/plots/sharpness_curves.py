@@ -14,10 +14,10 @@ import plotly.graph_objects as go
 from landscape.errors import LandscapeError
 from landscape.figures.plots.line import value_axis
 from landscape.figures.style import bands, theme
-from landscape.figures.style.number_format import uncertain
 from landscape.figures.style.scale import choose_scale
 from landscape.figures.style.small_multiples import legend_once, multiples
 from landscape.results import Floats, Measure, SharpnessResult
+from landscape.stats.number_format import uncertain
 
 Over = Literal["rho", "m", "epsilon"]
 SYMBOLS: dict[Over, str] = {"rho": "ρ", "m": "m", "epsilon": "ε"}

@@ -6,32 +6,27 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from landscape.figures.blocks.tables import Cell, Head, Table
 from landscape.figures.grouping.families import seeds
-from landscape.figures.report.summary import Named, Number, Row
-from landscape.figures.style import number_format
-from landscape.results import Floats
-
-CONFIDENCE = 0.95
+from landscape.figures.report.summary import Named, Row
+from landscape.stats import number_format
+from landscape.stats.mean import Spread, spread
+from landscape.stats.paired_difference import PairedDifference, paired_difference
 
 
 @dataclass(frozen=True)
-class Paired:
-    """One quantity of two recipes over the seeds they share: second − first."""
+class PairedQuantity:
+    """One quantity of two recipes over the seeds they share."""
 
     row: Row
-    first: tuple[float, float]  # mean and standard deviation over the seeds
-    second: tuple[float, float]
-    difference: float  # mean of the paired differences
-    half: float  # half the width of its confidence interval
-    pairs: int
+    first: Spread
+    second: Spread
+    difference: PairedDifference  # second − first
 
     @property
-    def clear(self) -> bool:
-        """True if the interval excludes zero."""
-        return abs(self.difference) > self.half
+    def words(self) -> str:
+        """The difference with half the width of its interval."""
+        return number_format.change(self.difference.mean, self.difference.half, fraction=self.row.percent)
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ class Comparison:
     first: str
     second: str
     labels: list[tuple[str, str]]  # the checkpoints of each pair
-    quantities: list[Paired]
+    quantities: list[PairedQuantity]
 
 
 def comparisons(named: Named, rows: Sequence[Row]) -> list[Comparison]:
@@ -77,28 +72,18 @@ def colours_of(labels: Sequence[str], compared: Sequence[Comparison]) -> dict[st
     return {label: order.index((label in recipes, recipes.get(label, label))) for label in labels}
 
 
-def paired(row: Row, labels: Sequence[tuple[str, str]]) -> Paired | None:
-    """Return the paired difference of one quantity; None where fewer than two pairs have it."""
-    known = [
-        (row.numbers[a].value, row.numbers[b].value)
-        for a, b in labels
-        if {a, b} <= row.numbers.keys() and math.isfinite(row.numbers[a].value) and math.isfinite(row.numbers[b].value)
-    ]
-    if len(known) < 2:
+def paired(row: Row, labels: Sequence[tuple[str, str]]) -> PairedQuantity | None:
+    """Return the paired difference of one quantity; None if fewer than two pairs have it with finite values."""
+    known = [(row.numbers[a].value, row.numbers[b].value) for a, b in labels if {a, b} <= row.numbers.keys()]
+    first, second = [a for a, _ in known], [b for _, b in known]
+    difference = paired_difference(first, second)
+    if difference.count < 2:
         return None
-    from scipy.special import stdtrit  # here, for a page of one pair does without
-
-    first, second = np.array(known).T
-    apart = second - first
-    spreads = [(float(values.mean()), _deviation(values)) for values in (first, second)]
-    half = float(stdtrit(len(known) - 1, (1 + CONFIDENCE) / 2)) * _deviation(apart) / math.sqrt(len(known))
-    return Paired(row, spreads[0], spreads[1], float(apart.mean()), half, len(known))
-
-
-def _deviation(values: Floats) -> float:
-    """Return the standard deviation; 0 where all are equal but for rounding."""
-    deviation = float(values.std(ddof=1))
-    return deviation if deviation > 1e-12 * float(np.abs(values).max()) else 0.0
+    finite = [math.isfinite(a) and math.isfinite(b) for a, b in known]
+    one, other = (
+        spread([value for value, keep in zip(values, finite, strict=True) if keep]) for values in (first, second)
+    )
+    return PairedQuantity(row, one, other, difference)
 
 
 def paired_table(comparison: Comparison) -> Table:
@@ -111,24 +96,23 @@ def paired_table(comparison: Comparison) -> Table:
     ]
     rows = []
     for found in comparison.quantities:
-        small = "" if found.clear else "holds zero"
+        remarks = [] if found.difference.clear else ["includes 0"]
+        if found.difference.excluded:
+            remarks.append(f"without {found.difference.excluded} diverged")
         rows.append(
             [
                 Cell(found.row.label, small=found.row.explained),
-                *(Cell(_spread(found.row, *one), value=one[0]) for one in (found.first, found.second)),
-                Cell(found.row.difference(Number(found.difference, found.half)), small=small, value=found.difference),
+                *(
+                    Cell(number_format.measured(one.mean, one.deviation, fraction=found.row.percent), value=one.mean)
+                    for one in (found.first, found.second)
+                ),
+                Cell(found.words, small=", ".join(remarks), value=found.difference.mean),
             ]
         )
     pairs = ", ".join(f"{b} with {a}" for a, b in comparison.labels)
     note = f"Student's t over the paired differences of {len(comparison.labels)} seeds: {pairs}."
     name = f"{comparison.second} against {comparison.first}"
     return Table(name, head, rows, note=note, heading=f"{name}, {len(comparison.labels)} pairs")
-
-
-def _spread(row: Row, mean: float, deviation: float) -> str:
-    if not row.percent:
-        return number_format.uncertain(mean, deviation)
-    return f"{number_format.percent(mean).removesuffix('%')} ± {number_format.percent(deviation)}"
 
 
 def _seed(results: Mapping[str, object]) -> object:

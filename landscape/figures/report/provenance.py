@@ -10,8 +10,8 @@ from typing import Any
 from landscape.figures.grouping.comparability import listed
 from landscape.figures.grouping.notes import estimate_note
 from landscape.figures.kinds.registry import kind_of
-from landscape.figures.style import number_format
 from landscape.results import Result
+from landscape.stats import number_format
 
 _BATCHNORM = {
     "fixed": "fixed: the checkpoint's running statistics everywhere",

@@ -13,7 +13,6 @@ from landscape.figures.blocks.tables import Cell, Head, Table, ratio
 from landscape.figures.grouping.comparability import at
 from landscape.figures.grouping.families import is_between
 from landscape.figures.plots.sharpness_curves import swept
-from landscape.figures.style import number_format
 from landscape.results import (
     HistoryResult,
     LineResult,
@@ -24,10 +23,13 @@ from landscape.results import (
     StudyResult,
     TrajectoryResult,
 )
+from landscape.stats import number_format
+from landscape.stats.difference import Difference, Estimate, difference
+from landscape.stats.ranking import measure_estimate
 
 Named = Mapping[str, Mapping[str, Result]]  # by checkpoint label, then by name
 
-Samples = dict[str, dict[int, "Number"]]  # a quantity by checkpoint, then by the number of examples
+Samples = dict[str, dict[int, Estimate]]  # a quantity by checkpoint, then by the number of examples
 
 _FINAL = {
     "train_loss": "Train loss",
@@ -38,45 +40,25 @@ _FINAL = {
 
 
 @dataclass(frozen=True)
-class Number:
-    """One measured number: its uncertainty is a standard error, or for eigenvalues a bound."""
-
-    value: float
-    error: float = math.nan
-
-    def clearly_below(self, other: Number, *, bounds: bool) -> bool:
-        """Return True if the two differ by more than their bounds, or by two standard errors of the difference."""
-        errors = [0.0 if math.isnan(number.error) else number.error for number in (self, other)]
-        return other.value - self.value > (sum(errors) if bounds else 2 * math.hypot(*errors))
-
-    def minus(self, other: Number, *, bounds: bool) -> Number:
-        """Return the difference; its error combines both as independent, bounds by adding them."""
-        errors = [number.error for number in (self, other) if not math.isnan(number.error)]
-        error = (sum(errors) if bounds else math.hypot(*errors)) if errors else math.nan
-        return Number(self.value - other.value, error)
-
-
-@dataclass(frozen=True)
 class Row:
     """One quantity of every checkpoint that has it."""
 
     label: str
-    numbers: dict[str, Number] = field(default_factory=dict)
+    numbers: dict[str, Estimate] = field(default_factory=dict)
     examples: dict[str, int] = field(default_factory=dict)  # that the numbers were measured on, where that is recorded
     meaning: str = ""
     percent: bool = False
     flatness: bool = False  # a sharpness measure: lower is flatter
-    bounds: bool = False  # the errors are bounds, not standard errors
 
     def cell(self, checkpoint: str) -> str:
         """Return the number as text; empty where it was not measured."""
         found = self.numbers.get(checkpoint)
         return "" if found is None else self.words(found)
 
-    def words(self, number: Number) -> str:
+    def words(self, number: Estimate) -> str:
         """Return one of this quantity's numbers as text."""
-        return (
-            number_format.percent(number.value) if self.percent else number_format.uncertain(number.value, number.error)
+        return number_format.measured(
+            number.value, math.nan if self.percent else number.uncertainty, fraction=self.percent
         )
 
     def take(self, samples: Samples, *, whole: bool = True) -> None:
@@ -99,11 +81,9 @@ class Row:
         sample = " and ".join(f"{count:,}" for count in counts) + " examples" if told else ""
         return ", ".join(part for part in (self.meaning, sample) if part)
 
-    def difference(self, number: Number) -> str:
-        """Return a difference of this quantity as text, with its sign."""
-        if self.percent:
-            return number_format.points(number.value, number.error)
-        return number_format.signed(number_format.uncertain(number.value, number.error))
+    def difference(self, first: str, second: str) -> Difference:
+        """Return second − first, paired if both were measured on the same examples."""
+        return difference(self.numbers[first], self.numbers[second])
 
 
 def checkpoints(results: Mapping[str, Result]) -> dict[str, dict[str, Result]]:
@@ -127,7 +107,7 @@ def key_numbers(named: Named) -> list[Row]:
     """
     final = {key: Row(label, percent="accuracy" in key) for key, label in _FINAL.items()}
     gap = Row("Generalization gap", meaning="test loss − train loss")
-    top = Row("λ_max", meaning="largest Hessian eigenvalue ± its error bound", flatness=True, bounds=True)
+    top = Row("λ_max", meaning="largest Hessian eigenvalue ± its error bound", flatness=True)
     trace = Row("Trace of the Hessian", meaning="± standard error of the estimate", flatness=True)
     tops: Samples = {}
     traces: Samples = {}
@@ -136,14 +116,14 @@ def key_numbers(named: Named) -> list[Row]:
         for key, number in known.items():
             final[key].numbers[label] = number
         if {"test_loss", "train_loss"} <= known.keys():
-            gap.numbers[label] = Number(known["test_loss"].value - known["train_loss"].value)
+            gap.numbers[label] = Estimate(known["test_loss"].value - known["train_loss"].value)
         for spectrum in (r for r in results.values() if isinstance(r, SpectrumResult) and _is_hessian(r)):
             if np.any(spectrum.ends == 1):
-                number = Number(float(spectrum.eigenvalues[0]), float(spectrum.bounds[0]))
+                number = Estimate(float(spectrum.eigenvalues[0]), bound=float(spectrum.bounds[0]))
                 tops.setdefault(label, {}).setdefault(_examples(spectrum), number)
             traced = spectrum.attributes.get("trace")
             if isinstance(traced, Mapping) and isinstance(traced.get("value"), int | float):
-                number = Number(float(traced["value"]), float(traced.get("stderr") or math.nan))
+                number = Estimate(float(traced["value"]), float(traced.get("stderr") or math.nan))
                 traces.setdefault(label, {}).setdefault(_examples(spectrum), number)
     top.take(tops)
     trace.take(traces)
@@ -177,9 +157,10 @@ def differences_table(rows: list[Row], labels: list[str]) -> Table:
 def _pair_cell(row: Row, first: str, second: str) -> Cell:
     if not {first, second} <= row.numbers.keys():
         return Cell()
-    one, other = row.numbers[first], row.numbers[second]
-    small = ratio(one.value, other.value) if row.flatness else ""
-    return Cell(row.difference(other.minus(one, bounds=row.bounds)), small=small, value=other.value - one.value)
+    apart = row.difference(first, second)
+    words = number_format.change(apart.value, apart.uncertainty, fraction=row.percent)
+    times = ratio(row.numbers[first].value, row.numbers[second].value) if row.flatness else ""
+    return Cell(words, small=", ".join(part for part in (times, apart.unpaired) if part), value=apart.value)
 
 
 def _value(row: Row, label: str) -> float:
@@ -196,14 +177,14 @@ def _measures(named: Named, top: Row) -> list[Row]:
     }
     left_out = _along_curves([result for results in by_label.values() for result in results])
     for label, results in by_label.items():
-        for count, measure in ((_examples(result), measure) for result in results for measure in result.measures):
+        for result, measure in ((one, measure) for one in results for measure in one.measures):
             if measure.label in left_out or (measure.name == "lambda_max" and label in top.numbers):
                 continue
             found.setdefault(measure.label, Row(measure.label, meaning=measure.meaning, flatness=True))
             if measure.parameters.get("m") is not None:  # its meaning says how many, and of how many
                 of_subsets.add(measure.label)
-            number = Number(measure.value, measure.stderr)
-            samples.setdefault(measure.label, {}).setdefault(label, {}).setdefault(count, number)
+            number = measure_estimate(measure, result.attributes)
+            samples.setdefault(measure.label, {}).setdefault(label, {}).setdefault(_examples(result), number)
     for name, row in found.items():
         row.take(samples[name], whole=name not in of_subsets)
     return list(found.values())
@@ -221,7 +202,7 @@ def _along_curves(results: list[SharpnessResult]) -> set[str]:
     return labels
 
 
-def _final(results: Any) -> dict[str, Number]:
+def _final(results: Any) -> dict[str, Estimate]:
     """Return the final losses and accuracies: those the checkpoint recorded, else the last row of its history.
 
     The accuracy on n test examples has the standard error √(p (1 − p) / n) of a proportion.
@@ -232,10 +213,10 @@ def _final(results: Any) -> dict[str, Number]:
         found = {key: float(recorded[key]) for key in _FINAL if isinstance(recorded.get(key), int | float)}
         if found:
             count = at(result.attributes, "data.examples.test")
-            return {key: Number(value, _sampling_error(key, value, count)) for key, value in found.items()}
+            return {key: Estimate(value, _sampling_error(key, value, count)) for key, value in found.items()}
     history = next((result for result in results if isinstance(result, HistoryResult)), None)
     columns = history.columns if history else {}
-    return {key: Number(float(columns[key][-1])) for key in _FINAL if key in columns and len(columns[key])}
+    return {key: Estimate(float(columns[key][-1])) for key in _FINAL if key in columns and len(columns[key])}
 
 
 def _sampling_error(key: str, value: float, count: object) -> float:

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from landscape.figures.grouping.comparability import listed
 from landscape.figures.grouping.families import is_between
 from landscape.figures.plots.barrier import barrier, endpoints
-from landscape.figures.report.paired_seeds import Comparison, Paired
-from landscape.figures.report.summary import Number, Row
-from landscape.figures.style import number_format
+from landscape.figures.report.paired_seeds import Comparison, PairedQuantity
+from landscape.figures.report.summary import Row
 from landscape.results import LineResult, Result
+from landscape.stats import number_format
+from landscape.stats.difference import difference
+from landscape.stats.ranking import rank
 
 ONE_PAIR = (
     "One run of each is one observation: it says which of these checkpoints is flatter as measured here, not which "
@@ -19,7 +21,7 @@ ONE_PAIR = (
 )
 FEW_PAIRS = (
     "Intervals are Student's t at 95% over the paired differences, one at a time: over many measures, one in twenty "
-    "misses by chance. Where an interval holds zero, these seeds do not settle the question."
+    "misses by chance. Where an interval includes 0, these seeds do not settle the question."
 )
 
 
@@ -51,29 +53,33 @@ def barriers(results: Mapping[str, Result]) -> list[str]:
 
 def _flattest(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
     flattest: dict[str, list[str]] = {}
-    close = []
+    close: list[str] = []
+    unproven: list[str] = []
     for row in rows:
-        ranked = sorted(
-            (label for label in labels if label in row.numbers and not math.isnan(row.numbers[label].value)),
-            key=lambda label, row=row: row.numbers[label].value,  # type: ignore[misc]
-        )
+        ranked = rank({label: row.numbers[label] for label in labels if label in row.numbers})
+        ranked = [one for one in ranked if not math.isnan(one.estimate.value)]
         if not row.flatness or len(ranked) < 2:
             continue
-        first, second = (row.numbers[label] for label in ranked[:2])
-        if not first.clearly_below(second, bounds=row.bounds):
-            close.append(row.label)
-            continue
+        first, second = ranked[:2]
         than = "lower" if len(ranked) == 2 else "below the next"
-        times = f" ({number_format.number(second.value / first.value, 2)}× {than})" if first.value > 0 else ""
-        flattest.setdefault(ranked[0], []).append(row.label + times)
+        low, high = first.estimate.value, second.estimate.value
+        times = f"{number_format.number(high / low, 2)}× {than}" if low > 0 and math.isfinite(high) else ""
+        if second.above.clear:
+            flattest.setdefault(first.checkpoint, []).append(row.label + (f" ({times})" if times else ""))
+        elif math.isnan(second.above.uncertainty):
+            unproven.append(f"{row.label} ({first.checkpoint}: {times})" if times else row.label)
+        else:
+            close.append(row.label)
     word = "flatter" if len(labels) == 2 else "flattest"
     sentences = [f"{label} is {word} by {listed(by)}." for label, by in flattest.items()]
     if len(flattest) > 1:
         sentences.append("The measures disagree about which is flatter: none of them alone settles it.")
-    elif flattest and not close and len(next(iter(flattest.values()))) > 1:
+    elif flattest and not close and not unproven and len(next(iter(flattest.values()))) > 1:
         sentences.append("All measures that were taken agree.")
     if close:
         sentences.append(f"Too close to call, given the uncertainty: {listed(close)}.")
+    if unproven:
+        sentences.append(f"Without an uncertainty, so that the order is not proven: {listed(unproven)}.")
     return sentences
 
 
@@ -84,14 +90,12 @@ def _better(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
     accuracy = by_name.get("Test accuracy")
     if accuracy is not None:
         low, high = sorted(labels, key=lambda label: accuracy.numbers[label].value)
-        apart = accuracy.numbers[high].minus(accuracy.numbers[low], bounds=False)
-        sure = 2 * apart.error if math.isfinite(apart.error) else 0.0
-        if apart.value > sure:
-            parts.append(f"{high} has the higher test accuracy ({number_format.points(apart.value, apart.error)})")
+        apart = difference(accuracy.numbers[low], accuracy.numbers[high])
+        words = number_format.points(apart.value, apart.stderr)
+        if apart.clear or (math.isnan(apart.stderr) and apart.value > 0):
+            parts.append(f"{high} has the higher test accuracy ({words})")
         else:
-            parts.append(
-                f"their test accuracies are too close to call ({number_format.points(apart.value, apart.error)})"
-            )
+            parts.append(f"their test accuracies are too close to call ({words})")
     gap = by_name.get("Generalization gap")
     if gap is not None:
         low, high = sorted(labels, key=lambda label: gap.numbers[label].value)
@@ -108,7 +112,7 @@ def _over_seeds(comparison: Comparison) -> list[str]:
     flatness = [found for found in comparison.quantities if found.row.flatness]
     sentences = []
     for winner, loser, sign in ((second, first, -1), (first, second, 1)):
-        by = [_apart(found) for found in flatness if found.clear and found.difference * sign > 0]
+        by = [_apart(found) for found in flatness if found.difference.clear and found.difference.mean * sign > 0]
         if by:
             sentences.append(f"Over {len(comparison.labels)} seeds, {winner} is flatter than {loser} by {listed(by)}.")
     if len(sentences) > 1:
@@ -116,17 +120,16 @@ def _over_seeds(comparison: Comparison) -> list[str]:
     others = {found.row.label: found for found in comparison.quantities if not found.row.flatness}
     for name, better, sign in (("Test accuracy", "higher", 1), ("Generalization gap", "smaller", -1)):
         found = others.get(name)
-        if found is not None and found.clear:
-            winner = second if found.difference * sign > 0 else first
+        if found is not None and found.difference.clear:
+            winner = second if found.difference.mean * sign > 0 else first
             sentences.append(f"{winner} has the {better} {name.lower()}: {_apart(found)}.")
-    unsettled = [found.row.label for found in flatness if not found.clear]
-    unsettled += [label.lower() for label, found in others.items() if not found.clear]
+    unsettled = [found.row.label for found in flatness if not found.difference.clear]
+    unsettled += [label.lower() for label, found in others.items() if not found.difference.clear]
     if unsettled:
         sentences.append(f"Not settled by these seeds: {listed(unsettled)}.")
     return sentences
 
 
-def _apart(found: Paired) -> str:
+def _apart(found: PairedQuantity) -> str:
     """Return "λ_max (−12 ± 3)"; the accuracy's in percentage points."""
-    words = found.row.difference(Number(found.difference, found.half))
-    return f"{found.row.label} ({words})" if found.row.flatness else words
+    return f"{found.row.label} ({found.words})" if found.row.flatness else found.words

@@ -10,8 +10,7 @@ import plotly.graph_objects as go
 
 from landscape.figures.style import theme
 from landscape.results import Floats
-
-HUGE = 1e300  # stands for inf
+from landscape.stats.quantiles import quantiles
 
 
 def outline(
@@ -46,12 +45,7 @@ def outline(
 
 def spread(curves: Sequence[Floats]) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Return least, lower quartile, median, upper quartile and most of curves at each place; NaN is left out."""
-    stack = np.stack(list(curves))
-    empty = np.isnan(stack).all(axis=0)
-    filled = np.clip(np.where(empty, 0.0, stack), -HUGE, HUGE)  # between inf and a number quantiles would be NaN
-    found = np.nanquantile(filled, [0, 0.25, 0.5, 0.75, 1], axis=0)
-    found = np.where(np.abs(found) > 0.1 * HUGE, np.copysign(np.inf, found), found)
-    least, lower, middle, upper, most = np.where(empty, np.nan, found)
+    least, lower, middle, upper, most = quantiles(np.stack(list(curves)), [0, 0.25, 0.5, 0.75, 1])
     return least, lower, middle, upper, most
 
 

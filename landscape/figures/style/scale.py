@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from landscape.figures.style.number_format import number, tick
 from landscape.results import Floats
+from landscape.stats.number_format import number, tick
 
 WIDE = 30.0  # from this ratio of largest to smallest on, heights are logarithmic unless asked otherwise
 DECADES = 8.0  # a logarithmic scale never reaches further down than this below its top

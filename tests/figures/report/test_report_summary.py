@@ -80,17 +80,16 @@ def sentences(*results):
 
 def test_the_verdict_says_who_is_flatter_by_what_and_who_knows():
     agreeing = sentences(make.sharpness(), make.sharpness(keskar=3.6, sam=0.05, average=9e-5))
-    assert agreeing[0].startswith("a is flatter by Keskar ε-sharpness, ε = 0.001 (2.0× lower);")
-    assert "agree" in agreeing[1]
+    assert agreeing[0].startswith("a is flatter by SAM sharpness, ρ = 0.05 (4.2× lower) and Average-case")
+    assert "disagree" not in "".join(agreeing)
+    assert agreeing[1] == (
+        "Without an uncertainty, so that the order is not proven: Keskar ε-sharpness, ε = 0.001 (a: 2.0× lower)."
+    )
     assert "not which optimizer" in agreeing[-1]
 
-    split = sentences(make.sharpness(keskar=1), make.sharpness(keskar=4, sam=0.001))
-    assert [sentence.split(" by ")[0] for sentence in split[:2]] == [
-        "b is flatter",
-        "a is flatter",
-    ] or "disagree" in split[2]
-    assert any("disagree" in sentence for sentence in split)
-    assert any("Too close to call" in sentence and "Average-case" in sentence for sentence in split)
+    split = sentences(make.sharpness(average=1e-5), make.sharpness(average=3e-5, sam=0.001))
+    assert [sentence.split(" by ")[0] for sentence in split[:2]] == ["b is flatter", "a is flatter"]
+    assert "disagree" in split[2]
 
 
 def test_the_verdict_knows_noise_from_difference():
@@ -127,7 +126,7 @@ def test_two_checkpoints_have_a_column_of_differences():
     cells = {row[0].words: row[-1] for row in table.rows}
     sam = cells["SAM sharpness, ρ = 0.05"]
     assert sam.words == "+0.01200 ± 0.00057"  # both 0.0004, as independent
-    assert sam.small == "× 2.00"
+    assert sam.small == "× 2.00, not paired: no per-example values"
     assert cells["λ_max"].words == "+9.0000 ± 0.0027"  # bounds add: 0.0009 + 0.0018
     assert cells["Test accuracy"].words == "0.00 pp"
     assert len(summary_table(rows, ["a"]).head) == 2
@@ -145,7 +144,7 @@ def test_three_checkpoints_are_each_compared_with_the_first():
 def test_the_test_accuracy_has_the_error_of_a_proportion_where_the_number_of_examples_is_known():
     data = {"kind": "digits", "examples": {"test": 400}}
     (row,) = (r for r in key_numbers({"a": {"line": make.line("a", data=data)}}) if r.label == "Test accuracy")
-    assert row.numbers["a"].error == pytest.approx(np.sqrt(0.957 * 0.043 / 400))
+    assert row.numbers["a"].stderr == pytest.approx(np.sqrt(0.957 * 0.043 / 400))
 
 
 def test_one_of_a_curve_stands_for_it():
@@ -173,11 +172,11 @@ def test_paired_differences_are_student_s_over_the_seeds():
     adam, sam = ([row.numbers[f"net-{r}-s{s}"].value for s in (0, 1, 2)] for r in ("adam", "sam"))
     interval = stats.ttest_rel(sam, adam).confidence_interval(0.95)
     one = quantities["Test loss"]
-    assert (one.difference - one.half, one.difference + one.half) == pytest.approx(tuple(interval))
-    assert one.first == pytest.approx((np.mean(adam), np.std(adam, ddof=1)))
-    assert one.pairs == 3
-    assert quantities["λ_max"].clear
-    assert not quantities["Keskar ε-sharpness, ε = 0.001"].clear
+    assert (one.difference.low, one.difference.high) == pytest.approx(tuple(interval))
+    assert (one.first.mean, one.first.deviation) == pytest.approx((np.mean(adam), np.std(adam, ddof=1)))
+    assert one.difference.count == 3
+    assert quantities["λ_max"].difference.clear
+    assert not quantities["Keskar ε-sharpness, ε = 0.001"].difference.clear
 
 
 def test_the_verdict_over_seeds_names_recipes_and_what_stays_open():
@@ -190,7 +189,7 @@ def test_the_verdict_over_seeds_names_recipes_and_what_stays_open():
     table = paired_table(found[0])
     assert [row[0].words for row in table.rows][:2] == ["Train loss", "Test loss"]
     keskar = next(row for row in table.rows if row[0].words.startswith("Keskar"))
-    assert keskar[-1].small == "holds zero"
+    assert keskar[-1].small == "includes 0"
 
 
 def test_checkpoints_of_a_recipe_that_is_compared_share_a_colour():

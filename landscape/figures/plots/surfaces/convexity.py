@@ -12,9 +12,9 @@ from plotly.subplots import make_subplots
 from landscape.errors import LandscapeError
 from landscape.figures.plots.surfaces import grids
 from landscape.figures.style import theme
-from landscape.figures.style.number_format import number, tick
 from landscape.figures.style.scale import Scale, choose_scale
 from landscape.results import Floats, SurfaceResult
+from landscape.stats.number_format import number, tick
 
 METRIC = "convexity"
 CONVEX = 0.1  # a ratio below this is called mostly convex

@@ -9,9 +9,9 @@ import numpy as np
 
 from landscape.errors import LandscapeError
 from landscape.figures.style import theme
-from landscape.figures.style.number_format import number
 from landscape.figures.style.scale import Scale, choose_scale
 from landscape.results import Floats, SurfaceResult
+from landscape.stats.number_format import number
 
 GAP = "gap"  # the pseudo-split test − train (for accuracy train − test): what is lost by generalizing
 ERROR = "error"  # the pseudo-metric 1 − accuracy

@@ -14,9 +14,9 @@ from landscape.figures.plots.surfaces import grids
 from landscape.figures.plots.surfaces.relief import LIFT
 from landscape.figures.plots.surfaces.surface import surface_figure
 from landscape.figures.style import theme
-from landscape.figures.style.number_format import number
 from landscape.figures.style.scale import Scale
 from landscape.results import Floats, SurfaceResult, TrajectoryResult
+from landscape.stats.number_format import number
 
 OFF = 1e-4  # of the distances: residuals below are rounding, and not drawn
 

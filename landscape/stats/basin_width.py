@@ -1,30 +1,32 @@
-"""Basin width: how far along random directions the loss stays within a stated rise over the centre."""
+"""Basin width: the radius along random directions at which the loss has risen by a stated amount."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from landscape.errors import LandscapeError
 from landscape.results import Floats, LineResult
+from landscape.stats.quantiles import quantiles
 
 RISES = (0.1, 1.0)
 
 
 @dataclass(frozen=True)
-class Width:
-    """The radius of a basin at one rise of the loss, over both sides of several directions."""
+class BasinWidth:
+    """Radius of a basin at one rise of the loss: median and quartiles over both sides of several directions."""
 
     rise: float
-    median: float  # inf where half of the radii or more lie beyond the lines
+    median: float  # inf if half of the radii or more lie beyond the lines
     lower: float  # quartile
     upper: float
     radii: int  # two per direction
     reached: int  # of them, within the lines
+    left: float  # median of the radii on the side of negative α
+    right: float
 
 
 def basin_width(
@@ -32,14 +34,16 @@ def basin_width(
 ) -> list[dict[str, float]]:
     """Return the radius on both sides of a line's centre at which the loss has risen by each amount.
 
-    In units of α: [{"rise", "left", "right"}, ...], NaN where the line ends before. The first crossing on the grid
-    counts; between its two points the loss is interpolated by a monotone cubic (PCHIP). A loss that is not finite has
-    risen: then the radius is that of the last point before it.
+    The first crossing on the grid counts; between its two points the loss is interpolated by a monotone cubic (PCHIP).
+    A loss that is not finite has risen: the radius is then that of the last point before it.
 
     Args:
         line: along a random direction, with a measured point at 0.
         rises: of the loss over that at 0.
         split: the first by default.
+
+    Returns:
+        [{"rise", "left", "right"}, ...], radii in units of α; NaN if the line ends before the loss has risen.
 
     Raises:
         LandscapeError: for a line without a measured centre.
@@ -49,7 +53,7 @@ def basin_width(
     centre = np.flatnonzero((line.alpha == 0) & known & np.isfinite(loss))
     if len(centre) == 0:
         raise LandscapeError("a basin's width needs the loss at its centre; expected a line with a measured point at 0")
-    found = []
+    widths = []
     for rise in rises:
         height = loss[centre[0]] + rise
         sides = {}
@@ -57,32 +61,37 @@ def basin_width(
             outwards = np.flatnonzero(known & (sign * line.alpha >= 0))
             outwards = outwards[np.argsort(sign * line.alpha[outwards])]
             sides[side] = _crossing(sign * line.alpha[outwards], loss[outwards], height)
-        found.append({"rise": float(rise), **sides})
-    return found
+        widths.append({"rise": float(rise), **sides})
+    return widths
 
 
-def width_over(widths: Iterable[Sequence[dict[str, float]]]) -> list[Width]:
-    """Return median and quartiles of the radii, both sides of every direction, at each rise.
+def width_quartiles(widths: Iterable[Sequence[Mapping[str, float]]]) -> list[BasinWidth]:
+    """Return median and quartiles of the radii, both sides of every direction, at each rise in ascending order.
 
     A radius beyond the end of its line counts as larger than all others.
 
     Args:
         widths: of each direction's line, as `basin_width` returns them.
     """
-    radii: dict[float, list[float]] = {}
+    entries: dict[float, list[tuple[float, float]]] = {}
     for width in widths:
         for entry in width:
-            radii.setdefault(entry["rise"], []).extend((entry["left"], entry["right"]))
-    found = []
-    for rise, values in radii.items():
-        beyond = np.array([math.inf if math.isnan(value) else value for value in values])
-        lower, median, upper = (_quantile(beyond, q) for q in (0.25, 0.5, 0.75))
-        found.append(Width(rise, median, lower, upper, len(beyond), int(np.isfinite(beyond).sum())))
-    return found
+            entries.setdefault(float(entry["rise"]), []).append((float(entry["left"]), float(entry["right"])))
+    summaries = []
+    for rise in sorted(entries):
+        sides = np.array(entries[rise])
+        sides = np.where(np.isnan(sides), np.inf, sides)
+        lower, median, upper = map(float, quantiles(sides.ravel(), [0.25, 0.5, 0.75]))
+        left, right = map(float, quantiles(sides, [0.5])[0])
+        reached = int(np.isfinite(sides).sum())
+        summaries.append(BasinWidth(rise, median, lower, upper, sides.size, reached, left, right))
+    return summaries
 
 
 def _crossing(distance: Floats, loss: Floats, height: float) -> float:
-    """Return where a loss, first given at distance 0 below the height, first reaches it; NaN where it does not."""
+    """Return the first distance at which a loss, below the height at distance 0, reaches it; NaN if it never does."""
+    from scipy.interpolate import PchipInterpolator  # lazy: pages and tables need only `width_quartiles`
+
     risen = np.flatnonzero(~(loss < height))  # NaN and inf, too
     if len(risen) == 0:
         return math.nan
@@ -93,9 +102,3 @@ def _crossing(distance: Floats, loss: Floats, height: float) -> float:
     rest = PchipInterpolator(distance[finite], loss[finite]).solve(height, extrapolate=False)
     inside = rest[(rest >= distance[after - 1]) & (rest <= distance[after])]
     return float(inside[0]) if len(inside) else float(distance[after])
-
-
-def _quantile(values: Floats, q: float) -> float:
-    """Return a quantile, linear between the two values beside it; inf where the upper one is."""
-    low, high = (float(np.quantile(values, q, method=method)) for method in ("lower", "higher"))
-    return float(np.quantile(values, q)) if math.isfinite(high) else (low if low == high else math.inf)

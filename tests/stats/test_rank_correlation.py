@@ -1,5 +1,6 @@
 """Rank correlations with the generalization gap against SciPy's, and how sure few checkpoints make of them."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,9 +9,9 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landscape.analysis.sharpness.study import rank_correlation, study
 from landscape.errors import LandscapeError
 from landscape.results import Measure, SharpnessResult
+from landscape.stats.rank_correlation import rank_correlation, study
 
 
 def result(**values: float) -> SharpnessResult:
@@ -45,24 +46,26 @@ def test_only_ranks_count(seed: int, size: int) -> None:
     generator = np.random.default_rng(seed)
     x, y = generator.standard_normal(size), generator.integers(0, 4, size).astype(float)
     found = rank_correlation(x, y, resamples=50)
-    assert found == rank_correlation(np.exp(3 * x), y**3 - 7, resamples=50)
+    again = rank_correlation(np.exp(3 * x), y**3 - 7, resamples=50)
+    assert dataclasses.astuple(found) == pytest.approx(dataclasses.astuple(again), nan_ok=True, abs=0)
     mirrored = rank_correlation(-x, y, resamples=50)
-    assert mirrored[0] == pytest.approx(-found[0], nan_ok=True)
-    assert mirrored[1:3] == pytest.approx((-found[2], -found[1]), nan_ok=True)
+    assert (mirrored.tau, mirrored.low, mirrored.high) == pytest.approx(
+        (-found.tau, -found.high, -found.low), nan_ok=True
+    )
 
 
 def test_three_checkpoints_in_perfect_order_prove_nothing() -> None:
     for order in ([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]):
-        tau, low, high, p = rank_correlation(np.array([1.0, 2.0, 3.0]), np.array(order))
-        assert abs(tau) == pytest.approx(1)
-        assert low <= 0 <= high
-        assert p == pytest.approx(1 / 3)
+        three = rank_correlation(np.array([1.0, 2.0, 3.0]), np.array(order))
+        assert abs(three.tau) == pytest.approx(1)
+        assert three.low <= 0 <= three.high
+        assert three.p_value == pytest.approx(1 / 3)
     widths = []
     for size in (3, 6, 12, 24):
         x = np.arange(size, dtype=float)
-        tau, low, high, _ = rank_correlation(x, x)
-        assert high == pytest.approx(tau)
-        widths.append(high - low)
+        perfect = rank_correlation(x, x)
+        assert perfect.high == pytest.approx(perfect.tau)
+        widths.append(perfect.high - perfect.low)
     assert widths == sorted(widths, reverse=True)
 
 
@@ -73,16 +76,16 @@ def test_the_interval_holds_the_true_correlation_as_often_as_it_says() -> None:
     for _ in range(100):
         x = generator.standard_normal(12)
         y = 0.5 * x + math.sqrt(0.75) * generator.standard_normal(12)
-        _, low, high, _ = rank_correlation(x, y, resamples=200)
-        inside += low <= 1 / 3 <= high
+        correlation = rank_correlation(x, y, resamples=200)
+        inside += correlation.low <= 1 / 3 <= correlation.high
     assert 86 <= inside <= 100
 
 
 def test_what_is_not_known_is_left_out_and_ties_give_no_order() -> None:
     x = np.array([1.0, 2.0, math.nan, 3.0, math.inf])
     y = np.array([1.0, 2.0, 3.0, math.nan, 4.0])
-    assert rank_correlation(x, y)[0] == pytest.approx(1)  # of the three that are known; inf is the largest
-    assert all(math.isnan(number) for number in rank_correlation(np.ones(4), np.arange(4.0)))
+    assert rank_correlation(x, y).tau == pytest.approx(1)  # of the three that are known; inf is the largest
+    assert all(math.isnan(number) for number in dataclasses.astuple(rank_correlation(np.ones(4), np.arange(4.0))))
 
 
 def test_a_study_needs_three_checkpoints_and_a_common_measure() -> None:

@@ -1,4 +1,4 @@
-"""The spectrum over several subsets of the examples: means with standard errors over the subsets."""
+"""Mean spectrum over disjoint subsets of the examples, with standard errors over the subsets."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 
 from landscape.errors import LandscapeError
-from landscape.results import Floats, SpectrumResult
+from landscape.results import SpectrumResult
+from landscape.stats.mean import standard_error
 
 ESTIMATES = ("trace", "frobenius", "effective_rank", "ratio_5")
 
 
 def mean_spectrum(spectra: Sequence[SpectrumResult]) -> SpectrumResult:
-    """Return the mean of each eigenvalue over spectra of disjoint subsets, its standard error in `attributes`.
+    """Return the mean of each eigenvalue over spectra of disjoint subsets.
 
-    The i-th eigenvalue is the mean of the subsets' i-th ones, which is biased against that of all the examples: the
-    largest of a small sample tends to be larger. Its bound is the mean of the bounds, on the distance to the mean of
-    exact eigenvalues; it says nothing of the sampling, which `attributes["subsets"]["stderr"]` does, one standard error
-    per eigenvalue. Trace, norm and ratios are means with standard errors too, their probes' errors included.
+    The i-th eigenvalue is the mean of the subsets' i-th ones. It is biased against that of all the examples: the
+    largest of a small sample tends to be larger. Its bound, the mean of the bounds, limits the distance to the mean of
+    the exact eigenvalues. The sampling error is in `attributes["subsets"]["stderr"]`, one standard error per
+    eigenvalue. Trace, norm and ratios are means with standard errors that include the probes' errors.
 
     Args:
         spectra: one per subset, with the same numbers of eigenvalues from both ends.
@@ -39,7 +40,7 @@ def mean_spectrum(spectra: Sequence[SpectrumResult]) -> SpectrumResult:
         "examples": [sum(counts.values()) for counts in examples],
         "eigenvalues": values.tolist(),
         "bounds": [spectrum.bounds.tolist() for spectrum in spectra],
-        "stderr": _stderr(values).tolist(),
+        "stderr": standard_error(values).tolist(),
     }
     attributes: dict[str, Any] = {
         **first.attributes,
@@ -49,10 +50,10 @@ def mean_spectrum(spectra: Sequence[SpectrumResult]) -> SpectrumResult:
         "subsets": subsets,
     }
     for name in ESTIMATES:
-        found = [spectrum.attributes.get(name) for spectrum in spectra]
+        estimates = [spectrum.attributes.get(name) for spectrum in spectra]
         attributes.pop(name, None)
-        if all(estimate is not None for estimate in found):
-            attributes[name] = _mean_estimate(found)
+        if all(estimate is not None for estimate in estimates):
+            attributes[name] = _mean_estimate(estimates)
     return SpectrumResult(
         eigenvalues=values.mean(axis=0),
         ends=first.ends,
@@ -64,17 +65,13 @@ def mean_spectrum(spectra: Sequence[SpectrumResult]) -> SpectrumResult:
     )
 
 
-def _mean_estimate(found: Sequence[Any]) -> dict[str, Any]:
-    mappings = [estimate for estimate in found if isinstance(estimate, Mapping)]
-    values = np.array([float(estimate["value"]) for estimate in mappings] if mappings else found, dtype=np.float64)
+def _mean_estimate(estimates: Sequence[Any]) -> dict[str, Any]:
+    mappings = [estimate for estimate in estimates if isinstance(estimate, Mapping)]
+    values = np.array([float(estimate["value"]) for estimate in mappings] if mappings else estimates, dtype=np.float64)
     methods = sorted({str(estimate["method"]) for estimate in mappings})
     return {
         "value": float(values.mean()),
-        "stderr": float(_stderr(values)),
+        "stderr": float(standard_error(values)),
         "method": ", ".join([*methods, f"mean of {len(values)} subsets"]),
         **({"products": sum(int(estimate["products"]) for estimate in mappings)} if mappings else {}),
     }
-
-
-def _stderr(values: Floats) -> Floats:
-    return np.asarray(values.std(axis=0, ddof=1) / np.sqrt(len(values)))

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from landscape.analysis.width import Width, basin_width, width_over
 from landscape.errors import LandscapeError
 from landscape.results import LineResult, points_table
+from landscape.stats.basin_width import BasinWidth, basin_width, width_quartiles
 
 
 def line(loss: Callable[[float], float], alpha: np.ndarray | None = None) -> LineResult:
@@ -58,7 +58,7 @@ def test_any_split_and_no_other_lines() -> None:
 
 def test_median_and_quartiles_over_directions() -> None:
     lines = [line(lambda x, c=c: c * x**2) for c in (1.0, 4.0, 16.0, 25.0)]
-    found = width_over(basin_width(each, rises=(0.16, 2.0)) for each in lines)
+    found = width_quartiles(basin_width(each, rises=(0.16, 2.0)) for each in lines)
     radii = np.repeat([0.4, 0.2, 0.1, 0.08], 2)
     assert found[0].rise == 0.16
     assert found[0].median == pytest.approx(np.median(radii), rel=5e-3)
@@ -68,12 +68,13 @@ def test_median_and_quartiles_over_directions() -> None:
     assert (beyond.radii, beyond.reached) == (8, 6)
     assert beyond.median == pytest.approx((math.sqrt(2 / 4) + math.sqrt(2 / 16)) / 2, rel=5e-3)
     assert beyond.upper == math.inf
+    assert (found[0].left, found[0].right) == pytest.approx((0.15, 0.15), rel=5e-3)
 
 
 def test_radii_beyond_the_line_are_larger_than_all_others() -> None:
     nothing = [{"rise": 1.0, "left": math.nan, "right": math.nan}]
     one = [{"rise": 1.0, "left": 0.5, "right": 0.7}]
-    assert width_over([nothing]) == [Width(1.0, math.inf, math.inf, math.inf, 2, 0)]
-    found = width_over([one, nothing])[0]
+    assert width_quartiles([nothing]) == [BasinWidth(1.0, math.inf, math.inf, math.inf, 2, 0, math.inf, math.inf)]
+    found = width_quartiles([one, nothing])[0]
     assert (found.lower, found.median) == (pytest.approx(0.65), math.inf)
-    assert width_over([one, one, nothing])[0].median == pytest.approx(0.7)
+    assert width_quartiles([one, one, nothing])[0].median == pytest.approx(0.7)

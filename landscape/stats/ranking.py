@@ -1,0 +1,79 @@
+"""The order of checkpoints by a measure, with differences from the flattest."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from landscape.results import Attributes, Measure, SharpnessResult
+from landscape.stats.difference import Difference, Estimate, Samples, difference
+
+SAME_EXAMPLES = ("splits", "examples", "subset", "subset_seed")  # attributes that identify the examples measured
+
+
+@dataclass(frozen=True)
+class RankedMeasure:
+    """The rank of one checkpoint by one measure."""
+
+    checkpoint: str
+    estimate: Estimate
+    rank: int  # 1 is the flattest
+    above: Difference  # this checkpoint − the flattest; 0 for the flattest itself
+
+
+def rank(estimates: Mapping[str, Estimate]) -> list[RankedMeasure]:
+    """Return checkpoints from flattest to sharpest, NaN last.
+
+    >>> [ranked.checkpoint for ranked in rank({"a": Estimate(2.0), "b": Estimate(1.0)})]
+    ['b', 'a']
+    """
+    order = sorted(estimates, key=lambda name: (math.isnan(estimates[name].value), estimates[name].value))
+    flattest = estimates[order[0]] if order else Estimate(math.nan)
+    return [
+        RankedMeasure(
+            name,
+            estimates[name],
+            place,
+            difference(flattest, estimates[name]) if place > 1 else Difference(0.0, 0.0, 0.0),
+        )
+        for place, name in enumerate(order, start=1)
+    ]
+
+
+def rank_by_measure(results: Mapping[str, SharpnessResult]) -> dict[str, list[RankedMeasure]]:
+    """Return the ranking by the label of every measure that any checkpoint has.
+
+    Args:
+        results: sharpness measures by checkpoint label.
+    """
+    estimates: dict[str, dict[str, Estimate]] = {}
+    for name, result in results.items():
+        for measure in result.measures:
+            estimates.setdefault(measure.label, {}).setdefault(name, measure_estimate(measure, result.attributes))
+    return {label: rank(by_checkpoint) for label, by_checkpoint in estimates.items()}
+
+
+def measure_estimate(measure: Measure, attributes: Attributes) -> Estimate:
+    """Return a sharpness measure as an estimate, with the group means that pairing needs if its result stores them.
+
+    Args:
+        measure: one of a `Sharpness` result.
+        attributes: of that result: its "evidence" has bounds and group means; the rest says what was measured.
+    """
+    evidence: Mapping[str, Any] = (attributes.get("evidence") or {}).get(measure.label) or {}
+    samples = None
+    if evidence.get("units"):
+        samples = Samples(evidence["units"], int(evidence["count"]), _sample_key(measure, evidence, attributes))
+    return Estimate(measure.value, measure.stderr, float(evidence.get("bound", math.nan)), samples)
+
+
+def _sample_key(measure: Measure, evidence: Mapping[str, Any], attributes: Attributes) -> str:
+    """Return what two samples share if they are over the same examples, with the same random numbers."""
+    data = attributes.get("data")
+    prints = data.get("fingerprints") if isinstance(data, Mapping) else None
+    examples = [attributes.get(name) for name in SAME_EXAMPLES]
+    key = [evidence.get("unit"), dict(measure.parameters), examples, prints]
+    return json.dumps(key, sort_keys=True, default=str)
