@@ -6,6 +6,7 @@ import pytest
 
 from landscape.cli.commands import demo, hessian, sharpness
 from landscape.models.checkpoint import load_checkpoint
+from landscape.stats import number_format
 from landscape.storage.analysis_file import load
 
 
@@ -30,7 +31,7 @@ def test_the_demo_does_the_whole_job_and_finds_it_done(run, monkeypatch: pytest.
         for name in ("history", "plane", "line", "hessian", "sharpness")
     } | {"resnet20-digits-sam..resnet20-digits-adam/between"}
     final = load_checkpoint("my demo/resnet20-digits-sam.pt").final
-    for shown in (f"{final['test_loss']:.4f}", "SAM sharpness", "λ_max"):
+    for shown in (number_format.number(final["test_loss"]), "SAM sharpness", "λ_max"):
         assert shown in outcome.out
 
     again = run("demo", "--out", "my demo", "--no-open")

@@ -12,6 +12,7 @@ import xarray
 from landscape.analysis.planes.axes import axis
 from landscape.analysis.surfaces.measuring import Measurer
 from landscape.results import SurfaceResult
+from landscape.stats import number_format
 from landscape.storage.analysis_file import load
 
 QUICK = ("--precision", "float32")
@@ -145,7 +146,7 @@ def test_a_tolerance_states_its_error_and_its_saving(run, mine, passes) -> None:
     assert outcome.code == 0
     found, report = plane(), plane().attributes["tolerance"]
     assert found.complete
-    assert f"95 % of the points are within {report['measured_95']:.2%} (asked: 5.00%)" in outcome.err
+    assert f"95% of the points are within {number_format.share(report['measured_95'])} (asked: 5.0%)" in outcome.err
     assert f"{report['saving']:.1f} times fewer evaluations than exactly" in outcome.err
     assert report["saving"] > 1.5
     levels = [level["points"] for level in report["levels"]]

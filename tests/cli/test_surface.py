@@ -10,6 +10,7 @@ import xarray
 
 from landscape.models.checkpoint import load_checkpoint
 from landscape.results import LineResult, SurfaceResult
+from landscape.stats import number_format
 from landscape.storage.analysis_file import load
 
 PLANE = ("--points", "5x3", "--precision", "float32")
@@ -82,7 +83,7 @@ def test_between_two_checkpoints(run, pair) -> None:
 def test_the_table_shows_the_origin_of_a_line_that_starts_before_it(run, pair) -> None:
     options = ("--between", "--points", "3", "--beyond", "1", "--batchnorm", "fixed", "--precision", "float32")
     outcome = run("surface", pair.sam, pair.adam, *pair.data, *options)
-    assert f"{load_checkpoint(pair.sam).final['train_loss']:.4g}" in outcome.out
+    assert number_format.number(load_checkpoint(pair.sam).final["train_loss"]) in outcome.out
 
 
 def test_the_same_command_again_finds_its_result(run, pair) -> None:
