@@ -208,7 +208,7 @@ def test_a_glb_is_valid_gltf_with_alpha_along_x_height_up_and_beta_towards_the_b
     assert slope > 0
     assert (mesh.face_normals[:, 1] > 0).all()  # seen from above
     assert len(mesh.faces) == 2 * (6 * 4 - 4 - 1)
-    accessor = document["accessors"][0]
+    accessor = document["accessors"][document["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]
     np.testing.assert_allclose(accessor["min"], mesh.vertices.min(axis=0), atol=1e-6)
     np.testing.assert_allclose(accessor["max"], mesh.vertices.max(axis=0), atol=1e-6)
     texture = np.asarray(mesh.visual.material.baseColorTexture.convert("RGB"))
@@ -240,6 +240,13 @@ def test_what_cannot_be_built_is_said():
         reliefs({"a": make.surface("a", nx=1, ny=3)})
     with pytest.raises(LandscapeError, match="nothing to build"):
         sheet(relief(make.surface("a", change=lambda points: points[:0])))
+
+
+@pytest.mark.parametrize("write", [stl_bytes, glb_bytes])
+def test_a_missing_trimesh_is_one_line_with_its_remedy(monkeypatch, write):
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    with pytest.raises(LandscapeError, match=r"trimesh, which is missing; pip install 'landscape\[mesh\]'"):
+        write(relief(make.surface("a")))
 
 
 # images

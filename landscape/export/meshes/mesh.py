@@ -23,10 +23,20 @@ class Mesh:
     faces: Faces  # (F, 3) indices of vertices
     points: NDArray[np.int64]  # (V,) the flat grid index [y, x] of each vertex
 
-    @property
-    def triangles(self) -> Floats:
-        """The corners of each triangle, (F, 3, 3)."""
-        return self.vertices[self.faces]
+
+def import_trimesh() -> Any:
+    """Return the module trimesh, which writes STL and glTF.
+
+    Raises:
+        LandscapeError: It is missing.
+    """
+    try:
+        import trimesh
+    except ImportError as error:
+        raise LandscapeError(
+            "stl and glb are written by trimesh, which is missing; pip install 'landscape[mesh]'"
+        ) from error
+    return trimesh
 
 
 def sheet(relief: Relief) -> Mesh:
