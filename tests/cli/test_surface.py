@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray
 
 from landscape.models.checkpoint import load_checkpoint
@@ -213,3 +214,33 @@ def test_hostile_file_names(run, pair, tmp_path: Path) -> None:
     assert "[red]x _smile_/line" in outcome.out
     resumed = run(*shlex.split(outcome.err.splitlines()[-1].partition("next: landscape ")[2])[:-1])
     assert resumed.code == 0
+
+
+RANDOM = """
+from torch import nn
+from torch.nn import functional as F
+
+
+class Dropping(nn.Module):
+    def forward(self, x):
+        return F.dropout(x, 0.5, training=True)
+
+
+def make():
+    return nn.Sequential(nn.Flatten(), Dropping(), nn.Linear(64, 10))
+"""
+
+
+def test_a_random_model_is_warned_of_in_terminal_file_and_page(run, pair, tmp_path) -> None:
+    (tmp_path / "random_model.py").write_text(RANDOM)
+    torch.manual_seed(0)
+    torch.save({f"2.{k}": v for k, v in torch.nn.Linear(64, 10).state_dict().items()}, "random.pt")
+    words = ("random.pt", "--model", "random_model.py:make", *pair.data, "--no-normalize", "--points", "3")
+    outcome = run("surface", *words, "--precision", "float32")
+    assert outcome.code == 0
+    assert outcome.err.count("warning: two passes over the same inputs give different outputs") == 1
+    (message,) = load("results/random.h5")["random/plane"].attributes["warnings"]
+    assert message.startswith("two passes")
+    assert "random/plane: two passes over the same inputs" in run("surface", *words, "--precision", "float32").err
+    assert run("report", "results/random.h5", "--out", "random.html").code == 0
+    assert "Warning: two passes over the same inputs" in (tmp_path / "random.html").read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,6 +19,7 @@ from landscape.analysis.objective.batchnorm import MODES, BatchNormMode, batch_n
 from landscape.analysis.objective.folding import Folding, NotFoldableError, find_folding
 from landscape.analysis.objective.model_copy import copy_for_derivatives
 from landscape.analysis.objective.precision import RoundedInTurns, rounded_kernels
+from landscape.analysis.objective.random_state import RandomState
 from landscape.analysis.objective.weights import Weights, moving_parameters
 from landscape.errors import LandscapeError
 from landscape.execution.threads import in_a_stream
@@ -58,6 +60,7 @@ class Network:
         self._calibration = calibration
         self._recalibrated_origin: Weights | None = None
         self._folding: Folding | None = None
+        self._random: RandomState | None = RandomState(device)  # None once the model is known to draw none
         self._writes_inputs = False  # whether the forward pass changes its inputs in place
         self.path_reason = "folding was switched off"
 
@@ -69,14 +72,21 @@ class Network:
     @property
     def is_pure(self) -> bool:
         """Whether a pass runs torch's own modules only, by a traced graph, so that it may run in several threads."""
-        return self._folding is not None and self._folding.is_pure
+        return self._folding is not None and self._folding.is_pure and not self.is_random
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the model draws random numbers in evaluation mode."""
+        return self._random is not None
 
     def probe(self, inputs: Nested, *, fold: bool) -> Any:
         """Return the model's outputs on a few inputs; fold BatchNorm if asked, possible, and proven on them."""
         given = map_tensors(torch.clone, inputs)
         versions = [tensor._version for tensor in tensors(given)]
         with torch.no_grad():
-            outputs = call(self.module, self._tensors(None, None), given)
+            outputs = self._call(self.module, self._tensors(None, None), given)
+        if self._random is not None and not self._random.used:
+            self._random = None
         self._writes_inputs = versions != [tensor._version for tensor in tensors(given)]
         if fold:
             self._folding, self.path_reason = self._find_folding(inputs)
@@ -88,7 +98,10 @@ class Network:
         """Return the network at a point of weight space, its tensors folded and cast once.
 
         It is a function of a batch's place in the pass and its inputs: in bfloat16 rounding errors cancel over batches.
+        A random model draws the same numbers in every pass.
         """
+        if self._random is not None:
+            self._random.restart()
         tensors = self._tensors(weights, buffers)
         if self.batchnorm == "batch":
             return self._batch_statistics(tensors, dtype)
@@ -139,7 +152,12 @@ class Network:
         return recalibrated_buffers({**self.buffers, **(buffers or {})}, self._norms, run, self._calibration())
 
     def _call(self, network: nn.Module, tensors: Mapping[str, Tensor], inputs: Nested) -> Any:
-        return call(network, tensors, map_tensors(torch.clone, inputs) if self._writes_inputs else inputs)
+        given = map_tensors(torch.clone, inputs) if self._writes_inputs else inputs
+        with self._random_set_aside():
+            return call(network, tensors, given)
+
+    def _random_set_aside(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._random is None else self._random.set_aside()
 
     def _tensors(self, weights: Mapping[str, Tensor] | None, buffers: Mapping[str, Tensor] | None) -> Weights:
         return {**self._still, **self.origin, **self.buffers, **(buffers or {}), **(weights or {})}
@@ -164,7 +182,8 @@ class Network:
         if self.batchnorm == "batch":
             return None, "batch statistics cannot be folded"
         try:
-            folding = find_folding(self.module)
+            with self._random_set_aside():  # tracing runs the forward pass
+                folding = find_folding(self.module)
         except NotFoldableError as reason:
             return None, str(reason)
         tensors = self._tensors(None, None)

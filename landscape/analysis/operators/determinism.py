@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -27,18 +29,20 @@ def reservations(objective: Objective, split: str | None = None) -> tuple[str, .
     if any(t.ndim == 0 or len(t) != count for t in tensors(inputs)):
         return ()  # not cut along the examples: nothing can be said
 
+    outputs = _forward(objective)
+
     def part(start: int, stop: int) -> Nested:
         return map_tensors(lambda t: t[start:stop], inputs)
 
-    devices = [objective.device] if objective.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
-        first, again = _outputs(objective, part(0, few)), _outputs(objective, part(0, few))
-        halves = [_outputs(objective, part(0, few // 2)), _outputs(objective, part(few // 2, few))] if few > 1 else []
+    with torch.no_grad():
+        first, again = outputs(part(0, few)), outputs(part(0, few))
+        in_two = few > 1 and objective.batchnorm != "batch"  # there the batch's statistics are what was asked for
+        halves = [outputs(part(0, few // 2)), outputs(part(few // 2, few))] if in_two else []
     found = []
     if any(_differ(a, b) for a, b in zip(first, again, strict=True)):
         found.append(
             "two passes over the same inputs give different outputs (dropout or another random layer that is active in "
-            "evaluation mode); products with a random loss belong to no one matrix"
+            "evaluation mode); the loss and all that is derived from it are then random"
         )
     elif halves and all(a.shape[:1] == (few,) for a in first):
         joined = [torch.cat(pair) for pair in zip(*halves, strict=True)]
@@ -58,9 +62,14 @@ def warn_of_reservations(objective: Objective, split: str | None = None) -> tupl
     return found
 
 
-def _outputs(objective: Objective, inputs: Nested) -> list[torch.Tensor]:
-    point, buffers = objective.network.point(None)
-    return [t for t in tensors(objective.network.outputs(point, buffers, inputs)) if t.is_floating_point()]
+def _forward(objective: Objective) -> Callable[[Nested], list[torch.Tensor]]:
+    """Return the floating-point outputs as a function of inputs, in the objective's BatchNorm mode."""
+    network = objective.network
+    if objective.batchnorm == "batch":
+        run = partial(network.forward(None, None, objective.dtype), 0)
+    else:
+        run = partial(network.outputs, *network.point(None))
+    return lambda inputs: [t for t in tensors(run(inputs)) if t.is_floating_point()]
 
 
 def _differ(a: torch.Tensor, b: torch.Tensor) -> bool:

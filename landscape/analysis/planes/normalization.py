@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -69,6 +69,22 @@ def normalized(
             groups = (transposed or {}).get(name)
             result[name] = _rescaled(d, _filter_norms(w.double(), groups), _filter_norms(d.double(), groups))
     return result
+
+
+def zero_entries(direction: Mapping[str, Tensor], *, one_dimensional: OneDimensional = "zero") -> dict[str, Any]:
+    """Return what a normalized direction leaves still because the weights there are zero; empty if nothing.
+
+    Biases and norm parameters do not count where they are to stay (`one_dimensional="zero"`).
+
+    Returns:
+        "zero_share" of the entries that are to move, and "zero_parameters", those of which none moves.
+    """
+    moving = {name: d for name, d in direction.items() if d.ndim > 1 or one_dimensional != "zero"}
+    zeros = sum(d.numel() - int(d.count_nonzero()) for d in moving.values())
+    if not zeros:
+        return {}
+    still = [name for name, d in moving.items() if d.numel() and not d.any()]
+    return {"zero_share": zeros / sum(d.numel() for d in moving.values()), "zero_parameters": still}
 
 
 def transposed_weights(model: nn.Module) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes.along import Direction, plane_along
@@ -12,6 +12,7 @@ from landscape.analysis.planes.normalization import (
     normalized,
     raw_direction,
     transposed_weights,
+    zero_entries,
 )
 from landscape.analysis.planes.plane import Plane
 from landscape.errors import LandscapeError
@@ -68,5 +69,11 @@ def random_direction(
             f"the random direction is zero in all of params={objective.params!r} with one_dimensional="
             f"{one_dimensional!r} and normalization={normalization!r}; choose others, for example 'scaled'"
         )
-    recipe = {"kind": "random", "seed": seed, "normalization": normalization, "one_dimensional": one_dimensional}
+    recipe: dict[str, Any] = {
+        "kind": "random",
+        "seed": seed,
+        "normalization": normalization,
+        "one_dimensional": one_dimensional,
+    }
+    recipe |= zero_entries(scaled, one_dimensional=one_dimensional)
     return Direction("random", {name: d.to(origin[name]) for name, d in scaled.items()}, recipe)

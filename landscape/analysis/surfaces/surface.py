@@ -16,6 +16,7 @@ from landscape.analysis.planes import Plane, covering_axis, random_plane
 from landscape.analysis.planes.axes import MARGIN, Spacing, ascending, axis, between_axis
 from landscape.analysis.surfaces.levels import Levels
 from landscape.analysis.surfaces.measuring import GRADIENT_NORM, Measurer, Points, Request, Settings, settle
+from landscape.analysis.surfaces.reliability import flatness_warnings, surface_warnings, warn_of
 from landscape.analysis.surfaces.scheme import scheme
 from landscape.analysis.surfaces.tolerance import estimate_within
 from landscape.analysis.surfaces.workers import shared_out
@@ -89,6 +90,8 @@ def surface(
     if unknown:
         raise LandscapeError(f"no split {unknown[0]!r} in the data; it has {', '.join(objective.splits)}")
     started = time.perf_counter()
+    cautions = surface_warnings(objective, plane, splits)
+    warn_of(cautions)
     if settings is None:
         settings = settle(
             objective,
@@ -118,9 +121,14 @@ def surface(
         "seconds": time.perf_counter() - started,
     }
     table = _ordered(np.concatenate([done, *rows]), alpha, beta)
-    if beta is None:
-        return LineResult(alpha, splits, measurer.metrics, table, attributes)
-    return SurfaceResult(alpha, splits, measurer.metrics, table, attributes, beta)
+    result: LineResult | SurfaceResult = LineResult(alpha, splits, measurer.metrics, table, attributes)
+    if beta is not None:
+        result = SurfaceResult(alpha, splits, measurer.metrics, table, attributes, beta)
+    flat = flatness_warnings(result)
+    warn_of(flat)
+    if cautions or flat:
+        attributes["warnings"] = [*cautions, *flat]
+    return result
 
 
 def empty(

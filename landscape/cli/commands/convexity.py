@@ -55,14 +55,14 @@ class Convexity(AnalysisOptions, ConvexityOptions, PlaneOptions, GridOptions):
         from landscape.cli.jobs.loaded_model import load_subjects
         from landscape.cli.jobs.plane_specs import places
         from landscape.cli.jobs.result_names import closing, keep_history, open_file
-        from landscape.cli.jobs.second_order import reservations_in_one_line
+        from landscape.cli.jobs.second_order import warnings_in_one_line
         from landscape.cli.tables.convexity import print_maps
         from landscape.execution.allocator import tune_allocator
 
         tune_allocator()
         _check(self)
         subjects = load_subjects(self)
-        with open_file(self, subjects) as file, reservations_in_one_line():
+        with open_file(self, subjects) as file, warnings_in_one_line():
             for subject in subjects:
                 keep_history(file, subject)
             found = {}

@@ -74,7 +74,7 @@ class Hessian(AnalysisOptions, HessianOptions):
         from landscape.cli.jobs import eigenvalues
         from landscape.cli.jobs.loaded_model import load_subjects
         from landscape.cli.jobs.result_names import closing, keep_history, open_file
-        from landscape.cli.jobs.second_order import reservations_in_one_line
+        from landscape.cli.jobs.second_order import warnings_in_one_line
         from landscape.cli.tables.curvature import print_curvature, summary
         from landscape.execution.allocator import tune_allocator
 
@@ -84,7 +84,7 @@ class Hessian(AnalysisOptions, HessianOptions):
         wanted += [densities.density_of] if self.density else []
         wanted += [densities.layers_of] if self.layers else []
         subjects = load_subjects(self)
-        with open_file(self, subjects) as file, reservations_in_one_line():
+        with open_file(self, subjects) as file, warnings_in_one_line():
             found: dict[str, SpectrumResult | DensityResult | LayersResult] = {}
             for subject in subjects:
                 keep_history(file, subject)

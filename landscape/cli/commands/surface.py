@@ -164,6 +164,8 @@ def begin(file: AnalysisFile, places: Sequence[Place], options: Surface, counts:
 
 def fill(samplings: Sequence[Sampling], options: Surface) -> dict[str, LineResult | SurfaceResult]:
     """Measure what is missing, in one precision, and return the results by name."""
+    from landscape.cli.jobs.second_order import warnings_in_one_line
+
     todo = [sampling for sampling in samplings if not sampling.finished]
     if todo:
         settings = _shared_settings(samplings, options)
@@ -171,8 +173,9 @@ def fill(samplings: Sequence[Sampling], options: Surface) -> dict[str, LineResul
         _estimate(todo, settings, tolerance=options.tolerance, workers=1 if on_cpu else options.workers)
         for sampling in todo:  # written all at once: a run that is stopped and goes on takes the same settings for all
             sampling.prepare(settings)
-        for sampling in todo:
-            sampling.fill()
+        with warnings_in_one_line():
+            for sampling in todo:
+                sampling.fill()
     return {sampling.key: sampling.result for sampling in samplings}
 
 

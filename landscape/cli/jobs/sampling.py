@@ -12,6 +12,7 @@ import torch
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
 from landscape.analysis.surfaces.levels import check_subsets
+from landscape.analysis.surfaces.reliability import surface_warnings
 from landscape.analysis.surfaces.surface import Points, Settings, empty, grid_points, probe_points, settle, surface
 from landscape.cli.jobs.fingerprint import changed, confirm, stamp
 from landscape.cli.jobs.plane_specs import Place, findings
@@ -52,6 +53,8 @@ class Sampling:
         self.finished = self._found is not None and self.points == 0
         if self.finished:
             console.say(f"{self.key} is already in {file.path} with these settings")
+            for message in self.result.attributes.get("warnings", ()):
+                console.warn(f"{self.key}: {message}")
             return
         self.objective: Objective = objective
         self._check_measurable()
@@ -198,6 +201,9 @@ class Sampling:
             "batch_size": settings.batch_size,
             "threads": settings.threads or max(1, torch.get_num_threads() // self._options.workers),
         }
+        cautions = surface_warnings(self.objective, self.plane, self.objective.splits)
+        if cautions:  # also while it is unfinished
+            attributes["warnings"] = list(cautions)
         begun = empty(self.objective, self._alpha, self._beta, attributes, gradient_norm=self._options.gradient_norm)
         self._found = dataclasses.replace(begun, points=self._taken_over(begun, settings))
         self._file.stage(self.key, self._found)
@@ -251,6 +257,8 @@ class Sampling:
             )
         seconds = found.attributes["seconds"] + float(begun.attributes.get("seconds", 0.0))
         more = findings(self._place, self.objective, self.plane, found)
+        if "warnings" in found.attributes:
+            more["warnings"] = found.attributes["warnings"]
         if "tolerance" in found.attributes:
             report = {"tolerance": found.attributes["tolerance"]}
             more |= report if self._region is None else {"regions": self._regions(begun, **report)}

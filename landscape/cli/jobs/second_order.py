@@ -20,8 +20,8 @@ def statistics_mode(options: MeasureOptions) -> Any:
 
 
 @contextmanager
-def reservations_in_one_line() -> Iterator[None]:
-    """Within this context what makes a loss other than one function of the weights is said as a warning, once."""
+def warnings_in_one_line() -> Iterator[None]:
+    """Print warnings of what was measured in one line each, every one once, within this context."""
     said: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("always", DeterminismWarning)

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from landscape.figures.blocks import surface_views
 from landscape.figures.blocks.json_payload import figure_json, packed
 from landscape.figures.blocks.surface_paths import SurfacePath, surface_paths
-from landscape.figures.grouping.comparability import differences
+from landscape.figures.grouping.comparability import cautions
 from landscape.figures.grouping.notes import completeness_note, estimate_note
 from landscape.figures.grouping.regions import regions
 from landscape.figures.plots.surfaces import contour, grids, relief
@@ -49,7 +49,7 @@ class SurfaceBlock:
     quantities: list[surface_views.HeightQuantity]
     chosen: str  # the quantity to begin with
     splits: list[str]
-    cautions: list[str]  # settings in which they differ
+    cautions: list[str]  # settings in which they differ, and stored warnings
     estimates: list[str]  # measured errors of estimated surfaces
     axes: str  # meaning of a step along the axes
     paths: list[SurfacePath]
@@ -139,10 +139,20 @@ def surface_block(
         "lift": relief.LIFT,
         "shaping": relief.SHAPING,
     }
-    unlike = differences({p.label: s for p, s in zip(panels, surfaces, strict=True)}, but=("batchnorm",) * repeated)
-    cautions, estimates = [unlike] if unlike else [], _estimates(panels, surfaces)
+    caution = cautions({p.label: s for p, s in zip(panels, surfaces, strict=True)}, but=("batchnorm",) * repeated)
+    estimates = _estimates(panels, surfaces)
     return SurfaceBlock(
-        identity, name, panels, offered, chosen, splits, cautions, estimates, _axes(surfaces), found, data
+        identity,
+        name,
+        panels,
+        offered,
+        chosen,
+        splits,
+        [caution] if caution else [],
+        estimates,
+        _axes(surfaces),
+        found,
+        data,
     )
 
 

@@ -22,6 +22,30 @@ _COMPARED = {
 }
 
 
+def cautions(results: Mapping[str, Result], *, but: Sequence[str] = ()) -> str:
+    """Return sentences on what makes results shown together hard to trust or to compare; empty if nothing does.
+
+    Args:
+        results: The results by label.
+        but: Attributes that are meant to differ, such as "batchnorm".
+    """
+    unlike = differences(results, but=but)
+    return " ".join([*([unlike] if unlike else []), *warnings_of(results)])
+
+
+def warnings_of(results: Mapping[str, Result]) -> list[str]:
+    """Return the warnings that were stored with results, each once, with the labels of those that have it."""
+    labels: dict[str, list[str]] = {}
+    for label, result in results.items():
+        for message in result.attributes.get("warnings") or ():
+            labels.setdefault(str(message), []).append(label)
+    return [f"Warning{_of(who, results)}: {message}." for message, who in labels.items()]
+
+
+def _of(labels: Sequence[str], results: Mapping[str, Result]) -> str:
+    return "" if len(labels) == len(results) else f" ({listed(labels)})"
+
+
 def differences(results: Mapping[str, Result], *, but: Sequence[str] = ()) -> str:
     """Return a sentence naming the settings in which results differ; empty if they are comparable.
 

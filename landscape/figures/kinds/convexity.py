@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from landscape.figures.blocks.block import Block, Plot, heading, result_keys, results_by_name, strip_layout
-from landscape.figures.grouping.comparability import differences
+from landscape.figures.grouping.comparability import cautions
 from landscape.figures.kinds.result_kind import ResultKind
 from landscape.figures.kinds.sampled import sampled_phrase, sampled_table
 from landscape.figures.plots.surfaces.convexity import convexity_figure, convexity_note, is_convexity
@@ -49,7 +49,7 @@ def convexity_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> lis
                 title,
                 plots,
                 shown,
-                caution=differences(maps),
+                caution=cautions(maps),
                 note=note,
                 columns=min(len(maps), 3),
             )

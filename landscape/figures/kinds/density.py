@@ -15,7 +15,7 @@ from landscape.figures.blocks.block import (
     results_by_name,
     strip_layout,
 )
-from landscape.figures.grouping.comparability import differences
+from landscape.figures.grouping.comparability import cautions
 from landscape.figures.kinds.result_kind import Columns, ResultKind
 from landscape.figures.plots.density import density_figure, density_note
 from landscape.results import (
@@ -36,9 +36,7 @@ def density_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) ->
         title = heading("Spectral density", name, len(groups))
         legend = legend_entries(list(densities), colours)
         shown = result_keys(name, list(densities))
-        blocks.append(
-            Block(f"density-block-{index}", title, [plot], shown, caution=differences(densities), legend=legend)
-        )
+        blocks.append(Block(f"density-block-{index}", title, [plot], shown, caution=cautions(densities), legend=legend))
     return blocks
 
 

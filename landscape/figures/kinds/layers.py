@@ -15,7 +15,7 @@ from landscape.figures.blocks.block import (
     results_by_name,
     strip_layout,
 )
-from landscape.figures.grouping.comparability import differences
+from landscape.figures.grouping.comparability import cautions
 from landscape.figures.kinds.result_kind import Columns, ResultKind
 from landscape.figures.plots.layers import WORDS, layers_figure
 from landscape.results import (
@@ -45,7 +45,7 @@ def layer_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> l
         note = "Of each layer's own diagonal block. Error bars: bounds of eigenvalues, standard errors of traces."
         shown = result_keys(name, list(layers))
         blocks.append(
-            Block(f"layers-block-{index}", title, plots, shown, caution=differences(layers), note=note, legend=legend)
+            Block(f"layers-block-{index}", title, plots, shown, caution=cautions(layers), note=note, legend=legend)
         )
     return blocks
 

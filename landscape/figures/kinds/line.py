@@ -8,7 +8,7 @@ from typing import Any
 
 from landscape.figures.blocks.block import Block, Control, LegendEntry, Plot, dashes, legend_entries, strip_layout
 from landscape.figures.blocks.tables import Cell, Head, Table
-from landscape.figures.grouping.comparability import differences
+from landscape.figures.grouping.comparability import cautions
 from landscape.figures.grouping.families import families, is_between, seeds
 from landscape.figures.kinds.result_kind import ResultKind
 from landscape.figures.kinds.sampled import sampled_phrase, sampled_table
@@ -91,7 +91,7 @@ def _block(
     by = Control(f"{identity}-by", "Curves", {"recipe": "By recipe", "each": "Each"}, "recipe")
     grouped = [by] if len(curves) > 1 else []
     plots, controls = [], grouped.copy()
-    cautions = [differences({str(index): line for index, line in enumerate(everything)}, but=_varied(everything))]
+    notes = [cautions({str(index): line for index, line in enumerate(everything)}, but=_varied(everything))]
     for metric in metrics:
         scale = scale_of(curves["each"], metric)
         both = metric == "loss" and scale_of(curves["each"], metric, log=True).log
@@ -103,7 +103,7 @@ def _block(
             figure = line_figure(curves[way], metrics=[metric], log=log, colours=palette)
             values = [*(["log" if log else "linear"] if both else []), *([way] if grouped else [])]
             variants["|".join(values)] = strip_layout(figure, t=28 if colours is None else 12)
-        cautions.append(scale.note([line.grid(metric) for line in everything if metric in line.metrics]))
+        notes.append(scale.note([line.grid(metric) for line in everything if metric in line.metrics]))
         alt = f"{metric} along a line through weight space, {', '.join(splits)}: {', '.join(curves['each'])}"
         chosen_by = [*([height.id] if both else []), *(control.id for control in grouped)]
         plots.append(Plot(f"{identity}-{metric}", alt, variants, chosen_by, metric[:1].upper() + metric[1:]))
@@ -113,7 +113,7 @@ def _block(
         heading,
         plots,
         shown,
-        caution=" ".join(filter(None, cautions)),
+        caution=" ".join(filter(None, notes)),
         note=_bands(curves),
         controls=controls,
         legend=legend,

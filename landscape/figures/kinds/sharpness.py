@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from landscape.figures.blocks.block import Block, Plot, legend_entries, result_keys, results_by_name, strip_layout
 from landscape.figures.blocks.tables import Ranked, measures_table
-from landscape.figures.grouping.comparability import differences
+from landscape.figures.grouping.comparability import cautions
 from landscape.figures.kinds.result_kind import Columns, ResultKind
 from landscape.figures.plots.sharpness_bars import measures, sharpness_figure
 from landscape.figures.plots.sharpness_curves import SYMBOLS, Over, curves_figure, swept
@@ -46,7 +46,7 @@ def sharpness_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) 
                 name if len(groups) > 1 else "",
                 plots,
                 result_keys(name, list(found)),
-                caution=differences(found),
+                caution=cautions(found),
                 note="Bands: ± 1 standard error." if plots else "",
                 legend=legend_entries(list(found), colours) if plots else [],
                 lead=[measures_table(Ranked(list(found), alone, found))] if alone else [],

@@ -17,7 +17,7 @@ from landscape.figures.blocks.block import (
     strip_layout,
 )
 from landscape.figures.blocks.tables import Cell, Head, Table, eigenvalue_table
-from landscape.figures.grouping.comparability import differences, listed
+from landscape.figures.grouping.comparability import cautions, listed
 from landscape.figures.kinds.result_kind import Columns, ResultKind
 from landscape.figures.plots.spectrum import spectrum_figure
 from landscape.results import (
@@ -55,7 +55,7 @@ def spectrum_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -
                 title,
                 [plot],
                 shown,
-                caution=differences(spectra),
+                caution=cautions(spectra),
                 legend=legend,
                 tables=tables,
             )

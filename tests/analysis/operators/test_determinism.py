@@ -80,6 +80,13 @@ def test_statistics_of_the_batch_are_warned_of(layer: type[nn.Module]) -> None:
     assert "depends on the others in its batch" in found[0]
 
 
+def test_statistics_of_the_batch_that_were_asked_for_are_not_warned_of() -> None:
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
+    assert reservations(Objective(model, "cross_entropy", X, LABELS, batchnorm="batch", device="cpu")) == ()
+    model.insert(0, AlwaysDropping())
+    assert len(reservations(Objective(model, "cross_entropy", X, LABELS, batchnorm="batch", device="cpu"))) == 1
+
+
 def test_one_example_has_no_halves() -> None:
     o = Objective(nn.Linear(4, 3), "cross_entropy", X[:1], LABELS[:1], device="cpu")
     assert reservations(o) == ()
