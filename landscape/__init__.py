@@ -16,8 +16,15 @@ from typing import TYPE_CHECKING, Any
 from landscape.version import __version__
 
 _HOMES = {
+    "AsamSharpness": "landscape.analysis.sharpness",
+    "AverageSharpness": "landscape.analysis.sharpness",
+    "KeskarSharpness": "landscape.analysis.sharpness",
+    "SamSharpness": "landscape.analysis.sharpness",
+    "WorstCaseSharpness": "landscape.analysis.sharpness",
     "AnalysisFile": "landscape.storage.analysis_file",
     "LandscapeError": "landscape.errors",
+    "LargestEigenvalue": "landscape.analysis.sharpness",
+    "ModelLoss": "landscape.analysis.objective.model_loss",
     "Objective": "landscape.analysis.objective.objective",
     "RandomPerturbation": "landscape.training",
     "SAM": "landscape.training",
@@ -57,10 +64,17 @@ _HOMES = {
 __all__ = [
     "SAM",
     "AnalysisFile",
+    "AsamSharpness",
+    "AverageSharpness",
+    "KeskarSharpness",
     "LandscapeError",
+    "LargestEigenvalue",
+    "ModelLoss",
     "Objective",
     "RandomPerturbation",
+    "SamSharpness",
     "TrainConfig",
+    "WorstCaseSharpness",
     "__version__",
     "basin_width",
     "convexity",
@@ -100,6 +114,7 @@ if TYPE_CHECKING:
     from landscape.analysis.curvature.eigenvalues import eigenvectors, hessian
     from landscape.analysis.curvature.layers import layers
     from landscape.analysis.curvature.trace import trace
+    from landscape.analysis.objective.model_loss import ModelLoss
     from landscape.analysis.objective.objective import Objective
     from landscape.analysis.planes import (
         eigenvector_directions,
@@ -114,7 +129,15 @@ if TYPE_CHECKING:
         user_direction,
     )
     from landscape.analysis.planes.snapshots import find_snapshots
-    from landscape.analysis.sharpness import sharpness
+    from landscape.analysis.sharpness import (
+        AsamSharpness,
+        AverageSharpness,
+        KeskarSharpness,
+        LargestEigenvalue,
+        SamSharpness,
+        WorstCaseSharpness,
+        sharpness,
+    )
     from landscape.analysis.surfaces.convexity import convexity
     from landscape.analysis.surfaces.surface import surface
     from landscape.data import load_dataset

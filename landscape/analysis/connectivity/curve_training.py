@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from landscape.analysis.connectivity.bezier import Curve, curve_through
-from landscape.analysis.objective import derivatives, losses
+from landscape.analysis.objective import derivatives
 from landscape.analysis.objective.batches import Nested, count_examples, map_tensors, working_copy
 from landscape.analysis.objective.batchnorm import batch_norms
-from landscape.analysis.objective.network import call
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.precision import full_float32
 from landscape.analysis.objective.weights import Weights, moved
@@ -146,8 +145,8 @@ class CurveTraining:
         buffers = {name: buffer.clone() for name, buffer in network.buffers.items()}  # running statistics are written
 
         def loss(moving: Weights) -> Tensor:
-            outputs = call(network.module, {**still, **buffers, **moving}, inputs)
-            return losses.per_example(self.objective.loss_function(outputs, targets), count)[0].mean()
+            outputs = network.run({**still, **buffers, **moving}, inputs)
+            return self.objective.loss_values(outputs, targets, count, self._split).mean()
 
         with full_float32(), batch_norms(network.module).training():
             value, gradient = derivatives.gradient(loss, point)

@@ -16,6 +16,7 @@ from landscape.errors import LandscapeError
 Nested: TypeAlias = Any  # a tensor, or a tuple, list or dictionary of Nested
 Preprocess: TypeAlias = Callable[[Nested], Nested]
 
+MOST_COUNTED = 1_000_000
 RESIDENT_FRACTION = 0.25  # of the device's free memory, for the examples of all splits together
 
 
@@ -91,7 +92,7 @@ class Batches:
         self._whole: tuple[Nested, Nested] | None = None
         self._stream: Iterable[tuple[Nested, Nested]] | None = None
         self._ready: list[int] = []  # examples of each ready batch
-        self._labels: tuple[int, int] | None = None  # smallest and largest, where targets are integers
+        self.label_set: set[int] = set()  # distinct ones, where targets are one tensor of integers
         self.examples: int
         if targets is None:
             if not isinstance(inputs, Iterable) or isinstance(inputs, Iterator):
@@ -131,18 +132,17 @@ class Batches:
         assert self._stream is not None
         return self._stream
 
-    def check_labels(self, classes: int) -> None:
+    def check_labels(self, classes: int, *, ignored: int | None = None) -> None:
         """Check that class numbers fit the model's outputs.
 
         Raises:
-            LandscapeError: naming the label that does not (a GPU would stop with an opaque assertion).
+            LandscapeError: naming the labels that do not (a GPU would stop with an opaque assertion).
         """
-        if self._labels is None:
-            return
-        low, high = self._labels
-        if low < 0 or high >= classes:
+        counted = self.label_set - {ignored}
+        if counted and (min(counted) < 0 or max(counted) >= classes):
             raise LandscapeError(
-                f"the labels run from {low} to {high}, but the model has {classes} outputs; expected 0 to {classes - 1}"
+                f"the labels run from {min(counted)} to {max(counted)}, but the model has {classes} outputs; "
+                f"expected 0 to {classes - 1}{'' if ignored is None else f', or {ignored} to ignore'}"
             )
 
     def iterate(self, size: int, dtype: torch.dtype) -> Iterator[tuple[Nested, Nested, int]]:
@@ -265,11 +265,23 @@ class Batches:
         return torch.zeros(self.examples, dtype=torch.int64)
 
     def _see_labels(self, targets: Nested) -> None:
-        if not isinstance(targets, Tensor) or targets.is_floating_point() or targets.numel() == 0:
+        if (
+            not isinstance(targets, Tensor)
+            or targets.is_floating_point()
+            or targets.is_complex()
+            or not targets.numel()
+        ):
             return
-        low, high = int(targets.min()), int(targets.max())
-        known = self._labels or (low, high)
-        self._labels = min(low, known[0]), max(high, known[1])
+        self.label_set |= _distinct(targets)
+
+
+def _distinct(labels: Tensor) -> set[int]:
+    """Return the different integers of a tensor; counted, which is faster than to sort, where they lie close."""
+    low, high = int(labels.min()), int(labels.max())
+    if high - low > MOST_COUNTED:
+        return set(labels.unique().tolist())
+    counts = torch.bincount(labels.reshape(-1).long() - low)
+    return set((counts.nonzero().reshape(-1) + low).tolist())
 
 
 def _replayed(stream: Iterable[tuple[Nested, Nested]]) -> Iterator[tuple[Nested, Nested]]:

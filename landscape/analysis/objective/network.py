@@ -18,6 +18,7 @@ from landscape.analysis.objective.batches import Nested, map_tensors, tensors, w
 from landscape.analysis.objective.batchnorm import MODES, BatchNormMode, batch_norms, recalibrated_buffers
 from landscape.analysis.objective.folding import Folding, NotFoldableError, find_folding
 from landscape.analysis.objective.model_copy import copy_for_derivatives
+from landscape.analysis.objective.model_loss import LossModule
 from landscape.analysis.objective.precision import RoundedInTurns, rounded_kernels
 from landscape.analysis.objective.random_state import RandomState
 from landscape.analysis.objective.weights import Weights, moving_parameters
@@ -36,6 +37,7 @@ class Network:
         batchnorm: which statistics BatchNorm uses along a path.
         dtype: of the stored tensors and of derivatives.
         calibration: returns the batches of inputs that "recalibrated" statistics are averaged over, with their sizes.
+        model_loss: a loss of model and batch, whose values are then the outputs.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class Network:
         dtype: torch.dtype,
         device: torch.device,
         calibration: Callable[[], Iterable[tuple[Nested, int]]],
+        model_loss: Callable[[Any, Any], Any] | None = None,
     ) -> None:
         if batchnorm not in MODES:
             raise LandscapeError(f"unknown batchnorm {batchnorm!r}; expected one of {', '.join(MODES)}")
         self.module = copy_for_derivatives(model, dtype, device)
+        self._loss_module = None if model_loss is None else LossModule(self.module, model_loss)
         self.dtype = dtype
         self.origin: Weights = moving_parameters(self.module, params)
         self.buffers: Weights = {name: b.detach() for name, b in self.module.named_buffers()}
@@ -88,7 +92,9 @@ class Network:
         if self._random is not None and not self._random.used:
             self._random = None
         self._writes_inputs = versions != [tensor._version for tensor in tensors(given)]
-        if fold:
+        if self._loss_module is not None:
+            self.path_reason = "the loss runs the model itself"
+        elif fold:
             self._folding, self.path_reason = self._find_folding(inputs)
         return outputs
 
@@ -151,9 +157,15 @@ class Network:
 
         return recalibrated_buffers({**self.buffers, **(buffers or {})}, self._norms, run, self._calibration())
 
+    def run(self, tensors: Mapping[str, Tensor], inputs: Nested) -> Any:
+        """Return the outputs of the network as it is, with these parameters and buffers."""
+        return self._call(self.module, tensors, inputs)
+
     def _call(self, network: nn.Module, tensors: Mapping[str, Tensor], inputs: Nested) -> Any:
         given = map_tensors(torch.clone, inputs) if self._writes_inputs else inputs
         with self._random_set_aside():
+            if self._loss_module is not None:
+                return functional_call(self._loss_module, {f"model.{name}": t for name, t in tensors.items()}, (given,))
             return call(network, tensors, given)
 
     def _random_set_aside(self) -> AbstractContextManager[None]:

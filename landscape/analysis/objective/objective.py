@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse.linalg
@@ -17,9 +18,12 @@ from landscape.analysis.objective import derivatives, losses
 from landscape.analysis.objective.batches import Batches, Nested, Preprocess
 from landscape.analysis.objective.batchnorm import BatchNormMode
 from landscape.analysis.objective.calibration import Calibration
+from landscape.analysis.objective.examples import holds_labels, make_batches
+from landscape.analysis.objective.metrics import MetricValues, choose_metrics
+from landscape.analysis.objective.model_loss import ModelLoss
 from landscape.analysis.objective.network import Network
 from landscape.analysis.objective.precision import DTYPES, Precision, full_float32
-from landscape.analysis.objective.validation import try_loss, try_metric, try_model
+from landscape.analysis.objective.validation import try_model
 from landscape.analysis.objective.weights import Weights, flatten, unflatten
 from landscape.analysis.operators.operator import Product, Way
 from landscape.errors import LandscapeError
@@ -93,14 +97,19 @@ class Objective:
         self.calibration = calibration
         self.batch_size = batch_size or (GPU_BATCH if self.device.type == "cuda" else CPU_BATCH)
         self.loss_name, self.loss_function = losses.resolve_loss(loss)
+        model_loss = loss.function if isinstance(loss, ModelLoss) else None
+        if model_loss is not None and metrics:
+            raise LandscapeError("metrics are of outputs and targets, which a loss of model and batch does not give")
 
         named = (
             data
-            if targets is None and isinstance(data, Mapping)
+            if targets is None and isinstance(data, Mapping) and not holds_labels(data)
             else {"train": data if targets is None else (data, targets)}
         )
         self.data: dict[str, Batches] = {
-            split: _batches(examples, self.device, preprocess)
+            split: make_batches(
+                examples, self.device, dtype=self.dtype, preprocess=preprocess, joint=model_loss is not None
+            )
             for split, examples in cast(Mapping[str, Any], named).items()
         }
         if not self.data:
@@ -117,6 +126,7 @@ class Objective:
             dtype=self.dtype,
             device=self.device,
             calibration=calibrating,
+            model_loss=model_loss,
         )
         self.batchnorm = self.network.batchnorm
         self.origin: Weights = self.network.origin
@@ -124,22 +134,25 @@ class Objective:
 
         inputs, targets, _ = next(self.data[self.splits[0]].iterate(min(self.batch_size, 8), self.dtype))
         outputs = try_model(self.network, inputs, fold=fold)
-        self._metrics: dict[str, losses.Metric] = {"loss": self.loss_function}
-        if self.loss_name != "mse" and losses.is_classification(outputs, targets):
-            self._metrics["accuracy"] = losses.accuracy
-            for batches in self.data.values():
-                batches.check_labels(outputs.shape[1])
-        # Without one value per example there are only batch means, without a spread.
-        self.has_per_example_loss = try_loss(self.loss_name, self.loss_function, outputs, targets)
-        for name, metric in (metrics or {}).items():
-            if name in self._metrics:
-                raise LandscapeError(
-                    f"a metric cannot be named {name!r}, which is measured already; choose another name"
-                )
-            try_metric(name, metric, outputs, targets)
-            self._metrics[name] = metric
+        self.given_loss, self.own_metrics = loss, dict(metrics or {})
+        probe = (outputs, targets)
+        chosen = choose_metrics(self.loss_name, self.loss_function, self.own_metrics, probe, tuple(self.data.values()))
+        self._metrics, self._weighted = chosen.functions, chosen.weighted
+        self.loss_function = self._metrics["loss"]
+        self.has_per_example_loss = chosen.single  # else there are only batch means, without a spread
+        self._mean_weights: WeakKeyDictionary[Batches, dict[str, float]] = WeakKeyDictionary()
         self.metrics = tuple(self._metrics)
         self.derivative_ways: dict[str, Way] = {}  # by operator; found by the first product
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether the loss is one of model and batch, without outputs in between."""
+        return isinstance(self.loss_function, ModelLoss)
+
+    def source(self, split: str) -> Any:
+        """Return the data that a split was made of, on the CPU."""
+        source = self._split(split).source()
+        return source[0] if self.is_joint and isinstance(source, tuple) else source
 
     @property
     def derivative_modes(self) -> dict[str, str]:
@@ -196,28 +209,43 @@ class Objective:
             forward = self.network.forward(weights, buffers, dtype)
             for split in splits or self.splits:
                 batches = self._split(split)
+                for name in self._weighted:
+                    self._mean_weight(split, name)  # known before batches run side by side
                 parts = _first(batches.iterate(batch_size or self.batch_size, dtype), limit)
-                total = torch.zeros(len(self._metrics), 3, dtype=exact, device=self.device)
-                work = partial(self._batch_sums, forward, exact)
+                total = torch.zeros(len(self._metrics), 5, dtype=exact, device=self.device)
+                work = partial(self._batch_sums, forward, exact, split)
                 for part in in_streams(work, enumerate(parts), self.device, most=self.streams):
                     total += part
-                table.append(total)
+                for row, name in zip(total, self._metrics, strict=True):
+                    if name in self._weighted:
+                        row[1] = _squares_of_quotient(row)
+                table.append(total[:, :3])
         return torch.stack(table)
 
     def _batch_sums(
         self,
         forward: Callable[[int, Nested], Any],
         exact: torch.dtype,
+        split: str,
         numbered: tuple[int, tuple[Nested, Nested, int]],
     ) -> Tensor:
-        """Return (M, 3): the sums of one batch, given with its place in the pass."""
+        """Return (M, 5): Σ values, Σ values², count, Σ values · weights and Σ weights² (0 if unweighted) of one batch.
+
+        `numbered` is the batch with its place in the pass.
+        """
         place, (inputs, targets, count) = numbered
         with torch.no_grad():
             rows = []
-            for values, single in self.metric_values(forward(place, inputs), targets, count):
+            for values, weights, single in self.metric_values(forward(place, inputs), targets, count, split):
                 values = values.to(self.device, exact)
                 squares = values.square().sum() if single else torch.full_like(values[0], torch.nan)
-                rows.append(torch.stack([values.sum(), squares, torch.full_like(values[0], count)]))
+                row = [values.sum(), squares, torch.full_like(values[0], count)]
+                if weights is None:
+                    row += [torch.zeros_like(values[0])] * 2
+                else:
+                    weights = weights.to(self.device, exact)
+                    row += [(values * weights).sum(), weights.square().sum()]
+                rows.append(torch.stack(row))
             return torch.stack(rows)
 
     @property
@@ -225,10 +253,51 @@ class Objective:
         """What is measured, the loss first."""
         return self._metrics
 
-    def metric_values(self, outputs: Any, targets: Nested, count: int) -> list[tuple[Tensor, bool]]:
-        """Return for each metric its (B,) values on a batch's outputs, and whether they are one per example."""
+    def metric_values(self, outputs: Any, targets: Nested, count: int, split: str) -> list[MetricValues]:
+        """Return the values of each metric on a batch's outputs."""
         raised = self._raised(outputs)
-        return [losses.per_example(metric(raised, targets), count) for metric in self._metrics.values()]
+        return [self._values(name, raised, targets, count, split) for name in self._metrics]
+
+    def loss_values(self, outputs: Any, targets: Nested, count: int, split: str) -> Tensor:
+        """Return a batch's losses, (B,): their mean over the split's examples is the loss, however they are batched."""
+        return self._values("loss", outputs, targets, count, split).values
+
+    def _values(self, name: str, outputs: Any, targets: Nested, count: int, split: str) -> MetricValues:
+        found = losses.example_sums(self._metrics[name](outputs, targets), count)
+        return MetricValues.of(found, self._mean_weight(split, name))
+
+    def _mean_weight(self, split: str, name: str) -> float:
+        """Return the mean of the weights that a loss or metric of (sum, weight) gives the split's examples.
+
+        Raises:
+            LandscapeError: if it is not a positive number: there is nothing to divide by.
+        """
+        if name not in self._weighted:
+            return 1.0
+        known = self._mean_weights.setdefault(self._split(split), {})
+        if name not in known:
+            mean = self._measured_mean_weight(split, name)
+            if not 0 < mean < float("inf"):
+                raise LandscapeError(
+                    f"the weights of the {name} over the {split} examples have a mean of {mean:g}; expected a positive "
+                    "number (are all labels ignored?)"
+                )
+            known[name] = mean
+        return known[name]
+
+    def _measured_mean_weight(self, split: str, name: str) -> float:
+        metric = self._metrics[name]
+        by_targets = getattr(metric, "example_weights", None)  # needs no pass of the network
+        total = 0.0
+        with torch.no_grad(), full_float32():
+            forward = None if by_targets else self.network.forward(None, None, self.dtype)
+            for place, (inputs, targets, count) in enumerate(self.batches(split)):
+                if forward is None:
+                    weights = by_targets(targets)
+                else:
+                    weights = losses.example_sums(metric(forward(place, inputs), targets), count).weights
+                total += float(count if weights is None else weights.double().sum())
+        return total / self._split(split).examples
 
     def evaluate(
         self,
@@ -259,31 +328,45 @@ class Objective:
         split: str | None = None,
         metric: str = "loss",
     ) -> NDArray[np.float64]:
-        """Return one value per example, (N,), for paired differences between weights."""
+        """Return one value per example, (N,), for paired differences between weights.
+
+        Their mean is the metric. For a loss of (sum, weight), a quotient of means, they are linearized: each example's
+        value is the mean plus what it adds to it, so that their spread is that of the quotient (delta method).
+        """
+        chosen = split or self.splits[0]
+        self._mean_weight(chosen, metric)  # known before batches run side by side
         with torch.no_grad(), full_float32():
             forward = self.network.forward(weights, buffers, self.dtype)
 
             def values(batch: tuple[Nested, Nested, int]) -> Tensor:
                 inputs, targets, count = batch
                 with torch.no_grad():
-                    found = losses.per_example(self._metrics[metric](forward(0, inputs), targets), count)[0]
-                    return found.cpu().double()
+                    found = self._values(metric, forward(0, inputs), targets, count, chosen)
+                    relative = torch.ones_like(found.values) if found.weights is None else found.weights
+                    return torch.stack([found.values, relative]).cpu().double()
 
-            return torch.cat(list(in_streams(values, self.batches(split), self.device, most=self.streams))).numpy()
+            parts = list(in_streams(values, self.batches(chosen), self.device, most=self.streams))
+        single, relative = torch.cat(parts, dim=1).numpy()
+        if metric not in self._weighted:
+            return single
+        linearized: NDArray[np.float64] = single + single.mean() * (1 - relative)
+        return linearized
 
     def gradient(
         self, weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
     ) -> tuple[float, Weights]:
         """Return the mean loss and its gradient at `weights` (the origin by default)."""
         point, buffers = self.network.point(weights)
+        chosen = split or self.splits[0]
         total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
         value = torch.zeros((), dtype=torch.float64 if self.device.type != "mps" else torch.float32, device=self.device)
 
         def part(batch: tuple[Nested, Nested, int]) -> tuple[Tensor, Weights, int]:
-            return *derivatives.gradient(self._loss_sum(buffers, batch), point), batch[2]
+            return *derivatives.gradient(self._loss_sum(buffers, batch, chosen), point), batch[2]
 
+        self._mean_weight(chosen, "loss")  # known before batches run side by side
         with derivatives.twice_differentiable():
-            for loss, gradient, count in in_streams(part, self.batches(split), self.device, most=self.streams):
+            for loss, gradient, count in in_streams(part, self.batches(chosen), self.device, most=self.streams):
                 derivatives.add(total, gradient)
                 value += loss
                 n += count
@@ -319,9 +402,11 @@ class Objective:
         if data is not None:
             other.data, other.splits = dict(data), tuple(data)
         if loss is not None:
+            other.given_loss = loss
             other.loss_name, other.loss_function = losses.resolve_loss(loss)
             other.derivative_ways = {}
-            other._metrics = {**self._metrics, "loss": loss}
+            other._metrics = {**self._metrics, "loss": other.loss_function}
+            other._mean_weights = WeakKeyDictionary()
         return other
 
     def product(
@@ -363,13 +448,12 @@ class Objective:
             (self.size, self.size), matvec=matvec, rmatvec=matvec, dtype=np.float64
         )
 
-    def _loss_sum(self, buffers: Weights, batch: tuple[Nested, Nested, int]) -> Callable[[Weights], Tensor]:
+    def _loss_sum(self, buffers: Weights, batch: tuple[Nested, Nested, int], split: str) -> Callable[[Weights], Tensor]:
         """Return the sum of the loss over a batch's examples, as a function of the moving parameters."""
         inputs, targets, count = batch
 
         def loss_sum(moving: Weights) -> Tensor:
-            outputs = self.network.outputs(moving, buffers, inputs)
-            return losses.per_example(self.loss_function(outputs, targets), count)[0].sum()
+            return self.loss_values(self.network.outputs(moving, buffers, inputs), targets, count, split).sum()
 
         return loss_sum
 
@@ -408,7 +492,11 @@ def _first(batches: Iterable[tuple[Nested, Nested, int]], limit: int | None) -> 
             return
 
 
-def _batches(examples: Any, device: torch.device, preprocess: Preprocess | None) -> Batches:
-    if isinstance(examples, tuple) and len(examples) == 2:
-        return Batches(examples[0], examples[1], device=device, preprocess=preprocess)
-    return Batches(examples, None, device=device, preprocess=preprocess)
+def _squares_of_quotient(row: Tensor) -> Tensor:
+    """Return Σ zᵢ², zᵢ = L + (vᵢ − L uᵢ), of a quotient L = Σ vᵢ / Σ uᵢ, given Σ v, Σ v², n, Σ v u and Σ u², Σ u = n.
+
+    The spread of z is that of the quotient (delta method), and its mean is L.
+    """
+    total, squares, n, mixed, weights = row
+    mean = total / n
+    return squares - 2 * mean * mixed + mean.square() * (weights + n)

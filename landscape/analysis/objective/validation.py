@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from landscape.analysis.objective import losses
-from landscape.analysis.objective.batches import Nested, count_examples, tensors
+from landscape.analysis.objective.batches import Nested, count_examples, map_tensors, tensors
 from landscape.analysis.objective.network import Network
 from landscape.analysis.objective.precision import full_float32
 from landscape.errors import LandscapeError
+
+PLAIN = (Tensor, tuple, list, dict)  # outputs that can be made again; others have attributes of their own
 
 
 def try_model(network: Network, inputs: Nested, *, fold: bool) -> Any:
@@ -28,39 +33,116 @@ def try_model(network: Network, inputs: Nested, *, fold: bool) -> Any:
         ) from error
 
 
-def try_loss(name: str, loss: losses.Loss, outputs: Any, targets: Nested) -> bool:
-    """Return whether the loss gives one value per example.
+def try_loss(name: str, loss: losses.Loss, outputs: Any, targets: Nested) -> losses.ExampleSums:
+    """Return the loss of these outputs.
 
     Raises:
-        LandscapeError: where it does not take these outputs and targets.
+        LandscapeError: where it does not take these outputs and targets, broadcasts one against the other, or returns
+            a weight that depends on the outputs.
     """
     try:
-        with torch.no_grad(), full_float32():
-            values = loss(outputs, targets)
+        with torch.enable_grad(), full_float32(), quiet():
+            values = loss(map_tensors(_leaf, outputs) if type(outputs) in PLAIN else outputs, targets)
     except LandscapeError:
         raise
     except Exception as error:  # whatever the user's loss raises
         raise LandscapeError(
             f"the loss {name} does not take outputs of shape {_shapes(outputs)} and targets of shape "
-            f"{_shapes(targets)}: {_reason(error)}"
+            f"{_shapes(targets)}: {_reason(error)}{_hint(name, outputs, targets)}"
         ) from error
-    return losses.per_example(values, count_examples(targets))[1]
+    found = losses.example_sums(values, count_examples(targets))
+    if found.weights is not None and found.weights.requires_grad:
+        raise LandscapeError(f"the weight that the loss {name} returns depends on the outputs; expected a constant")
+    _check_broadcasting(f"the loss {name}", loss, outputs, targets)
+    return losses.ExampleSums(found.sums.detach(), found.weights, found.single)
 
 
-def try_metric(name: str, metric: losses.Metric, outputs: Any, targets: Nested) -> None:
-    """Check that a metric takes these outputs and targets.
+def try_metric(name: str, metric: losses.Metric, outputs: Any, targets: Nested) -> losses.ExampleSums:
+    """Return a metric of these outputs and targets.
 
     Raises:
-        LandscapeError: where it does not, or returns no tensor.
+        LandscapeError: where it does not take them, broadcasts one against the other, or returns something else.
     """
     try:
-        with torch.no_grad():
+        with torch.no_grad(), quiet():
             values = metric(outputs, targets)
     except Exception as error:  # whatever the user's metric raises
         raise LandscapeError(f"the metric {name} failed on outputs and targets: {_reason(error)}") from error
-    if not isinstance(values, Tensor):
+    if not isinstance(values, Tensor | tuple | list):
         raise LandscapeError(f"the metric {name} returned {type(values).__name__}; expected a tensor")
-    losses.per_example(values, count_examples(targets))
+    found = losses.example_sums(values, count_examples(targets))
+    _check_broadcasting(f"the metric {name}", metric, outputs, targets)
+    return found
+
+
+def try_labels(name: str, loss: losses.Loss, outputs: Tensor, targets: Tensor, labels: set[int], classes: int) -> None:
+    """Check that the user's own loss takes the labels that are none of the model's classes (as ones to ignore).
+
+    Tried on the CPU: a GPU would stop with an opaque assertion.
+
+    Raises:
+        LandscapeError: naming the labels.
+    """
+    outside = sorted(label for label in labels if not 0 <= label < classes)
+
+    def run(label: int) -> None:
+        changed = targets.cpu().clone()
+        changed.reshape(-1)[0] = label
+        with torch.no_grad(), quiet():
+            loss(outputs.cpu(), changed)
+
+    try:
+        run(0)
+    except Exception:  # for example, a tensor of its own on a GPU: nothing can be said
+        return
+    for label in {*outside[:1], *outside[-1:]}:
+        try:
+            run(label)
+        except Exception as error:
+            raise LandscapeError(
+                f"the labels run from {min(labels)} to {max(labels)}, but the model has {classes} outputs, and the "
+                f"loss {name} fails on {label}: {_reason(error)}"
+            ) from error
+
+
+def _check_broadcasting(what: str, function: losses.Loss, outputs: Any, targets: Nested) -> None:
+    """Refuse a function whose value changes when outputs get the shape of the targets: (N, 1) against (N,) is (N, N).
+
+    Raises:
+        LandscapeError: naming both shapes.
+    """
+    if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
+        return
+    if outputs.numel() != targets.numel() or outputs.shape == targets.shape or len(outputs) < 2:
+        return
+    same = []
+    for z, y in ((outputs.reshape(targets.shape), targets), (outputs, targets.reshape(outputs.shape))):
+        with contextlib.suppress(Exception), torch.no_grad(), quiet():  # a function may take its own shapes only
+            same.append(losses.same_result(function(outputs, targets), function(z, y)))
+    if same and not any(same):
+        raise LandscapeError(
+            f"{what} broadcasts outputs of shape {tuple(outputs.shape)} against targets of shape "
+            f"{tuple(targets.shape)}, so that it compares every output with every target; give both one shape, for "
+            "example with squeeze(1)"
+        )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Within this context no warnings are shown: trying something on a few examples is not yet doing it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    return tensor.detach().requires_grad_() if tensor.is_floating_point() or tensor.is_complex() else tensor
+
+
+def _hint(name: str, outputs: Any, targets: Nested) -> str:
+    if name == "cross_entropy" and losses.is_classification(outputs, targets, -1):
+        return "; for outputs with the classes last, (B, T, C), use token_cross_entropy"
+    return ""
 
 
 def _shapes(nested: Nested) -> str:

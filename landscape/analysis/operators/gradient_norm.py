@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import jvp
 
-from landscape.analysis.objective import derivatives, losses
+from landscape.analysis.objective import derivatives
 from landscape.analysis.objective.batches import Nested
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, norm
@@ -28,10 +28,11 @@ def gradient_norm(
     where g is zero or not finite, or where the loss gives batch means only.
     """
     point, still = _point(objective, weights, buffers)
+    split = split or objective.splits[0]
     total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
     with derivatives.twice_differentiable():
         for inputs, targets, count in objective.batches(split):
-            values = _losses(objective, still, inputs, targets, count)
+            values = _losses(objective, still, (inputs, targets, count), split)
             _, gradient = derivatives.gradient(lambda moving, values=values: values(moving).sum(), point)  # type: ignore[misc]
             derivatives.add(total, gradient)
             n += count
@@ -43,7 +44,7 @@ def gradient_norm(
     slope, squares = 0.0, 0.0
     with derivatives.twice_differentiable():
         for inputs, targets, count in objective.batches(split):
-            slopes = _along(_losses(objective, still, inputs, targets, count), point, unit).cpu().double()
+            slopes = _along(_losses(objective, still, (inputs, targets, count), split), point, unit).cpu().double()
             slope, squares = slope + float(slopes.sum()), squares + float(slopes.square().sum())
     return Mean(nothing.value, mean_of_sums(slope, squares, n).stderr, n)
 
@@ -62,13 +63,14 @@ def _point(
 
 
 def _losses(
-    objective: Objective, buffers: Weights, inputs: Nested, targets: Nested, count: int
+    objective: Objective, buffers: Weights, batch: tuple[Nested, Nested, int], split: str
 ) -> Callable[[Weights], Tensor]:
     """Return a batch's losses, (B,), as a function of the moving parameters."""
+    inputs, targets, count = batch
 
     def values(moving: Weights) -> Tensor:
         outputs = objective.network.outputs(moving, buffers, inputs)
-        return losses.per_example(objective.loss_function(outputs, targets), count)[0]
+        return objective.loss_values(outputs, targets, count, split)
 
     return values
 

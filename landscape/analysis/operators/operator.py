@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from landscape.analysis.objective import losses
 from landscape.analysis.objective.batches import Nested, free_memory, map_tensors
@@ -98,6 +99,11 @@ class Product:
         self.operator: Operator = operator
         if operator == "fisher" and not objective.has_per_example_loss:
             raise LandscapeError("the Fisher matrix needs a loss with one value per example, not a batch's mean")
+        if operator == "ggn" and objective.is_joint:
+            raise LandscapeError(
+                "the Gauss-Newton matrix needs outputs between the model and the loss, which a loss of model and batch "
+                "does not give; use the Hessian"
+            )
         self._objective, self.split, self._keep = objective, split or objective.splits[0], keep
         self._dtype = objective.dtype if precision is None else DTYPES[precision]
         point, own = objective.network.point(weights)
@@ -256,9 +262,16 @@ class Product:
 
         def outputs(moving: Weights) -> Any:
             found = objective.network.outputs({**self._still, **moving}, self._buffers, given, dtype)
+            if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(found)):  # an object, which hides its tensors
+                kind, found = type(found).__name__, losses.class_scores(found)
+                if not isinstance(found, Tensor) or not isinstance(objective.loss_function, losses.ClassLoss):
+                    raise LandscapeError(
+                        f"second derivatives need outputs made of tensors, tuples and dictionaries, got "
+                        f"{kind}; use landscape.ModelLoss for a loss of such outputs"
+                    )
             return found if dtype == objective.dtype else cast(found, objective.dtype)
 
-        return BatchLoss(outputs, lambda z: losses.per_example(objective.loss_function(z, targets), count)[0])
+        return BatchLoss(outputs, lambda z: objective.loss_values(z, targets, count, self.split))
 
     def _find_way(self) -> Way:
         """Return the first way that works for all that moves, having tried the product on a few examples.

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from landscape.analysis.objective import losses
 from landscape.analysis.objective.batches import map_tensors, tensors
 from landscape.analysis.objective.model_copy import deep_copy
 from landscape.analysis.objective.objective import Objective, Precision
@@ -68,13 +67,13 @@ def _first_examples(objective: Objective, precision: Precision, split: str | Non
     for name, buffer in buffers.items():
         own[name].copy_(buffer)
     inputs, targets, count = next(objective.batches(split))
-    batch = (inputs, targets)
+    batch = inputs if objective.is_joint else (inputs, targets)
     divisible = all(t.ndim > 0 and len(t) == count for t in tensors(batch))
     if divisible:
         batch = map_tensors(lambda t: t[:examples], batch)
     return Objective(
         model,
-        objective.loss_name if objective.loss_name in losses.LOSSES else objective.loss_function,
+        objective.given_loss,
         {"train": batch if divisible else [batch]},
         params=objective.params,
         precision="float64" if precision == "float64" else "float32",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -79,12 +80,12 @@ class Levels:
         with torch.no_grad(), full_float32():
             forward = objective.network.forward(weights, buffers, dtype)
 
-            def moments(numbered: tuple[int, tuple[Nested, Nested, int]]) -> tuple[Tensor, int]:
+            def moments(split: str, numbered: tuple[int, tuple[Nested, Nested, int]]) -> tuple[Tensor, int]:
                 """Return (B, M, 3): value, square and 1 of each example and metric."""
                 place, (inputs, targets, count) = numbered
                 with torch.no_grad():
                     columns = []
-                    for values, single in objective.metric_values(forward(place, inputs), targets, count):
+                    for values, _, single in objective.metric_values(forward(place, inputs), targets, count, split):
                         x = values.to(exact)
                         columns.append(torch.stack([x, x.square() if single else x * torch.nan, torch.ones_like(x)], 1))
                     return torch.stack(columns, dim=1), count
@@ -94,7 +95,8 @@ class Levels:
                 total = total.to(objective.device)
                 seen = 0
                 batches = objective.data[split].iterate(batch_size, dtype)
-                for part, count in in_streams(moments, enumerate(batches), objective.device, most=objective.streams):
+                work = partial(moments, split)
+                for part, count in in_streams(work, enumerate(batches), objective.device, most=objective.streams):
                     total.index_add_(0, groups[seen : seen + count], part)
                     seen += count
                 table[split] = total

@@ -24,7 +24,6 @@ from typing import Any
 
 import torch
 
-from landscape.analysis.objective import losses
 from landscape.analysis.objective.batches import map_tensors
 from landscape.analysis.objective.model_copy import deep_copy
 from landscape.analysis.objective.objective import Objective
@@ -194,14 +193,11 @@ def _packed(measurer: Measurer, threads: int) -> tuple[list[str], dict[str, str]
 
 def _parts(objective: Objective) -> dict[str, Any]:
     """Return the arguments that make an objective again, on the CPU."""
-    added = {"loss": objective.loss_function, "accuracy": losses.accuracy}  # by every objective that has them
-    own = {name: metric for name, metric in objective.named_metrics.items() if metric is not added.get(name)}
-    name = objective.loss_name
     return {
         "model": deep_copy(objective.network.module).cpu(),
-        "loss": name if name in losses.LOSSES else objective.loss_function,
-        "data": {split: batches.source() for split, batches in objective.data.items()},
-        "metrics": own,
+        "loss": objective.given_loss,
+        "data": {split: objective.source(split) for split in objective.splits},
+        "metrics": objective.own_metrics,
         "params": objective.params,
         "batchnorm": objective.batchnorm,
         "calibration_examples": objective.calibration_examples,

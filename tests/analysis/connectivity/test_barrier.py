@@ -133,7 +133,7 @@ def test_a_loss_that_diverges_on_the_way_is_a_barrier(kind: str, check: Any) -> 
 
 
 def test_batch_means_give_a_value_without_a_standard_error() -> None:
-    found = objective(network(0), nn.CrossEntropyLoss())
+    found = objective(network(0), lambda outputs, targets: F.cross_entropy(outputs, targets))
     plane = line_between(found, permuted(network(0)).state_dict())
     line = surface(found, plane, alpha=between_axis(5), settings=SETTINGS)
     exact = objective(network(0))
