@@ -279,7 +279,7 @@ def _distinct(labels: Tensor) -> set[int]:
     """Return the different integers of a tensor; counted, which is faster than to sort, where they lie close."""
     low, high = int(labels.min()), int(labels.max())
     if high - low > MOST_COUNTED:
-        return set(labels.unique().tolist())
+        return set(torch.unique(labels).tolist())
     counts = torch.bincount(labels.reshape(-1).long() - low)
     return set((counts.nonzero().reshape(-1) + low).tolist())
 

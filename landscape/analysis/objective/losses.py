@@ -185,4 +185,4 @@ def same_result(a: Any, b: Any, tolerance: float = BROADCAST) -> bool:
     return x.shape == y.shape and torch.allclose(x, y, rtol=tolerance, atol=tolerance * float(x.abs().max()))
 
 
-__all__ = ["IGNORED", "LOSSES", "Accuracy", "ClassLoss", "ExampleSums", "Loss", "Metric"]
+__all__ = ["IGNORED", "LOSSES", "Accuracy", "ClassLoss", "ExampleSums", "Loss", "Metric", "class_scores"]

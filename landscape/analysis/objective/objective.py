@@ -49,9 +49,13 @@ class Objective:
     Args:
         model: any `nn.Module`. Tensors are passed to it as `model(x)`, tuples as `model(*x)`, dictionaries as
             `model(**x)`.
-        loss: "cross_entropy", "mse", or a function of (outputs, targets) with one value per example, (B,), or a
-            scalar that counts as the batch's mean.
-        data: inputs, batches, or a mapping from split names to either; the first split is the one derivatives use.
+        loss: "cross_entropy" for outputs (B, C, …), "token_cross_entropy" for (B, …, C), "next_token_cross_entropy"
+            for those of causal language models (all three ignore labels of −100), "mse", or a function of (outputs,
+            targets). It returns one value per example, (B,), or a scalar that counts as the batch's mean, or a pair
+            (sum, weight), scalars or (B,): the loss is then the quotient of their totals. `nn.CrossEntropyLoss`,
+            `nn.NLLLoss` and `nn.BCEWithLogitsLoss` are taken apart so. `ModelLoss(f)` is a loss of (model, batch).
+        data: inputs, batches, a dictionary of inputs with "labels" inside, or a mapping from split names to any of
+            them; the first split is the one derivatives use.
         targets: one per input, where `data` is inputs.
         metrics: further functions like `loss`, by name. Accuracy is added for classification.
         params: comma-separated globs of the parameters that move; frozen parameters never do.
@@ -290,11 +294,11 @@ class Objective:
         by_targets = getattr(metric, "example_weights", None)  # needs no pass of the network
         total = 0.0
         with torch.no_grad(), full_float32():
-            forward = None if by_targets else self.network.forward(None, None, self.dtype)
+            forward = self.network.forward(None, None, self.dtype) if by_targets is None else None
             for place, (inputs, targets, count) in enumerate(self.batches(split)):
-                if forward is None:
+                if by_targets is not None:
                     weights = by_targets(targets)
-                else:
+                elif forward is not None:
                     weights = losses.example_sums(metric(forward(place, inputs), targets), count).weights
                 total += float(count if weights is None else weights.double().sum())
         return total / self._split(split).examples
@@ -346,11 +350,11 @@ class Objective:
                     return torch.stack([found.values, relative]).cpu().double()
 
             parts = list(in_streams(values, self.batches(chosen), self.device, most=self.streams))
-        single, relative = torch.cat(parts, dim=1).numpy()
-        if metric not in self._weighted:
-            return single
-        linearized: NDArray[np.float64] = single + single.mean() * (1 - relative)
-        return linearized
+        found: NDArray[np.float64] = torch.cat(parts, dim=1).numpy()
+        single: NDArray[np.float64] = found[0]
+        if metric in self._weighted:
+            single += single.mean() * (1 - found[1])
+        return single
 
     def gradient(
         self, weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
@@ -499,4 +503,5 @@ def _squares_of_quotient(row: Tensor) -> Tensor:
     """
     total, squares, n, mixed, weights = row
     mean = total / n
-    return squares - 2 * mean * mixed + mean.square() * (weights + n)
+    spread: Tensor = squares - 2 * mean * mixed + mean.square() * (weights + n)
+    return spread

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -143,19 +143,17 @@ def from_torch(loss: Any) -> Any:
     reduction = getattr(module, "reduction", "")
     if type(module) is nn.CrossEntropyLoss:
         return ClassLoss(
-            weight=cast(Tensor | None, module.weight),
+            weight=module.weight,
             ignore_index=module.ignore_index,
             label_smoothing=module.label_smoothing,
             reduction=reduction,
         )
     if type(module) is nn.NLLLoss:
-        return ClassLoss(
-            "nll", weight=cast(Tensor | None, module.weight), ignore_index=module.ignore_index, reduction=reduction
-        )
+        return ClassLoss("nll", weight=module.weight, ignore_index=module.ignore_index, reduction=reduction)
     if type(module) is nn.BCEWithLogitsLoss:
         return BinaryLoss(
-            weight=cast(Tensor | None, module.weight),
-            pos_weight=cast(Tensor | None, module.pos_weight),
+            weight=module.weight,
+            pos_weight=module.pos_weight,
             reduction=reduction,
         )
     return loss

@@ -88,9 +88,17 @@ def zero_entries(direction: Mapping[str, Tensor], *, one_dimensional: OneDimensi
 
 
 def transposed_weights(model: nn.Module) -> dict[str, int]:
-    """Return the groups of each transposed convolution's weight, by the parameter's name."""
-    modules = model.named_modules()
-    return {f"{name}.weight".lstrip("."): m.groups for name, m in modules if isinstance(m, _TRANSPOSED)}
+    """Return the groups of each weight whose output units lie along dimension 1, by the parameter's name.
+
+    These are transposed convolutions, and GPT-2's linear layers in transformers: class `Conv1D`, weight (in, out).
+    """
+    groups = {}
+    for name, module in model.named_modules():
+        if isinstance(module, _TRANSPOSED):
+            groups[f"{name}.weight".lstrip(".")] = module.groups
+        elif type(module).__name__ == "Conv1D" and getattr(getattr(module, "weight", None), "ndim", 0) == 2:
+            groups[f"{name}.weight".lstrip(".")] = 1
+    return groups
 
 
 def expect_one_of(option: str, value: str, choices: tuple[str, ...]) -> None:

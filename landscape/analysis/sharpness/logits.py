@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from landscape.analysis.objective.losses import Loss
+from landscape.analysis.objective.losses import ClassLoss, Loss, class_scores
 from landscape.analysis.objective.objective import Objective
 from landscape.errors import LandscapeError
 
@@ -32,15 +32,18 @@ def with_logits(objective: Objective, logits: Logits) -> Objective:
         raise LandscapeError(f"unknown logits {logits!r}; expected raw or normalized")
     if "accuracy" not in objective.metrics:
         raise LandscapeError("logits can be normalized for classification only; take logits 'raw'")
-    return objective.variant(loss=functools.partial(_normalized_loss, objective.loss_function))
+    loss = objective.loss_function
+    class_dim = loss.class_dim if isinstance(loss, ClassLoss) else 1
+    return objective.variant(loss=functools.partial(_normalized_loss, loss, class_dim))
 
 
-def normalized_logits(outputs: Tensor) -> Tensor:
+def normalized_logits(outputs: Tensor, class_dim: int = 1) -> Tensor:
     """Return class scores (B, C, …) centred over C and divided by their Euclidean norm over C."""
-    centred = outputs - outputs.mean(1, keepdim=True)
-    length: Tensor = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
-    return centred / length.clamp_min(_TINY)
+    centred = outputs - outputs.mean(class_dim, keepdim=True)
+    length = torch.linalg.vector_norm(centred, dim=class_dim, keepdim=True)
+    normalized: Tensor = centred / length.clamp_min(_TINY)
+    return normalized
 
 
-def _normalized_loss(loss: Loss, outputs: Any, targets: Any) -> Tensor:
-    return loss(normalized_logits(outputs), targets)
+def _normalized_loss(loss: Loss, class_dim: int, outputs: Any, targets: Any) -> Any:
+    return loss(normalized_logits(class_scores(outputs), class_dim), targets)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import random_plane
-from landscape.analysis.planes.normalization import normalized, raw_direction
+from landscape.analysis.planes.normalization import normalized, raw_direction, transposed_weights
 from landscape.analysis.surfaces.surface import surface
 
 
@@ -287,3 +287,24 @@ def test_rescaling_a_convolution_before_batchnorm_leaves_the_surface_unchanged()
             grids.setdefault(kind, []).append(surface(found, plane, points=(5, 3)).grid("loss"))
     np.testing.assert_allclose(*grids["filter"], rtol=1e-6)
     assert np.abs(np.divide(*grids["none"]) - 1).max() > 0.05
+
+
+class Conv1D(nn.Module):
+    """As transformers has it for GPT-2: a linear layer whose weight is (in, out)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.randn(inputs, outputs)), nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight + self.bias
+
+
+def test_gpt2_s_linear_layers_have_their_filters_along_dimension_1() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(Conv1D(5, 3), nn.Linear(3, 2))
+    weights = {name: w.detach() for name, w in model.named_parameters()}
+    drawn = {name: torch.randn_like(w) for name, w in weights.items()}
+    found = normalized(drawn, weights, transposed=transposed_weights(model))
+    torch.testing.assert_close(found["0.weight"].norm(dim=0), weights["0.weight"].norm(dim=0))
+    torch.testing.assert_close(found["1.weight"].norm(dim=1), weights["1.weight"].norm(dim=1))
