@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -62,6 +63,8 @@ def load_folder(path: str | Path, *, image_size: int | None = None) -> Dataset:
         came = "it is a file" if root.is_file() else "it has no train folder" if root.is_dir() else "it does not exist"
         raise LandscapeError(f"expected images as {root}/train/CLASS/*.jpg, but {came}")
     classes = _class_names(train)
+    for split in ("train", "test", "val"):
+        _refuse_broken_link(root / split)
     test = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
     files = {"train": _list_images(train, classes)} | ({"test": _list_images(test, classes)} if test else {})
     notes = [] if test else [f"no test or val folder: {HOLD_OUT:.0%} of train held out as test (stratified, seed 0)"]
@@ -77,7 +80,12 @@ def load_folder(path: str | Path, *, image_size: int | None = None) -> Dataset:
 
 
 def _class_names(train: Path) -> list[str]:
-    classes = sorted(entry.name for entry in train.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    entries = [entry for entry in train.iterdir() if not entry.name.startswith(".")]
+    for entry in entries:
+        _refuse_broken_link(entry)
+        if not entry.name.isprintable():  # bytes that are no UTF-8 among others: results could not name the class
+            raise LandscapeError(f"expected a class name that can be printed, got {entry.name!r} in {train}; rename it")
+    classes = sorted(entry.name for entry in entries if entry.is_dir())
     if not classes:
         raise LandscapeError(f"{train} has no class folders; expected images as {train}/CLASS/*.jpg")
     return classes
@@ -101,13 +109,38 @@ def _list_images(folder: Path, classes: Sequence[str]) -> list[_Image]:
 
 def _walk(folder: Path, root: Path, label: int) -> Iterator[_Image]:
     # Strings, not Path objects: they take a fifth of the time, and there may be a million.
+    if not folder.is_dir():  # the test split may lack a class
+        return
     prefix = len(str(root)) + 1
-    for parent, _, names in os.walk(folder, followlinks=True):
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
+        for name in folders:
+            _refuse_circle(Path(parent, name))
         for name in names:
             if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
                 path = os.path.join(parent, name)  # noqa: PTH118
-                status = os.stat(path)  # noqa: PTH116
+                try:
+                    status = os.stat(path)  # noqa: PTH116
+                except OSError as error:
+                    _refuse(error)
+                if not stat.S_ISREG(status.st_mode):
+                    raise LandscapeError(f"{path} is a pipe or a device; expected an image, remove it")
                 yield _Image(path, path[prefix:].replace(os.sep, "/"), label, status.st_size, status.st_mtime_ns)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise LandscapeError(f"cannot read {error.filename}: {error.strerror}; replace or remove it") from error
+
+
+def _refuse_broken_link(path: Path) -> None:
+    """Refuse a link to nothing, or in a circle: without it a class or a split would be missing without a word."""
+    if path.is_symlink() and not path.exists():
+        raise LandscapeError(f"{path} is a broken link; mend or remove it")
+
+
+def _refuse_circle(folder: Path) -> None:
+    """Refuse a link to a folder that holds it: its images would be found again and again."""
+    if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
+        raise LandscapeError(f"{folder} is a link to a folder that holds it; remove it")
 
 
 def _decode_splits(

@@ -136,7 +136,7 @@ class _Loop:
         """Go on from the state that is kept, or start with a snapshot of the initial weights."""
         self.snapshots = snapshots
         if self.state is not None and self.state.exists():
-            self.run.restore(self.state)
+            self.run.restore(self.state, steps=len(self.cuts))
             self.good = self.run.weights() if self.run.epoch and not self.run.step else None
         else:
             self._snapshot()

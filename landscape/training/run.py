@@ -17,16 +17,15 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from landscape.data import Dataset
 from landscape.errors import LandscapeError
-from landscape.models.weight_files import read_torch_file
 from landscape.storage.atomic_write import write_atomically
 from landscape.training.averaging import averaged_model
 from landscape.training.distributed import Processes
+from landscape.training.evaluation import Evaluation
 from landscape.training.optimizers import make_optimizer
 from landscape.training.recipes import TrainConfig
 from landscape.training.schedule import plateau
 from landscape.training.settings import initial_model
-
-FORMAT = "landscape-training-state"
+from landscape.training.state import FORMAT, StateSchema, read_state
 
 
 class Run:
@@ -60,6 +59,11 @@ class Run:
         self.history: dict[str, list[float]] = {}
         self.best: dict[str, Tensor] | None = None
         self._identity = _identity(config, dataset, processes)
+        self._columns = [  # of the history
+            "epoch",
+            *(f"{split}_{metric}" for split in dataset.splits for metric in Evaluation._fields),
+            *("learning_rate", "gradient_evaluations", "seconds"),
+        ]
 
     @property
     def wait(self) -> int:
@@ -71,7 +75,7 @@ class Run:
     def ended(self) -> bool:
         """Whether no epoch is left, or patience is at its end."""
         assert self.config.patience is not None
-        return self.epoch == self.config.epochs or 0 < self.config.patience <= self.wait
+        return self.epoch >= self.config.epochs or 0 < self.config.patience <= self.wait
 
     def remember_best(self) -> None:
         """Keep the weights if the run may stop early and the validation loss was never lower than in the last epoch."""
@@ -86,10 +90,49 @@ class Run:
         """Write the state whole, unless the losses since the last time are not finite (then the older one stays)."""
         if not math.isfinite(self.losses.item()):
             return
+        buffer = io.BytesIO()
+        torch.save(self._content(), buffer)
+        write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+
+    def restore(self, path: Path, *, steps: int) -> None:
+        """Take the state from a file, to the bit.
+
+        Args:
+            path: the file.
+            steps: of an epoch.
+
+        Raises:
+            LandscapeError: for a damaged or foreign file, or one of a run with other settings or data.
+        """
+        content = read_state(path)
+        there, here = content["identity"], self._identity
+        for key in [*here, *(key for key in there if key not in here)]:
+            if there.get(key) != here.get(key):
+                raise LandscapeError(
+                    f"{path} is of an unfinished run with other settings: {key} is {there.get(key)} there and "
+                    f"{here.get(key)} here; repeat those settings to go on with it, or --overwrite it"
+                )
+        self._check(path, content, steps)
+        try:
+            for name, part in self._parts().items():
+                part.load_state_dict(content["parts"][name])
+            torch.set_rng_state(content["random"]["cpu"])
+            if self.device.type != "cpu":
+                torch.get_device_module(self.device).set_rng_state(content["random"]["device"].cpu())
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise LandscapeError(f"{path} is damaged: {reason}; move it away, or --overwrite it") from error
+        for name in _COUNTERS:
+            setattr(self, name, content["counters"][name])
+        self.losses.copy_(content["losses"])
+        self.history, self.best = content["history"], content["best"]
+        self.resumed += 1
+
+    def _content(self) -> dict[str, Any]:
         random = {"cpu": torch.get_rng_state()}
         if self.device.type != "cpu":
             random["device"] = torch.get_device_module(self.device).get_rng_state()
-        content = {
+        return {
             "format": FORMAT,
             "identity": self._identity,
             "random": random,
@@ -99,36 +142,24 @@ class Run:
             "history": self.history,
             "best": self.best,
         }
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        write_atomically(path, lambda file: file.write(buffer.getbuffer()))
 
-    def restore(self, path: Path) -> None:
-        """Take the state from a file, to the bit.
-
-        Raises:
-            LandscapeError: for a damaged or foreign file, or one of a run with other settings or data.
-        """
-        content = read_torch_file(path, expected="the state of an unfinished run")
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise LandscapeError(f"{path} is not the state of an unfinished run; move it away, or give another --out")
-        there, here = content["identity"], self._identity
-        for key in [*here, *(key for key in there if key not in here)]:
-            if there.get(key) != here.get(key):
-                raise LandscapeError(
-                    f"{path} is of an unfinished run with other settings: {key} is {there.get(key)} there and "
-                    f"{here.get(key)} here; repeat those settings to go on with it, or --overwrite it"
-                )
-        for name, part in self._parts().items():
-            part.load_state_dict(content["parts"][name])
-        for name in _COUNTERS:
-            setattr(self, name, content["counters"][name])
-        self.losses.copy_(content["losses"])
-        self.history, self.best = content["history"], content["best"]
-        torch.set_rng_state(content["random"]["cpu"])
-        if self.device.type != "cpu":
-            torch.get_device_module(self.device).set_rng_state(content["random"]["device"].cpu())
-        self.resumed += 1
+    def _check(self, path: Path, content: dict[str, Any], steps: int) -> None:
+        """Refuse a state that no run of this configuration can have been in."""
+        own = self._content()
+        schema = StateSchema(path, [p.shape for group in self.optimizer.param_groups for p in group["params"]])
+        schema.keys("the state", content, list(own))
+        for name in ("random", "parts", "counters", "losses"):
+            schema.like(name, content[name], own[name])
+        if not math.isfinite(content["losses"].item()):
+            schema.refuse("losses", "a finite number", content["losses"])
+        counters, history = content["counters"], content["history"]
+        for name, most in (("epoch", self.config.epochs), ("step", steps), ("evaluated", math.inf)):
+            schema.count(f"counters.{name}", counters[name], most)
+        schema.count("counters.resumed", counters["resumed"])
+        for column in schema.keys("history", history, self._columns if counters["epoch"] else []):
+            schema.numbers(f"history.{column}", history[column], counters["epoch"])
+        if content["best"] is not None or (self.config.patience and counters["epoch"]):
+            schema.like("best", content["best"], own["parts"]["model"])
 
     def _parts(self) -> dict[str, Any]:
         parts = {
@@ -144,11 +175,9 @@ class Run:
 def settings_of(path: Path) -> dict[str, Any]:
     """Return the settings of the unfinished run in a file; nothing where it cannot be read (`restore` says why)."""
     try:
-        content = read_torch_file(path, expected="the state of an unfinished run")
+        return dict(read_state(path)["identity"])
     except LandscapeError:
         return {}
-    identity = content.get("identity") if isinstance(content, dict) else None
-    return dict(identity) if isinstance(identity, dict) else {}
 
 
 _COUNTERS = ("epoch", "step", "evaluated", "seconds", "resumed")

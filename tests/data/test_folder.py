@@ -1,3 +1,4 @@
+import os
 import sys
 
 import numpy as np
@@ -187,3 +188,37 @@ def test_folders_that_do_not_fit_are_refused(tmp_path):
     assert "expected 8 bits" in refused(spec)
     bad.write_bytes(content)
     assert load_dataset(spec).classes == ("cat", "dog")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links, pipes and names of Unix")
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda root: (root / "train/cat/x.png").symlink_to("nowhere.png"), "x.png: No such file or directory"),
+        (lambda root: (root / "train/cat/x.png").symlink_to("x.png"), "x.png: Too many levels of symbolic links"),
+        (
+            lambda root: (root / "train/cat/sub").symlink_to(root / "train/cat"),
+            "sub is a link to a folder that holds it",
+        ),
+        (lambda root: (root / "train/cat/sub").symlink_to(root), "sub is a link to a folder that holds it"),
+        (lambda root: (root / "train/cow").symlink_to("nowhere"), "cow is a broken link"),
+        (lambda root: (root / "train/cow").symlink_to("cow"), "cow is a broken link"),
+        (lambda root: (root / "val").symlink_to("nowhere"), "val is a broken link"),
+        (lambda root: os.mkfifo(root / "train/cat/x.png"), "x.png is a pipe or a device; expected an image"),
+        (lambda root: (root / "train/c\udcff").mkdir(), "a class name that can be printed, got 'c\\udcff'"),
+    ],
+)
+def test_links_that_lead_nowhere_and_files_that_are_none_are_refused(tmp_path, damage, words):
+    make_folder(tmp_path / "data", splits=("train",))
+    damage(tmp_path / "data")
+    assert words in refused(f"folder:{tmp_path / 'data'}")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links of Unix")
+def test_links_that_lead_elsewhere_are_followed(tmp_path):
+    make_folder(tmp_path / "data", splits=("train",))
+    whole = load_dataset(f"folder:{tmp_path / 'data'}")
+    (tmp_path / "data/train/cat").rename(tmp_path / "elsewhere")
+    (tmp_path / "data/train/cat").symlink_to(tmp_path / "elsewhere")
+    linked = load_dataset(f"folder:{tmp_path / 'data'}")
+    assert torch.equal(whole.splits["train"].inputs, linked.splits["train"].inputs)

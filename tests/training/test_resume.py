@@ -12,7 +12,9 @@ from landscape.data import Dataset, Split, load_dataset
 from landscape.errors import LandscapeError
 from landscape.models.checkpoint import build_model
 from landscape.training import DivergedError, TrainConfig, train
-from landscape.training.run import settings_of
+from landscape.training.distributed import Processes
+from landscape.training.run import Run, settings_of
+from landscape.training.settings import resolve, with_validation
 
 QUICK = TrainConfig(epochs=3, batch_size=40, precision="float32", device="cpu", hold_out=0.2, history_examples=30)
 STEPS = 9
@@ -189,3 +191,110 @@ def test_averages_are_those_of_the_weights_with_their_own_statistics(few, tmp_pa
     assert checkpoint.final["train_loss"] == pytest.approx(loss.item(), rel=1e-5)
     assert checkpoint.history["train_loss"][-1] != checkpoint.final["train_loss"]  # the row is of the last weights
     assert checkpoint.training["average"] == "swa"
+
+
+# ---- states that are damaged, or foreign
+
+
+@pytest.fixture(scope="module")
+def unfinished(few, tmp_path_factory):
+    """A state after the first epoch and a step, and a run that would go on with it."""
+    config = dataclasses.replace(QUICK, recipe="looksam", every=2, schedule="plateau", warmup=0.0, patience=2)
+    path = tmp_path_factory.mktemp("state") / "a.partial"
+    with pytest.raises(StoppedError):
+        train(config, few, state=path, keep_seconds=0.0, on_step=stopping_after(5))
+    config = resolve(config, few)
+    return torch.load(path, weights_only=True), lambda: Run(config, with_validation(config, few), Processes())
+
+
+def replaced(content, keys, value):
+    """Return a copy with another value at a path of keys; without it for None."""
+    copy = dict(content) if isinstance(content, dict) else list(content)
+    if len(keys) > 1:
+        copy[keys[0]] = replaced(copy[keys[0]], keys[1:], value)
+    elif value is None:
+        del copy[keys[0]]
+    else:
+        copy[keys[0]] = value
+    return copy
+
+
+OPTIMIZER = ("parts", "optimizer")
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "words"),
+    [
+        (["format"], "other", ["is not the state of an unfinished run"]),
+        (["identity"], None, ["expected identity as settings by name, got nothing"]),
+        (["identity"], [1], ["expected identity as settings by name, got list [1]"]),
+        (["identity", "lr"], torch.zeros(2), ["expected identity as settings by name"]),
+        (["parts"], None, ["expected the state.parts as an entry, got nothing"]),
+        (["parts"], 3, ["expected parts as a mapping, got int 3"]),
+        (["parts", "model"], None, ["expected parts.model as an entry"]),
+        (["parts", "model", "conv1.weight"], None, ["expected parts.model.conv1.weight as an entry"]),
+        (["parts", "model", "conv1.weight"], torch.zeros(3), ["(16, 1, 3, 3)", "got a tensor (3,) of torch.float32"]),
+        (["parts", "model", "conv1.weight"], "text", ["parts.model.conv1.weight", "got str 'text'"]),
+        (["parts", "model", "more"], torch.zeros(3), ["expected parts.model as a mapping without 'more'"]),
+        ([*OPTIMIZER, "state"], [], ["parts.optimizer.state as a mapping by parameter"]),
+        ([*OPTIMIZER, "state", 10**6], {}, ["parts.optimizer.state as a mapping by parameter, 0 to"]),
+        ([*OPTIMIZER, "state", 0, "exp_avg"], torch.zeros(7), ["parts.optimizer.state.0.exp_avg", "(16, 1, 3, 3)"]),
+        ([*OPTIMIZER, "state", 0, "exp_avg"], "text", ["parts.optimizer.state.0.exp_avg", "got str 'text'"]),
+        ([*OPTIMIZER, "param_groups"], [], ["parts.optimizer.param_groups as a list of 1"]),
+        ([*OPTIMIZER, "param_groups", 0, "params"], [9], ["parts.optimizer.param_groups[0].params"]),
+        ([*OPTIMIZER, "param_groups", 0, "lr"], math.nan, ["param_groups[0].lr as a finite number, got float nan"]),
+        ([*OPTIMIZER, "param_groups", 0, "fused"], "yes", ["param_groups[0].fused as bool"]),
+        ([*OPTIMIZER, "perturbation", "steps"], "many", ["parts.optimizer.perturbation.steps as a finite number"]),
+        (["parts", "plateau", "best"], [1.0], ["parts.plateau.best as a finite number"]),
+        (["random", "cpu"], torch.zeros(5), ["random.cpu", "of torch.uint8"]),
+        (["random", "cpu"], torch.zeros(5056, dtype=torch.uint8), ["is damaged"]),
+        (["counters"], [1, 2], ["expected counters as a mapping"]),
+        (["counters", "epoch"], 4, ["counters.epoch as a whole number from 0 to 3, got int 4"]),
+        (["counters", "epoch"], -1, ["counters.epoch"]),
+        (["counters", "epoch"], 1.5, ["counters.epoch"]),
+        (["counters", "epoch"], 2, ["history.epoch as a list of 2 finite numbers"]),
+        (["counters", "step"], 4, ["counters.step as a whole number from 0 to 3, got int 4"]),
+        (["counters", "seconds"], math.inf, ["counters.seconds as a finite number"]),
+        (["losses"], torch.tensor(math.nan), ["losses as a finite number", "that holds nan"]),
+        (["losses"], 3.0, ["losses as a tensor ()"]),
+        (["history"], [], ["history as a mapping"]),
+        (["history", "test_loss"], None, ["expected history.test_loss as an entry"]),
+        (["history", "test_loss"], ["low"], ["history.test_loss as a list of 1 finite numbers"]),
+        (["history", "epoch"], [1.0, 2.0], ["history.epoch as a list of 1"]),
+        (["best"], torch.zeros(3), ["best as a mapping, got a tensor (3,)"]),
+        (["best", "conv1.weight"], torch.zeros(3), ["best.conv1.weight"]),
+        (["more"], 1, ["expected the state as a mapping without 'more'"]),
+    ],
+    ids=lambda value: ".".join(map(str, value))[:60] if isinstance(value, list) else type(value).__name__,
+)
+def test_a_damaged_or_foreign_state_is_one_line_that_names_the_field(unfinished, tmp_path, keys, value, words):
+    content, begin = unfinished
+    path = tmp_path / "a.partial"
+    torch.save(replaced(content, keys, value), path)
+    random = torch.get_rng_state()
+    with pytest.raises(LandscapeError) as error:
+        begin().restore(path, steps=3)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+    torch.set_rng_state(random)
+
+
+@pytest.mark.parametrize("value", [[1, 2], 3, "text", torch.zeros(3), {}])
+def test_what_is_no_state_at_all_is_refused(unfinished, tmp_path, value):
+    path = tmp_path / "a.partial"
+    torch.save(value, path)
+    with pytest.raises(LandscapeError, match="is not the state of an unfinished run"):
+        unfinished[1]().restore(path, steps=3)
+    assert settings_of(path) == {}
+
+
+def test_the_state_that_they_were_made_of_is_taken(unfinished, tmp_path):
+    content, begin = unfinished
+    torch.save(content, tmp_path / "a.partial")
+    random = torch.get_rng_state()
+    run = begin()
+    run.restore(tmp_path / "a.partial", steps=3)
+    assert (run.epoch, run.step, run.resumed) == (1, 1, 1)
+    torch.set_rng_state(random)

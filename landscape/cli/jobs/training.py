@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
@@ -64,8 +64,9 @@ def check_places(paths: Iterable[Path]) -> None:
     from landscape.models.checkpoint import is_checkpoint
 
     for path in paths:
-        for companion in (path, Path(f"{partial(path)}.lock"), snapshot_folder(path)):  # names that fit, to begin with
-            refuse_special(companion)
+        state = partial(path)
+        for name in (path, state, Path(f"{state}.lock"), snapshot_folder(path)):  # the longer ones may be too long
+            refuse_special(name)
         if path.is_dir():
             raise LandscapeError(f"cannot write {path}: a folder is there; give another --out")
         if path.exists() and not is_checkpoint(path):
@@ -122,6 +123,7 @@ def _as_begun(
     config: TrainConfig, there: Mapping[str, Checkpoint], paths: Mapping[str, Path], *, overwrite: bool
 ) -> TrainConfig:
     """Return the configuration with the precision an earlier run measured to be faster, where it is left open."""
+    from landscape.training.recipes import Precision
     from landscape.training.run import settings_of
 
     if config.precision != "auto":
@@ -129,7 +131,8 @@ def _as_begun(
     begun = [checkpoint.training for checkpoint in there.values()]
     if not overwrite:
         begun += [settings_of(partial(path)) for path in paths.values() if partial(path).exists()]
-    return dataclasses.replace(config, precision=begun[0].get("precision", "auto")) if begun else config
+    precision: Any = begun[0].get("precision") if begun else None
+    return dataclasses.replace(config, precision=precision) if precision in get_args(Precision) else config
 
 
 def _fit_one(config: TrainConfig, dataset: Dataset, path: Path, *, overwrite: bool, snapshots: bool) -> Checkpoint:
