@@ -227,8 +227,8 @@ class Batches:
             columns = [torch.cat(column)[back] for column in zip(*map(tensors, parts), strict=True)]
         except (RuntimeError, ValueError) as error:
             raise UnlikeExamplesError(
-                "examples of ready batches differ in shape, so no subset can be drawn from them; "
-                "give inputs and targets as tensors"
+                "examples of ready batches differ in shape, so no random subset can be drawn; pad them to one "
+                "shape, or choose measures of all the examples"
             ) from error
         left = iter(columns)
         found: tuple[Nested, Nested] = map_tensors(lambda _: next(left), parts[0])

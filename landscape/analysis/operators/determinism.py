@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -9,9 +10,11 @@ from functools import partial
 import torch
 
 from landscape.analysis.objective.batches import Nested, map_tensors, tensors
+from landscape.analysis.objective.losses import example_sums
 from landscape.analysis.objective.objective import Objective
 
 EXAMPLES = 8
+LOSS_DIFFERENT = 1e-4  # relative difference of losses above which it is not rounding
 DIFFERENT = 1e-3  # relative difference of outputs above which it is not rounding
 
 
@@ -24,10 +27,11 @@ def reservations(objective: Objective, split: str | None = None) -> tuple[str, .
 
     Found by running the model as it is differentiated, in evaluation mode, on a few examples: twice, and cut in two.
     """
-    inputs, _, count = next(objective.batches(split))
+    inputs, targets, count = next(objective.batches(split))
     few = min(count, EXAMPLES)
+    of_batches = _batch_loss_warnings(objective, inputs, targets, count)
     if any(t.ndim == 0 or len(t) != count for t in tensors(inputs)):
-        return ()  # not cut along the examples: nothing can be said
+        return of_batches  # not cut along the examples: nothing can be said
 
     outputs = _forward(objective)
 
@@ -51,7 +55,7 @@ def reservations(objective: Objective, split: str | None = None) -> tuple[str, .
                 "an example's output depends on the others in its batch (batch statistics); the loss then depends on "
                 "batch_size and on the order of the examples"
             )
-    return tuple(found)
+    return (*found, *of_batches)
 
 
 def warn_of_reservations(objective: Objective, split: str | None = None) -> tuple[str, ...]:
@@ -60,6 +64,47 @@ def warn_of_reservations(objective: Objective, split: str | None = None) -> tupl
     for message in found:
         warnings.warn(message, DeterminismWarning, stacklevel=3)
     return found
+
+
+def _batch_loss_warnings(objective: Objective, inputs: Nested, targets: Nested, count: int) -> tuple[str, ...]:
+    """Return a warning if a scalar loss of a batch is not the weighted mean of the losses of its parts.
+
+    The parts are of a third and two thirds: halves can agree by chance, as where equally many labels are ignored.
+    """
+    if objective.has_per_example_loss or count < 2 or objective.batchnorm == "batch":
+        return ()
+    if any(t.ndim == 0 or len(t) != count for t in tensors((inputs, targets))):
+        return ()
+    network, cut = objective.network, max(1, count // 3)
+
+    def part(nested: Nested, start: int, stop: int) -> Nested:
+        return map_tensors(lambda t: t[start:stop], nested)
+
+    def loss(start: int, stop: int) -> tuple[float, float]:
+        """Return sum and weight of the examples from `start` to `stop`."""
+        outputs = run(part(inputs, start, stop)) if whole is None else part(whole, start, stop)
+        found = example_sums(objective.loss_function(outputs, part(targets, start, stop)), stop - start)
+        weights = stop - start if found.weights is None else float(found.weights.double().sum())
+        return float(found.sums.double().sum()), weights
+
+    run = partial(network.outputs, *network.point(None))
+    with torch.no_grad():
+        whole = None if objective.is_joint else run(inputs)
+        if whole is not None and any(t.ndim == 0 or len(t) != count for t in tensors(whole)):
+            return ()
+        pairs = [loss(0, count), loss(0, cut), loss(cut, count)]
+    (total, weight), *parts = pairs
+    joined, joined_weight = (sum(values) for values in zip(*parts, strict=True))
+    if not (weight > 0 and joined_weight > 0 and math.isfinite(total) and math.isfinite(joined)):
+        return ()
+    a, b = total / weight, joined / joined_weight
+    if abs(a - b) <= LOSS_DIFFERENT * max(abs(a), abs(b)):
+        return ()
+    return (
+        f"the loss {objective.loss_name} of a batch is not the mean of its examples' ({a:.6g} for {count} examples, "
+        f"{b:.6g} for the same in two parts): it depends on batch_size; return one value per example, (B,), or a pair "
+        "(sum, weight)",
+    )
 
 
 def _forward(objective: Objective) -> Callable[[Nested], list[torch.Tensor]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
+from landscape.analysis.operators.determinism import DeterminismWarning, warn_of_reservations
 from landscape.analysis.sharpness.average_case import AverageSharpness
 from landscape.analysis.sharpness.evidence import Finding, OnStep
 from landscape.analysis.sharpness.keskar import KeskarSharpness
@@ -23,6 +25,10 @@ Curved: TypeAlias = SamSharpness | AsamSharpness | WorstCaseSharpness | AverageS
 Spec: TypeAlias = Curved | KeskarSharpness | LargestEigenvalue
 
 KESKAR_EPSILONS = (1e-3, 5e-4)
+
+
+class NotMeasuredWarning(DeterminismWarning):
+    """A measure could not be taken; the others were."""
 
 
 def sharpness(
@@ -61,7 +67,8 @@ def sharpness(
         on_measure: called with each measure and its evidence as soon as it is there.
 
     Raises:
-        LandscapeError: for two measures of one label, or where the loss has no derivatives.
+        LandscapeError: for two measures of one label, or where none can be taken. One of several that cannot is warned
+            of, with the reason also in `attributes["warnings"]`.
     """
     started = time.perf_counter()
     if measures is not None:
@@ -77,11 +84,23 @@ def sharpness(
             tolerance=tolerance,
         )
     found = []
-    for finding in findings(objective, wanted, seed=seed, on_step=on_step):
+    failures: dict[str, str] = {}
+    cautions = warn_of_reservations(objective)
+    for finding in findings(objective, wanted, seed=seed, on_step=on_step, failures=failures):
         found.append(finding)
         if on_measure is not None:
             on_measure(finding)
-    attributes = {**describe(objective), "seed": seed, "seconds": time.perf_counter() - started}
+    if failures and not found:
+        raise LandscapeError(next(iter(failures.values())))
+    lost = [f"{label} was not measured: {reason}" for label, reason in failures.items()]
+    for message in lost:
+        warnings.warn(message, NotMeasuredWarning, stacklevel=2)
+    attributes = {
+        **describe(objective),
+        "seed": seed,
+        **({"warnings": [*cautions, *lost]} if cautions or lost else {}),
+        "seconds": time.perf_counter() - started,
+    }
     return gathered(found, attributes)
 
 
@@ -113,8 +132,11 @@ def findings(
     known: Container[str] = (),
     seed: int = 0,
     on_step: OnStep | None = None,
+    failures: dict[str, str] | None = None,
 ) -> Iterator[Finding]:
     """Yield each measure with its evidence as soon as it is there, except those whose label is `known`.
+
+    One that cannot be taken does not lose the others: with `failures` its label and the reason are put there.
 
     The findings do not depend on the interruptions between them: a resumed curve counts its evaluations as a whole one.
     """
@@ -124,14 +146,27 @@ def findings(
             continue
         first, started = curve[0], time.perf_counter()
         if isinstance(first, KeskarSharpness | LargestEigenvalue):
-            made: Iterator[Finding] = iter([first.measure(objective, seed=seed, on_step=on_step)])
+            made: Iterator[Finding] = _one(first, objective, seed, on_step)
         else:
             radii = [spec.rho for spec in curve if not isinstance(spec, KeskarSharpness | LargestEigenvalue)]
             resumed = whole[0].label in known
             made = first.curve(objective, radii, seed=seed, on_step=on_step, resumed=resumed)
-        for finding in made:
-            yield finding.timed(time.perf_counter() - started)
-            started = time.perf_counter()
+        taken = set()
+        try:
+            for finding in made:
+                taken.add(finding.label)
+                yield finding.timed(time.perf_counter() - started)
+                started = time.perf_counter()
+        except LandscapeError as error:
+            if failures is None:
+                raise
+            failures.update((spec.label, str(error)) for spec in curve if spec.label not in taken)
+
+
+def _one(
+    measure: KeskarSharpness | LargestEigenvalue, objective: Objective, seed: int, on_step: OnStep | None
+) -> Iterator[Finding]:
+    yield measure.measure(objective, seed=seed, on_step=on_step)
 
 
 def curves(measures: Iterable[Spec]) -> list[list[Spec]]:

@@ -13,8 +13,10 @@ from landscape.analysis.curvature.density import density
 from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.curvature.layers import layers
 from landscape.analysis.curvature.trace import trace
+from landscape.analysis.objective.model_loss import ModelLoss
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.determinism import DeterminismWarning, reservations
+from landscape.analysis.sharpness import SamSharpness, sharpness
 
 X = torch.randn(12, 4, generator=torch.Generator().manual_seed(1))
 LABELS = torch.arange(12) % 3
@@ -90,3 +92,31 @@ def test_statistics_of_the_batch_that_were_asked_for_are_not_warned_of() -> None
 def test_one_example_has_no_halves() -> None:
     o = Objective(nn.Linear(4, 3), "cross_entropy", X[:1], LABELS[:1], device="cpu")
     assert reservations(o) == ()
+
+
+def test_a_scalar_loss_that_is_no_mean_of_its_parts_is_warned_of() -> None:
+    weight = torch.tensor([1.0, 3.0, 9.0])
+
+    def weighted(outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, targets, weight)
+
+    def summed(outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, targets, reduction="sum")
+
+    def mean(outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, targets)
+
+    def pair(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return F.cross_entropy(outputs, targets, weight, reduction="sum"), weight[targets].sum()
+
+    def contrastive(model: nn.Module, x: Tensor) -> Tensor:
+        z = model(x)
+        return F.cross_entropy(z @ z.T, torch.arange(len(z)))
+
+    for loss, warned in ((weighted, True), (summed, True), (mean, False), (pair, False)):
+        o = Objective(nn.Linear(4, 3), loss, X, LABELS, device="cpu")
+        assert [("depends on batch_size" in message) for message in reservations(o)] == [True] * warned
+    o = Objective(nn.Linear(4, 3), ModelLoss(contrastive), X, device="cpu")
+    with pytest.warns(DeterminismWarning, match="depends on batch_size"):
+        found = sharpness(o, [SamSharpness()])
+    assert found.attributes["warnings"] == list(reservations(o))

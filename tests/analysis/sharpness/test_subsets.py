@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from landscape.analysis.objective.objective import Objective
+from landscape.analysis.sharpness import SamSharpness, WorstCaseSharpness, sharpness
 from landscape.analysis.sharpness.subsets import count_subsets, subsets
+from landscape.errors import LandscapeError
 
 
 class Numbers(nn.Module):
@@ -80,3 +82,23 @@ def test_a_variant_leaves_the_objective_as_it_was() -> None:
     assert value == pytest.approx(logits.square().sum(1).mean().item())
     assert set(gradient) == set(objective.origin)
     assert objective.evaluate() == before
+
+
+def test_batches_of_unequal_lengths_lose_only_the_measures_of_subsets() -> None:
+    class Pooled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = torch.nn.Linear(3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(x.mean(1))
+
+    torch.manual_seed(0)
+    batches = [(torch.randn(4, length, 3), torch.arange(4) % 2) for length in (2, 5)]
+    o = Objective(Pooled(), "cross_entropy", batches, device="cpu")
+    with pytest.warns(UserWarning, match="was not measured: examples of ready batches differ in shape"):
+        found = sharpness(o, [WorstCaseSharpness(m=2, examples=4), SamSharpness(), SamSharpness(m=2)])
+    assert [measure.name for measure in found.measures] == ["sam"]
+    assert len(found.attributes["warnings"]) == 2
+    with pytest.raises(LandscapeError, match="pad them to one shape"):
+        sharpness(o, [SamSharpness(m=2)])
