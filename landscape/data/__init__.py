@@ -2,6 +2,6 @@
 
 from landscape.data.dataset import Dataset, Normalization, Split
 from landscape.data.load import load_dataset
-from landscape.data.subset import hold_out, stratified_subset
+from landscape.data.subset import hold_out, quota_subset, stratified_subset
 
-__all__ = ["Dataset", "Normalization", "Split", "hold_out", "load_dataset", "stratified_subset"]
+__all__ = ["Dataset", "Normalization", "Split", "hold_out", "load_dataset", "quota_subset", "stratified_subset"]

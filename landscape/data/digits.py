@@ -15,7 +15,7 @@ SPLIT_SEED = 0
 def load_digits() -> Dataset:
     """Return 1,797 real 8×8 grey images of ten digits, 1,437 to train on and 360 to test, without normalization.
 
-    The test split is `stratified_subset(labels, 360, seed=0)`, always the same. Values 0…16 are scaled to 0…255.
+    The test split is `quota_subset(labels, 360, seed=0)`, always the same. Values 0…16 are scaled to 0…255.
     (Optical Recognition of Handwritten Digits, Alpaydin and Kaynak 1998; the copy in scikit-learn.)
     """
     from sklearn.datasets import load_digits as load  # a second of imports, only for those who use it

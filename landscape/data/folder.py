@@ -18,7 +18,7 @@ from PIL import Image
 from landscape.data.cache import cached_arrays
 from landscape.data.dataset import Dataset
 from landscape.data.npz import dataset_from_arrays
-from landscape.data.subset import stratified_subset
+from landscape.data.subset import quota_subset
 from landscape.errors import LandscapeError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -208,7 +208,7 @@ def _held_out(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the indices that become the test split where the folder has none."""
     if len(labels) < 2:
         raise LandscapeError("one image is too few to hold a test split out; add images or a test folder")
-    return stratified_subset(torch.from_numpy(labels), max(1, round(HOLD_OUT * len(labels))), HOLD_OUT_SEED).numpy()
+    return quota_subset(torch.from_numpy(labels), max(1, round(HOLD_OUT * len(labels))), HOLD_OUT_SEED).numpy()
 
 
 def _header(image: _Image) -> tuple[int, int, bool]:

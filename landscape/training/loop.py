@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from landscape.data import Dataset, stratified_subset
+from landscape.data import Dataset, quota_subset
 from landscape.errors import LandscapeError
 from landscape.models.checkpoint import Checkpoint
 from landscape.training.averaging import averages_after_epoch, averages_after_step, recalibrate
@@ -128,7 +128,7 @@ class _Loop:
         self.watched: Tensor | None = None  # training examples behind the history; None for all
         if config.history_examples < examples:
             labels = dataset.splits["train"].labels
-            self.watched = stratified_subset(labels, config.history_examples, HISTORY_SEED)
+            self.watched = quota_subset(labels, config.history_examples, HISTORY_SEED)
         self.run = Run(config, dataset, self.processes)
         self.step = Step(self.run)
 

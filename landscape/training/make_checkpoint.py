@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 import landscape
-from landscape.data import Dataset, stratified_subset
+from landscape.data import Dataset, quota_subset
 from landscape.models.checkpoint import Checkpoint
 from landscape.training.evaluation import evaluate
 from landscape.training.pipeline.device_dataset import Resident
@@ -29,7 +29,7 @@ def checkpoint_of(
 ) -> Checkpoint:
     """Return the weights that a run holds as a checkpoint; `final` are their float32 losses and accuracies."""
     config, device = run.config, run.device
-    subset = stratified_subset(dataset.splits["train"].labels, REFERENCE_SUBSET, REFERENCE_SEED)
+    subset = quota_subset(dataset.splits["train"].labels, REFERENCE_SUBSET, REFERENCE_SEED)
     reference = evaluate(run.model, train, precision="float32", indices=subset, processes=run.processes)
     data: dict[str, Any] = {**dataset.describe(), "spec": dataset.kind, "augmented": _augments(config)}
     if config.hold_out:

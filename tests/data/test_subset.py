@@ -4,7 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landscape.data import Dataset, Split, hold_out, load_dataset, stratified_subset
+from landscape.analysis.surfaces.levels import stratified_estimate
+from landscape.data import Dataset, Split, hold_out, load_dataset, quota_subset, stratified_subset
 from landscape.errors import LandscapeError
 
 PINNED_SUBSET = [0, 14, 24, 40, 46, 56]
@@ -34,6 +35,48 @@ def test_subsets_depend_on_the_seed_and_are_pinned():
     chosen = torch.cat([stratified_subset(labels, 30, seed) for seed in range(200)])
     frequency = torch.bincount(chosen, minlength=60) / 200
     assert (frequency - 0.5).abs().max() < 0.18  # five standard deviations of a fair coin over 200 throws
+
+
+ZIPF = np.repeat(np.arange(100), np.maximum(1, 120 // np.arange(1, 101)))
+LABELS = {
+    "balanced": (np.arange(10).repeat(40), 60),
+    "one of each": (np.arange(120), 40),
+    "imbalanced": (np.repeat(np.arange(6), [150, 90, 60, 20, 7, 3]), 60),
+    "Zipf": (ZIPF, 80),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_every_example_has_the_same_chance_and_standard_errors_hold(kind: str) -> None:
+    """The loss depends on the class: between rare classes as well as within them."""
+    codes, size = LABELS[kind]
+    labels = torch.from_numpy(codes)
+    noise = np.random.default_rng(1).normal(size=len(codes))
+    losses = torch.from_numpy(1 + np.sqrt(codes / codes.max()) * 2 + 0.5 * noise)
+    ratios, chosen = [], []
+    for seed in range(200):
+        subset = stratified_subset(labels, size, seed)
+        values = losses[subset]
+        sums = torch.zeros(int(codes.max()) + 1, 3, dtype=torch.float64)
+        sums.index_add_(0, labels[subset], torch.stack([values, values**2, torch.ones_like(values)], 1))
+        found = stratified_estimate(sums)
+        assert found.value == pytest.approx(values.mean().item())
+        ratios.append((found.value - losses.mean().item()) / found.stderr)
+        chosen.append(subset)
+    assert np.mean(np.abs(ratios) <= 2) >= 0.9
+    assert abs(np.mean(ratios)) < 0.3
+    share = size / len(codes)
+    frequency = torch.bincount(torch.cat(chosen), minlength=len(codes)) / 200
+    assert (frequency - share).abs().max() < 5.5 * (share * (1 - share) / 200) ** 0.5
+    rare = torch.bincount(labels)[labels] == 1
+    if rare.any():
+        assert frequency[rare].mean().item() == pytest.approx(share, rel=0.1)
+
+
+def test_exactly_balanced_subsets_are_those_of_earlier_versions() -> None:
+    labels = torch.arange(10).repeat(30)
+    for size in (10, 50, 200):
+        assert torch.equal(stratified_subset(labels, size, 3), quota_subset(labels, size, 3))
 
 
 @pytest.mark.parametrize(("size", "seed"), [(0, 0), (-3, 0), (5, -1)])

@@ -132,8 +132,10 @@ def stratified_estimate(sums: Tensor) -> Mean:
     """Return mean and standard error of a stratified sample from (C, 3) sums, squares and counts per class.
 
     The squared error is Σ (n_c/n)² s_c²/n_c ≈ s²/n, s² the variance within classes, pooled since a class may hold one
-    example (Cochran 1977, Sampling Techniques, section 5.4).
+    example (Cochran 1977, Sampling Techniques, section 5.4). Classes that hold one example of the sample each are one
+    stratum (section 5A.12): which of the rare classes are in it is random, so that the spread between them counts.
     """
+    sums = _collapsed(sums)
     total, squares, counts = sums[:, 0], sums[:, 1], sums[:, 2]
     n, present = float(counts.sum()), int((counts > 0).sum())
     mean = float(total.sum()) / n
@@ -143,3 +145,9 @@ def stratified_estimate(sums: Tensor) -> Mean:
         within, freedom = max(float(squares.sum()) - mean * mean * n, 0.0), n - 1
     stderr = (within / freedom / n) ** 0.5 if freedom > 0 and math.isfinite(within) else float("nan")
     return Mean(mean, stderr, int(n))
+
+
+def _collapsed(sums: Tensor) -> Tensor:
+    """Return (C', 3) sums with all classes of one example put together."""
+    single = sums[:, 2] == 1
+    return torch.cat([sums[~single], sums[single].sum(0, keepdim=True)])

@@ -27,7 +27,7 @@ from landscape.cli.options.analysis import (
     subset_size,
 )
 from landscape.cli.terminal import console
-from landscape.data import Dataset, hold_out, load_dataset, stratified_subset
+from landscape.data import Dataset, hold_out, load_dataset, quota_subset, stratified_subset
 from landscape.errors import LandscapeError
 from landscape.models.checkpoint import Checkpoint, file_sha256, is_checkpoint, load_checkpoint
 
@@ -144,7 +144,7 @@ class Subject:
         if self._reproduced:
             return self._reproduced
         examples = self.dataset.splits[reference["split"]]
-        chosen = stratified_subset(examples.labels, reference["subset"], reference["seed"])
+        chosen = quota_subset(examples.labels, reference["subset"], reference["seed"])
         objective = Objective(
             self.model,
             "cross_entropy",
