@@ -14,6 +14,7 @@ from landscape.results import LineResult, SurfaceResult
 from landscape.stats import number_format
 from landscape.storage.analysis_file import load
 
+SMALL = ("--top", "1", "--max-products", "5", "--device", "cpu")
 PLANE = ("--points", "5x3", "--precision", "float32")
 
 
@@ -244,3 +245,27 @@ def test_a_random_model_is_warned_of_in_terminal_file_and_page(run, pair, tmp_pa
     assert "random/plane: two passes over the same inputs" in run("surface", *words, "--precision", "float32").err
     assert run("report", "results/random.h5", "--out", "random.html").code == 0
     assert "Warning: two passes over the same inputs" in (tmp_path / "random.html").read_text()
+
+
+@pytest.mark.parametrize("command", [("surface", "--points", "3", "--precision", "float32"), ("hessian", *SMALL)])
+def test_an_accuracy_near_chance_is_warned_of_in_terminal_file_and_page(run, pair, command) -> None:
+    torch.manual_seed(0)
+    state = {f"1.{k}": v for k, v in torch.nn.Linear(64, 10).state_dict().items()}
+    torch.save(state, "fresh.pt")
+    Path("linear.py").write_text(
+        "from torch import nn\n\ndef make():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+    )
+    name, *words = command
+    outcome = run(name, "fresh.pt", "--model", "linear.py:make", *pair.data, "--no-normalize", *words)
+    assert outcome.code == 0
+    assert outcome.err.count("warning: fresh: the accuracy on 64 train examples is") == 1
+    assert "is what one constant answer gives" in outcome.err
+    (result,) = load("results/fresh.h5").values()
+    arrays = np.load(pair.npz)
+    labels = arrays["train_labels"]
+    inputs = torch.from_numpy(arrays["train_images"]).reshape(64, 64).float() / 255
+    predicted = (inputs @ state["1.weight"].T + state["1.bias"]).argmax(1).numpy()
+    assert result.attributes["origin"]["accuracy"] == pytest.approx((predicted == labels).mean())
+    assert result.attributes["origin"]["chance"] == pytest.approx(np.bincount(labels).max() / 64)
+    assert run("report", "results/fresh.h5", "--out", "fresh.html").code == 0
+    assert "is what one constant answer gives" in Path("fresh.html").read_text()

@@ -17,6 +17,7 @@ from landscape.analysis.objective.batchnorm import BatchNormMode, random_places
 from landscape.analysis.objective.losses import Metric
 from landscape.analysis.objective.objective import Objective
 from landscape.cli.jobs.calibration import calibration_inputs
+from landscape.cli.jobs.plausibility import origin_accuracy
 from landscape.cli.jobs.user_code import load_loss, load_model
 from landscape.cli.options.analysis import (
     AnalysisOptions,
@@ -46,6 +47,7 @@ class Subject:
     options: AnalysisOptions
     notes: tuple[str, ...] = ()  # what was done to get at foreign weights
     _reproduced: dict[str, Any] = field(default_factory=dict, repr=False)  # shared by `for_options`
+    _origin: dict[str, Any] = field(default_factory=dict, repr=False)  # the accuracy there; shared, too
 
     def for_options(self, options: AnalysisOptions) -> Subject:
         """Return the same subject for another command's options."""
@@ -127,6 +129,8 @@ class Subject:
         }
         if self.notes:
             found["weights"] = list(self.notes)
+        if "accuracy" in self._origin:
+            found["origin"] = dict(self._origin)
         if self.checkpoint is not None:
             found["model_arguments"] = self.checkpoint.model_arguments
             found["recipe"] = self.checkpoint.training.get("recipe")
@@ -135,7 +139,11 @@ class Subject:
         return found
 
     def reproduce(self) -> dict[str, Any] | None:
-        """Measure the checkpoint's recorded reference loss again, say how that went, and return it for the results."""
+        """Measure the checkpoint's recorded reference loss again, say how that went, and return it for the results.
+
+        The accuracy at the origin is measured and judged, too.
+        """
+        self._check_accuracy()
         reference = self.checkpoint.reference if self.checkpoint else {}
         if self.options.loss != "cross_entropy" or not {"split", "subset", "seed", "loss"} <= reference.keys():
             return None
@@ -164,6 +172,22 @@ class Subject:
             )
         self._reproduced.update(recorded=recorded, reproduced=found, agrees=agrees)
         return self._reproduced
+
+    def _check_accuracy(self) -> None:
+        """Measure the accuracy on the first split once, say it, and warn if it is implausible."""
+        if self._origin:
+            return
+        split = self.options.splits[0]
+        objective = self.objective(splits=[split])
+        self._origin["split"] = split
+        if "accuracy" in objective.metrics:
+            final = self.checkpoint.final if self.checkpoint else {}
+            recorded = final.get(f"{split}_accuracy")
+            found = origin_accuracy(objective, split, self.dataset.splits[split].labels, recorded)
+            self._origin.update(found)
+            console.say(f"{self.label}: accuracy on {found['n']} {split} examples {found['accuracy']:.1%}")
+            for message in found["warnings"]:
+                console.warn(f"{self.label}: {message}")
 
 
 def load_subjects(options: AnalysisOptions) -> list[Subject]:

@@ -37,7 +37,8 @@ def warnings_of(results: Mapping[str, Result]) -> list[str]:
     """Return the warnings that were stored with results, each once, with the labels of those that have it."""
     labels: dict[str, list[str]] = {}
     for label, result in results.items():
-        for message in result.attributes.get("warnings") or ():
+        origin = result.attributes.get("origin") or {}
+        for message in [*(result.attributes.get("warnings") or ()), *(origin.get("warnings") or ())]:
             labels.setdefault(str(message), []).append(label)
     return [f"Warning{_of(who, results)}: {message}." for message, who in labels.items()]
 
