@@ -1,4 +1,4 @@
-"""What a convexity command prints on stdout and says of its maps."""
+"""The table of convexity maps, and messages on how well they are known."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import numpy as np
 from landscape.cli.terminal import console
 from landscape.results import Floats, SurfaceResult
 from landscape.stats import number_format
-
-CONVEX = 0.1  # a ratio below this is called mostly convex, as in the report
+from landscape.stats.convexity import CONVEX, convex_share
 
 
 def print_maps(found: Mapping[str, SurfaceResult]) -> None:
@@ -18,10 +17,10 @@ def print_maps(found: Mapping[str, SurfaceResult]) -> None:
     rows = []
     for key, surface in found.items():
         ratio, top, bottom = (surface.grid(metric)[0] for metric in ("convexity", "lambda_max", "lambda_min"))
-        known, share = _known(ratio), np.mean(_known(ratio) < CONVEX)
+        known, share = _known(ratio), number_format.share(convex_share(ratio))
         extremes = known.min(), known.max(), _known(top).max(), _known(bottom).min()
         lowest, highest, largest, smallest = (number_format.number(float(value)) for value in extremes)
-        rows.append([key, _at_origin(surface), lowest, highest, f"{share:.0%}", largest, smallest])
+        rows.append([key, _at_origin(surface), lowest, highest, share, largest, smallest])
     columns = ["result", "at the origin", "lowest", "highest", f"below {CONVEX:g}", "highest λ_max", "lowest λ_min"]
     console.print_table("|λ_min / λ_max| of the Hessian", columns, rows)
     for key, surface in found.items():

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from typing import IO, Any, TextIO, cast
 
+from landscape.cli.terminal.encoding import HANDLER
+
 IO_ERROR = 74  # exit status, EX_IOERR of sysexits.h
 LEAST_COLUMNS = 40  # narrower tables and help cannot be laid out
 
@@ -87,8 +89,8 @@ def guarded() -> Iterator[Guarded]:
     """Guard stdout and stderr within this context; yield stdout."""
     before = sys.stdout, sys.stderr
     for stream in before:
-        if isinstance(stream, io.TextIOWrapper):  # a console without Greek letters shows "?" instead of failing
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):  # "?" for Greek letters instead of a failure
+            stream.reconfigure(errors=HANDLER)
     out, err = Guarded(sys.stdout), Guarded(sys.stderr)
     sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
     try:

@@ -14,10 +14,10 @@ from landscape.figures.plots.surfaces import grids
 from landscape.figures.style import theme
 from landscape.figures.style.scale import Scale, choose_scale
 from landscape.results import Floats, SurfaceResult
-from landscape.stats.number_format import number, tick
+from landscape.stats.convexity import CONVEX, convex_share
+from landscape.stats.number_format import number, share, tick
 
 METRIC = "convexity"
-CONVEX = 0.1  # a ratio below this is called mostly convex
 
 
 def is_convexity(surface: SurfaceResult) -> bool:
@@ -65,10 +65,8 @@ def convexity_note(maps: Mapping[str, SurfaceResult]) -> str:
         ratios = _ratios(found)
         known = ratios[~np.isnan(ratios)]
         if len(known):
-            share = 100 * float(np.mean(known < CONVEX))
-            words.append(
-                f"{label}: {share:.3g}% of the points below {CONVEX:g}, largest {number(float(known.max()), 3)}"
-            )
+            convex, largest = share(convex_share(ratios)), number(float(known.max()), 3)
+            words.append(f"{label}: {convex} of the points below {CONVEX:g}, largest {largest}")
     note = _scale([_ratios(found) for found in maps.values()], None).note([_ratios(found) for found in maps.values()])
     return " ".join(filter(None, ("; ".join(words) + "." if words else "", note)))
 
