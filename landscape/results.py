@@ -41,7 +41,19 @@ class Result(Protocol):
 
 
 @dataclass(frozen=True)
-class Sampled:
+class Measured:
+    """Base of all kinds of results.
+
+    Attributes:
+        finished: False from the first point of a measurement until everything that is derived from its points is
+            stored with them; a measurement that was stopped in between is resumed.
+    """
+
+    finished: bool = field(default=True, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Sampled(Measured):
     """Values of metrics at points of a plane or a line: a table, and dense grids as views of it.
 
     The table (`points`, dtype `POINT`) is the truth; it may hold points off the regular axes (regions of interest,
@@ -84,8 +96,8 @@ class Sampled:
 
     @property
     def complete(self) -> bool:
-        """Whether every point of the axes has been measured."""
-        return bool(self.computed().all())
+        """True if every point of the axes has been measured, and everything derived from the points is there."""
+        return self.finished and bool(self.computed().all())
 
     def off_axes(self) -> NDArray[Any]:
         """Return the table's points that the level-0 grid does not show."""
@@ -126,7 +138,7 @@ class SurfaceResult(Sampled):
 
 
 @dataclass(frozen=True)
-class TrajectoryResult:
+class TrajectoryResult(Measured):
     """A path through weight space seen on a plane: a training trajectory on its PCA plane, or a curve between minima.
 
     It is drawn on every surface whose `attributes["directions"]["hashes"]` are its own.
@@ -143,7 +155,7 @@ class TrajectoryResult:
 
 
 @dataclass(frozen=True)
-class SpectrumResult:
+class SpectrumResult(Measured):
     """Eigenvalues from both ends of a curvature operator, each with the evidence for it."""
 
     kind: ClassVar[str] = "spectrum"
@@ -157,7 +169,7 @@ class SpectrumResult:
 
 
 @dataclass(frozen=True)
-class DensityResult:
+class DensityResult(Measured):
     """Spectral density of a curvature operator by stochastic Lanczos quadrature; it integrates to 1."""
 
     kind: ClassVar[str] = "density"
@@ -172,7 +184,7 @@ class DensityResult:
 
 
 @dataclass(frozen=True)
-class LayersResult:
+class LayersResult(Measured):
     """Curvature of each layer's own diagonal block, in the order of the network."""
 
     kind: ClassVar[str] = "layers"
@@ -201,7 +213,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class SharpnessResult:
+class SharpnessResult(Measured):
     """Sharpness measures of one checkpoint on one set of examples."""
 
     kind: ClassVar[str] = "sharpness"
@@ -214,7 +226,7 @@ class SharpnessResult:
 
 
 @dataclass(frozen=True)
-class StudyResult:
+class StudyResult(Measured):
     """Sharpness measures of many checkpoints against their generalization gap."""
 
     kind: ClassVar[str] = "study"
@@ -230,7 +242,7 @@ class StudyResult:
 
 
 @dataclass(frozen=True)
-class HistoryResult:
+class HistoryResult(Measured):
     """Training curves: one column per quantity, one row per epoch.
 
     Columns: epoch, train_loss, train_accuracy, test_loss, test_accuracy (un-augmented, evaluation mode; test ones only

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from landscape.cli.terminal import interrupts, streams
-from landscape.errors import LandscapeError
+from landscape.errors import LandscapeError, StorageWarning
 
 USAGE_ERROR = 2  # exit status of everything that a user can mend
 
@@ -78,6 +78,7 @@ def _execute(arguments: list[str]) -> None:
     """Run the command that the arguments ask for."""
     from landscape.cli.parsing import HELP, parse
     from landscape.cli.terminal import console
+    from landscape.cli.terminal.warned import in_one_line
     from landscape.version import __version__
 
     if arguments in ([], ["-h"], ["--help"]):
@@ -89,7 +90,7 @@ def _execute(arguments: list[str]) -> None:
     command = parse(arguments)
     if command is None:  # help was printed
         return
-    with console.results_only_on_stdout():
+    with console.results_only_on_stdout(), in_one_line(StorageWarning):
         try:
             command.run()
         except SystemExit as stop:  # none of ours: it would claim success, or leave without a word

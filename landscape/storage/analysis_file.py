@@ -6,31 +6,31 @@ moves it into the file. A result's name is ``<checkpoint label>/<name>``.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
-import json
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+import time
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import filelock
 import h5py
-import numpy as np
 from numpy.typing import NDArray
 
-from landscape.errors import LandscapeError
-from landscape.results import LineResult, Result, Sampled, SurfaceResult, points_table
-from landscape.storage.atomic_write import write_atomically
-from landscape.storage.hdf5 import as_rows, read_result, write_result
-from landscape.storage.hdf5_arrays import to_json
-from landscape.storage.journal import Journal, read_journal
+from landscape.errors import LandscapeError, StorageWarning
+from landscape.results import LineResult, Result, SurfaceResult
+from landscape.storage.atomic_write import remove_temporaries, write_atomically
+from landscape.storage.contents import FORMAT, Contents, Signature, image_of, read_contents, signature
+from landscape.storage.journal import Journal
+from landscape.storage.lock import Lock
 from landscape.storage.no_lock import NoLock
-from landscape.version import __version__
+from landscape.storage.schema import check_attributes
+from landscape.storage.unfinished import Unfinished, check_name, header_of, read_unfinished, record_of, supersedes
 
-FORMAT = "landscape-analysis"
-FORMAT_VERSION = 1
 WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # from drives that have no file locks
 
 R = TypeVar("R", bound=Result)
@@ -39,14 +39,22 @@ R = TypeVar("R", bound=Result)
 def load(path: str | Path) -> dict[str, Result]:
     """Return every result of an analysis file by name, points still in its journal included.
 
+    A damaged result, or a journal that is none, is left out with a `StorageWarning` that names it.
+
     Raises:
-        LandscapeError: for a missing, foreign, damaged or newer file.
+        LandscapeError: for a missing, foreign, damaged or newer file, and if all its results are damaged.
     """
     path = Path(path)
-    results = _load(path)
-    if not results and not path.exists():
+    contents, unfinished = _load(path)
+    if contents.problems and not contents.results:
+        name, problem = next(iter(contents.problems.items()))
+        raise LandscapeError(f"cannot read any result of {path}; {name}: {problem}")
+    _warn_of(path, contents)
+    if unfinished is not None and unfinished.problem:
+        _warn(f"{_journal_path(path)} is damaged or of another program: {unfinished.problem}; the rest was read")
+    if not contents.results and not path.exists():
         raise LandscapeError(f"no such file: {path}")
-    return results
+    return contents.results
 
 
 def is_analysis_file(path: str | Path) -> bool:
@@ -54,14 +62,15 @@ def is_analysis_file(path: str | Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return bool(file.attrs.get("format") == FORMAT)
-    except OSError:
+    except Exception:  # damage can surface as almost anything
         return False
 
 
 class AnalysisFile:
     """An analysis file open for writing, as a context manager; a second writer is refused.
 
-    With `lock=False`, for drives without file locks, it is not: whoever writes last then wins.
+    If another process wrote to the file nevertheless, because the lock file was removed, its results are kept beside
+    those of this one. So it is with `lock=False`, for drives without file locks, where no second writer is refused.
 
     Attributes:
         results: everything the file holds, by name.
@@ -71,10 +80,15 @@ class AnalysisFile:
     def __init__(self, path: str | Path, *, lock: bool = True) -> None:
         self.path = Path(path)
         self.results: dict[str, Result] = {}
-        self._lock = filelock.FileLock(f"{self.path}.lock", timeout=0) if lock else NoLock(self.path)
+        self._lock = Lock(f"{self.path}.lock") if lock else NoLock(self.path)
         self._journal: Journal | None = None
         self.written = False
         self._filling = ""  # the result that the journal is of
+        self._begun = 0.0  # when, on the monotonic clock
+        self._digests: dict[str, str] = {}  # of the results as the file was read or written last
+        self._signature: Signature = None  # of the file then
+        self._changed: set[str] = set()  # the results that were added, replaced or removed since
+        self._is_damaged = False  # the file holds results that cannot be read, and are to be kept
 
     def __enter__(self) -> AnalysisFile:
         try:
@@ -95,9 +109,9 @@ class AnalysisFile:
             remedy = "choose another --out" + (", or --no-lock for a drive without file locks" if without else "")
             raise LandscapeError(f"cannot write {self.path}: {reason}; {remedy}") from error
         try:
-            self.results = _load(self.path)
-            if _journal_path(self.path).exists():
-                self._flush()
+            if isinstance(self._lock, Lock):  # nobody else is writing
+                remove_temporaries(self.path)
+            self._read()
         except BaseException:
             self._lock.release()
             raise
@@ -113,14 +127,16 @@ class AnalysisFile:
 
     def stage(self, name: str, result: Result) -> None:
         """Add a result that the next `put` or `begin` writes; until then the file is left as it is."""
-        self._check_name(name)
+        self._check(name, result)
         self.results[name] = result
+        self._changed.add(name)
 
     def put(self, name: str, result: Result) -> None:
         """Store a whole result under a name, replacing what was there."""
-        self._check_name(name)
+        self._check(name, result)
         before = dict(self.results)
         self.results[name] = result
+        self._changed.add(name)
         try:
             self._flush(done=name)
         except BaseException:
@@ -131,51 +147,120 @@ class AnalysisFile:
         """Remove a result."""
         self._take_journal()
         del self.results[name]
+        self._changed.add(name)
         self._flush()
 
     def begin(self, name: str, result: LineResult | SurfaceResult) -> None:
-        """Start (or go on) filling a surface or line: `append` adds points, `put` ends it."""
+        """Start or resume filling a surface or line: `append` adds points, `put` ends it.
+
+        Until then the result is stored as not `finished`, even if all its points are there: what is derived from them
+        comes with `put`, in one write.
+        """
         self._take_journal()
+        result = dataclasses.replace(result, finished=False)
         self.put(name, result)  # a reader sees what is to come, and a resumed run finds its settings
-        self._journal = Journal(_journal_path(self.path), {"name": name, **_header(result)})
+        self._begun = time.monotonic()
+        self._journal = Journal(_journal_path(self.path), header_of(name, result))
         self._filling = name
         if len(result.points):
             self.append(result.points)
 
     def append(self, points: NDArray[Any]) -> None:
-        """Add finished points to the journal; they survive a kill from here on."""
+        """Add finished points to the journal, with the seconds since `begin`; they survive a kill from here on.
+
+        Raises:
+            LandscapeError: if another process has taken over the file, or the journal cannot be written.
+        """
         if self._journal is None:
             raise RuntimeError("begin() comes before append()")
-        self._journal.append(as_rows(points))
+        if not self._journal.is_in_place():
+            raise LandscapeError(
+                f"another process took over {self.path} (was its lock file removed?); "
+                "what was computed is kept: repeat the command when that process has ended"
+            )
+        self._journal.append(record_of(points, time.monotonic() - self._begun))
+
+    def _read(self) -> None:
+        """Read the file; move the points of its journal into it, and set aside a journal that is damaged."""
+        contents, unfinished = _load(self.path)
+        _warn_of(self.path, contents)
+        self.results, self._digests = contents.results, contents.digests
+        self._signature, self._is_damaged = contents.signature, bool(contents.problems)
+        journal = _journal_path(self.path)
+        if unfinished is None or not unfinished.problem:
+            if journal.exists():
+                self._flush()
+            return
+        if self.results.get(unfinished.name) is unfinished.result and unfinished.result is not None:
+            self._write()
+        try:
+            aside = journal.rename(_free_path(journal))
+        except OSError as error:
+            raise LandscapeError(f"cannot rename {journal}, which is damaged: {error.strerror or error}") from error
+        _warn(f"{journal} is damaged or of another program: {unfinished.problem}; renamed it to {aside.name}")
 
     def _take_journal(self) -> None:
         """Close the journal, if one is open, and take its points into the results."""
         if self._journal is not None:
+            in_place = self._journal.is_in_place()
             self._close_journal()
-            _merge(self.results, read_journal(_journal_path(self.path)))
+            unfinished = read_unfinished(_journal_path(self.path)) if in_place else None
+            if unfinished is not None:
+                unfinished.merge_into(self.results)
+                self._changed.add(unfinished.name)
 
     def _flush(self, done: str | None = None) -> None:
-        """Replace the file whole, then drop the journal, unless it is of a result that is still being filled."""
+        """Replace the file whole, then remove the journal, unless it is of a result that is still being filled."""
         if self.results or self.path.exists():
-            image = _image(self.results)
-            write_atomically(self.path, lambda file: file.write(image))
-            self.written = True
+            self._write()
         if self._journal is None or done == self._filling:
+            own = self._journal is None or self._journal.is_in_place()
             self._close_journal()
-            _journal_path(self.path).unlink(missing_ok=True)
+            if own:
+                _journal_path(self.path).unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        """Replace the file whole, with what another process added to it meanwhile, if one did."""
+        image, digests = image_of(self.results)
+        if signature(self.path) != self._signature and self._take_changes(digests):
+            image, digests = image_of(self.results)
+        if self._is_damaged:
+            with contextlib.suppress(FileNotFoundError):
+                aside = Path(shutil.copy2(self.path, _free_path(self.path)))
+                _warn(f"the file with its damaged results is kept as {aside}")
+            self._is_damaged = False
+        write_atomically(self.path, lambda file: file.write(image))
+        self._signature, self._digests, self.written = signature(self.path), digests, True
+        self._changed.clear()
+
+    def _take_changes(self, mine: dict[str, str]) -> bool:
+        """Take over what another process stored in the file; `mine` are the digests of what is about to be written."""
+        contents = read_contents(self.path)
+        taken = False
+        for name, result in contents.results.items():
+            if contents.digests[name] in (self._digests.get(name), mine.get(name)):
+                continue
+            own = self.results.get(name) if name in self._changed else None
+            if own is not None and supersedes(own, result):
+                continue
+            key = name if own is None else _free_name(name, self.results)
+            self.results[key] = result
+            taken = True
+            _warn(f"another process stored {name} in {self.path} meanwhile; it is kept as {key}")
+        self._is_damaged |= bool(contents.problems)
+        return taken
 
     def _close_journal(self) -> None:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
 
-    def _check_name(self, name: str) -> None:
-        parts = name.split("/")
-        if len(parts) < 2 or not all(part.strip(".") and part.isprintable() for part in parts):
-            raise LandscapeError(f"a result cannot be named {name!r}; expected <checkpoint>/<name>")
-        for other in self.results:
-            if other.startswith(f"{name}/") or name.startswith(f"{other}/"):
-                raise LandscapeError(f"a result cannot be named {name!r} beside {other!r}; choose another name")
+    def _check(self, name: str, result: Result) -> None:
+        try:
+            check_name(name, self.results)
+            check_attributes(result.attributes)
+        except ValueError as error:
+            raise LandscapeError(str(error)) from error
 
 
 def _journal_path(path: Path) -> Path:
@@ -187,91 +272,39 @@ def _refuse_folder(path: Path) -> None:
         raise LandscapeError(f"{path} is a folder; expected an analysis file (.h5)")
 
 
-def _load(path: Path) -> dict[str, Result]:
-    """Return what the file and its journal hold; nothing where there is neither."""
+def _load(path: Path) -> tuple[Contents, Unfinished | None]:
+    """Return what the file and its journal hold, and the journal's content with its problem, if it has one."""
     _refuse_folder(path)
-    unfinished = read_journal(_journal_path(path))  # first: a writer replaces the file, then drops the journal
-    results = _read_file(path)
-    _merge(results, unfinished)
-    return results
+    unfinished = read_unfinished(_journal_path(path))  # first: a writer replaces the file, then removes the journal
+    contents = read_contents(path)
+    if unfinished is not None:
+        unfinished = dataclasses.replace(unfinished, problem=unfinished.merge_into(contents.results))
+    return contents, unfinished
 
 
-def _image(results: Mapping[str, Result]) -> bytes:
-    """Return the bytes of an HDF5 file that holds these results."""
-    with h5py.File("image", "w", driver="core", backing_store=False, track_order=True) as file:
-        file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "landscape_version": __version__})
-        for name, result in results.items():
-            write_result(file.create_group(name), result)
-        file.flush()
-        image: bytes = file.id.get_file_image()
-    return image
+def _free_path(path: Path) -> Path:
+    """Return a name beside a damaged file that is free."""
+    number, free = 1, path.with_name(f"{path.name}.damaged")
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.name}.damaged-{number}")
+    return free
 
 
-def _read_file(path: Path) -> dict[str, Result]:
-    if not path.exists():
-        return {}
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise LandscapeError(f"{path} is an HDF5 file, but not a landscape analysis file")
-            if file.attrs["format_version"] > FORMAT_VERSION:
-                raise LandscapeError(
-                    f"{path} was written by landscape {file.attrs['landscape_version']}; update landscape to read it"
-                )
-            return {name: read_result(group) for name, group in _result_groups(file)}
-    except LandscapeError:
-        raise
-    except PermissionError as error:
-        raise LandscapeError(f"cannot read {path}: permission denied") from error
-    except Exception as error:  # damage can surface as almost anything
-        reason = "it is empty" if path.stat().st_size == 0 else "it is damaged, truncated, or no HDF5 file"
-        raise LandscapeError(f"cannot read {path}: {reason}") from error
+def _free_name(name: str, taken: dict[str, Result]) -> str:
+    number = 2
+    while f"{name}-{number}" in taken:
+        number += 1
+    return f"{name}-{number}"
 
 
-def _result_groups(group: Any) -> Iterator[tuple[str, Any]]:
-    for item in group.values():
-        if isinstance(item, h5py.Group):
-            if "kind" in item.attrs:
-                yield item.name.lstrip("/"), item
-            else:
-                yield from _result_groups(item)
+def _warn_of(path: Path, contents: Contents) -> None:
+    for name, problem in contents.problems.items():
+        _warn(f"{name} in {path} is left out: {problem}")
 
 
-def _header(result: LineResult | SurfaceResult) -> dict[str, Any]:
-    return {
-        "kind": "surface" if isinstance(result, SurfaceResult) else "line",
-        "alpha": result.alpha.tolist(),
-        "beta": result.beta.tolist() if isinstance(result, SurfaceResult) else None,
-        "splits": list(result.splits),
-        "metrics": list(result.metrics),
-        "attributes": json.loads(to_json(result.attributes)),
-    }
-
-
-def _merge(results: dict[str, Result], journal: tuple[Any, list[Any]] | None) -> None:
-    """Add a journal's points to the results; they replace the ones of that name, which the journal repeats."""
-    if journal is None:
-        return
-    header, records = journal
-    points = points_table([tuple(row) for rows in records for row in rows])
-    known = results.get(header["name"])
-    if isinstance(known, Sampled) and _row_set(points) <= _row_set(known.points):
-        return  # killed between replacing the file and dropping the journal
-    alpha, splits, metrics = np.array(header["alpha"]), tuple(header["splits"]), tuple(header["metrics"])
-    if header["kind"] == "line":
-        results[header["name"]] = LineResult(alpha, splits, metrics, points, header["attributes"])
-    else:
-        results[header["name"]] = SurfaceResult(
-            alpha, splits, metrics, points, header["attributes"], np.array(header["beta"])
-        )
-
-
-def _row_set(points: NDArray[Any]) -> set[bytes]:
-    """Return the rows of a table of points as bytes, all NaN alike: JSON knows one, floats have many."""
-    plain = points.copy()
-    for column in ("value", "stderr"):
-        plain[column][np.isnan(plain[column])] = np.nan
-    return set(plain.view(f"V{plain.itemsize}").tolist())
+def _warn(message: str) -> None:
+    warnings.warn(message, StorageWarning, stacklevel=3)
 
 
 def with_attributes(result: R, **attributes: Any) -> R:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         mode = target.stat().st_mode & 0o777 if target.exists() else None
         if mode is not None and not os.access(target, os.W_OK):
             raise PermissionError(None, "the file there is write-protected")
-        temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+        temporary = target.with_name(f"{_temporary_stem(target)}{secrets.token_hex(6)}.tmp")
         with temporary.open("xb") as file:
             write(file)
             file.flush()
@@ -56,6 +57,17 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         raise LandscapeError(f"cannot write {path}: {refusal}; free it or choose another place") from error
 
 
+def remove_temporaries(path: str | Path) -> None:
+    """Remove the temporary files that killed writes of `path` left; for whoever holds the lock of writing it."""
+    with contextlib.suppress(OSError):
+        target = Path(path).resolve()
+        stem = re.escape(_temporary_stem(target))
+        for entry in target.parent.iterdir():
+            if re.fullmatch(rf"{stem}[0-9a-f]{{12}}\.tmp", entry.name):
+                with contextlib.suppress(OSError):
+                    entry.unlink()
+
+
 def file_sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal.
 
@@ -67,6 +79,14 @@ def file_sha256(path: str | Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise LandscapeError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _temporary_stem(target: Path) -> str:
+    """Return what the names of a file's temporary files begin with; names have at most 255 bytes."""
+    name = os.fsencode(target.name)
+    if len(name) > 100:
+        name = name[:80] + b"~" + hashlib.sha256(name).hexdigest()[:16].encode()
+    return f".{os.fsdecode(name)}."
 
 
 def _flush_folder(folder: Path) -> None:

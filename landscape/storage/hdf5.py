@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ _ARRAYS = {
 def write_result(group: Group, result: Result) -> None:
     """Write a result into an empty group."""
     group.attrs["kind"] = result.kind
+    group.attrs["finished"] = np.int8(getattr(result, "finished", True))
     write_attributes(group, result.attributes)
     if isinstance(result, Sampled):
         _write_sampled(group, result)
@@ -99,24 +101,61 @@ def write_result(group: Group, result: Result) -> None:
         _write_arrays(group, result, _ARRAYS[result.kind])
 
 
+def check_kind(group: Group) -> None:
+    """Check that this version can read a group.
+
+    Raises:
+        LandscapeError: for a kind that it does not know.
+    """
+    kind = group.attrs["kind"]
+    if kind not in (SurfaceResult.kind, LineResult.kind, SharpnessResult.kind, HistoryResult.kind, *_ARRAYS):
+        raise LandscapeError(
+            f"{group.name} is of kind {kind!r}, which this version of landscape does not know; update it"
+        )
+
+
 def read_result(group: Group) -> Result:
     """Return the result a group holds.
 
     Raises:
         LandscapeError: for a kind this version does not know.
     """
-    kind = group.attrs["kind"]
+    check_kind(group)
     attributes = read_attributes(group)
+    return dataclasses.replace(_read_kind(group, attributes), finished=_is_finished(group, attributes))
+
+
+def _is_finished(group: Group, attributes: Mapping[str, Any]) -> bool:
+    """Return the stored mark; of files that have none, True unless a command left its points without their seconds."""
+    if "finished" in group.attrs:
+        return bool(group.attrs["finished"])
+    sampled = group.attrs["kind"] in (SurfaceResult.kind, LineResult.kind)
+    return not sampled or "seconds" in attributes or "settings" not in attributes
+
+
+def _read_kind(group: Group, attributes: dict[str, Any]) -> Result:
+    kind = group.attrs["kind"]
     if kind in (SurfaceResult.kind, LineResult.kind):
         return _read_sampled(group, kind, attributes)
     if kind in _ARRAYS:
         return _read_arrays(group, _ARRAYS[kind], attributes)
     if kind == SharpnessResult.kind:
         return SharpnessResult(_read_measures(group), attributes)
-    if kind == HistoryResult.kind:
-        names = ["epoch", *(name for name in group if name != "epoch")]
-        return HistoryResult({name: group[name][()].astype(np.float64) for name in names}, attributes)
-    raise LandscapeError(f"{group.name} is of kind {kind!r}, which this version of landscape does not know; update it")
+    names = ["epoch", *(name for name in group if name != "epoch")]
+    columns = {name: group[name][()].astype(np.float64) for name in names}
+    _check_sizes({"epoch": {column.shape for column in columns.values()}})
+    return HistoryResult(columns, attributes)
+
+
+def _check_sizes(sizes: Mapping[str, set[Any]]) -> None:
+    """Check that all arrays over a dimension have its size.
+
+    Raises:
+        ValueError: naming the dimension if they differ.
+    """
+    for dimension, found in sizes.items():
+        if len(found) > 1:
+            raise ValueError(f"expected all its arrays over {dimension} in one size, got {sorted(found)}")
 
 
 def _write_arrays(group: Group, result: Result, layout: _Arrays) -> None:
@@ -141,6 +180,13 @@ def _read_arrays(group: Group, layout: _Arrays, attributes: dict[str, Any]) -> R
             text = h5py.check_string_dtype(group[dimension].dtype) is not None
             fields[field] = tuple(map(str, group[dimension].asstr()[()])) if text else group[dimension][()]
     fields |= {field: group.attrs[field].item() for field in layout.numbers}
+    sizes = {dimension: {len(fields[field])} for dimension, field in layout.scales.items() if field}
+    for field, dimensions in layout.arrays.items():
+        if fields[field].ndim != len(dimensions):
+            raise ValueError(f"expected {field} over {', '.join(dimensions)}, got the shape {fields[field].shape}")
+        for dimension, size in zip(dimensions, fields[field].shape, strict=True):
+            sizes.setdefault(dimension, set()).add(size)
+    _check_sizes(sizes)
     result: Result = layout.kind(**fields, attributes=attributes)
     return result
 
@@ -238,6 +284,8 @@ def _write_measures(group: Group, measures: Sequence[Measure]) -> None:
 
 def _read_measures(group: Group) -> tuple[Measure, ...]:
     text = {name: group[name].asstr()[()] for name in ("measure", "name", "meaning", "parameters")}
+    numbers = ("value", "stderr", "evaluations")
+    _check_sizes({"measure": {*(len(values) for values in text.values()), *(len(group[name]) for name in numbers)}})
     return tuple(
         Measure(
             name=str(text["name"][i]),

@@ -14,7 +14,8 @@ Group: TypeAlias = Any  # h5py.Group; h5py has no types
 
 _TEXT = h5py.string_dtype("utf-8")
 _JSON = "json_attributes"  # names the attributes that hold JSON
-_OWN = ("kind", "metrics", "products", "sigma", _JSON)  # attributes of a group that are not the result's `attributes`
+# Attributes of a group that are not the result's `attributes`.
+_OWN = ("kind", "finished", "content_sha256", "metrics", "products", "sigma", _JSON)
 _MOVED = "attribute_"  # before those of the result's attributes that are called like one of these
 
 

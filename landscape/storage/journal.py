@@ -13,7 +13,7 @@ import time
 import zlib
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from landscape.errors import LandscapeError
 
@@ -46,6 +46,13 @@ class Journal:
                 f"cannot write to {self.path}: {error.strerror}; what was computed before is kept"
             ) from error
 
+    def is_in_place(self) -> bool:
+        """Return whether the file of that name is still this one: another process may have removed or replaced it."""
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
+        except FileNotFoundError:
+            return False
+
     def close(self) -> None:
         """Close the file; it stays."""
         with contextlib.suppress(OSError):  # a full disk has been reported by the append that met it
@@ -60,18 +67,40 @@ class Journal:
         self.close()
 
 
-def read_journal(path: Path) -> tuple[Any, list[Any]] | None:
-    """Return the header and the records of a journal, up to the first torn one; None where there is no header."""
+class JournalContent(NamedTuple):
+    """What could be read of a journal; `problem` says why that is not all, and is empty otherwise."""
+
+    header: Any
+    records: list[Any]
+    problem: str = ""
+
+
+def read_journal(path: Path) -> JournalContent | None:
+    """Return the header and the records of a journal, up to the first damaged one; None if there is no header yet.
+
+    A last line without its end is what a kill leaves: it is left out, and is no problem.
+
+    Raises:
+        LandscapeError: if the operating system refuses to read it.
+    """
     try:
+        if not path.is_file():  # a pipe would wait for ever
+            return JournalContent(None, [], "it is no file") if os.path.lexists(path) else None
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return None
     except OSError as error:
         raise LandscapeError(f"cannot read {path}: {error.strerror or error}") from error
-    records = []
-    for line in lines[:-1]:  # what follows the last newline is torn
+    values, problem = [], ""
+    for number, line in enumerate(lines[:-1], 1):
         checksum, _, payload = line.partition(b" ")
-        if checksum != b"%08x" % zlib.crc32(payload):
+        try:
+            if checksum != b"%08x" % zlib.crc32(payload):
+                raise ValueError("checksum")
+            values.append(json.loads(payload))
+        except (ValueError, RecursionError):
+            problem = f"its line {number} of {len(lines) - 1} is damaged"
             break
-        records.append(json.loads(payload))
-    return (records[0], records[1:]) if records else None
+    if not values:
+        return JournalContent(None, [], problem) if problem else None
+    return JournalContent(values[0], values[1:], problem)

@@ -103,8 +103,9 @@ def compute(file: AnalysisFile, place: Place, options: Convexity) -> tuple[str, 
         _check_begun(key, begun, objective, plane)
     left = int((~begun.computed()).sum())
     if len(begun.points):
-        console.say(f"{key}: going on with {left} points left")
-    _estimate(key, objective, begun, quick=options.quick)
+        console.say(f"{key}: " + (f"going on with {left} points left" if left else "all points are there; finishing"))
+    if left:
+        _estimate(key, objective, begun, quick=options.quick)
     file.begin(key, begun)
     with console.progress(key, left) as advance:
 

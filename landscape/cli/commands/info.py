@@ -128,7 +128,8 @@ def _size(result: Result) -> str:
     if isinstance(result, Sampled):
         shape = "x".join(str(n) for n in reversed(result.shape))
         computed = int(result.computed().sum())
-        return f"{shape} points" + ("" if result.complete else f", {computed} of them computed")
+        unfinished = ", not finished" if result.computed().all() else f", {computed} of them computed"
+        return f"{shape} points" + ("" if result.complete else unfinished)
     if isinstance(result, SpectrumResult):
         return _count(len(result.eigenvalues), "eigenvalue")
     if isinstance(result, SharpnessResult):

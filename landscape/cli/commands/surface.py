@@ -213,6 +213,8 @@ def _shared_settings(samplings: Sequence[Sampling], options: Surface) -> Setting
 
 def _estimate(todo: Sequence[Sampling], settings: Settings, *, tolerance: float, workers: int) -> None:
     passes = sum(sampling.points * sampling.examples for sampling in todo)
+    if not passes:
+        return
     error = (
         f", off by at most {settings.precision_error:.2%} at the probe points"
         if settings.precision_error is not None

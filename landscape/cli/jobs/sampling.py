@@ -50,7 +50,7 @@ class Sampling:
         self._found = begun
         if self._found is not None:  # to the bit those of its points, also where this version would round differently
             self._alpha, self._beta = self._found.alpha, _beta(self._found)
-        self.finished = self._found is not None and self.points == 0
+        self.finished = self._is_finished()
         if self.finished:
             console.say(f"{self.key} is already in {file.path} with these settings")
             for message in self.result.attributes.get("warnings", ()):
@@ -63,6 +63,18 @@ class Sampling:
         self.plane = place.make(self.objective, None if self._found is None else self._found.attributes["directions"])
         self._check_found()
         self._kin = self._reusable([result for key, result in others if key != self.key])
+
+    def _is_finished(self) -> bool:
+        """Return whether the file has all points, and what is derived from them."""
+        if self._found is None or not self._found.complete or self.points:
+            return False
+        if self._region is None or not self._options.tolerance:
+            return True
+        region = self._region_axes()
+        return any(
+            region.items() <= known.items() and "tolerance" in known
+            for known in self._found.attributes.get("regions", ())
+        )
 
     def _settings(self) -> dict[str, Any]:
         """Return what must be equal for another run to go on with this one."""
@@ -90,8 +102,8 @@ class Sampling:
             )
 
     def _extend(self, others: Sequence[tuple[str, LineResult | SurfaceResult]]) -> None:
-        """Find the finished result that a region is added to."""
-        finished = [(key, result) for key, result in others if result.complete]
+        """Find the result that a region is added to, with all points of its axes."""
+        finished = [(key, result) for key, result in others if result.computed().all()]
         if not finished:
             raise LandscapeError(
                 f"there is no finished result of {self._label} with these settings in {self._file.path} to add a "
@@ -182,7 +194,8 @@ class Sampling:
         references = [subject.reproduce() for subject in self._subjects]
         if self._found is not None:
             more = "going on with" if self._region is None else "adding a region:"
-            console.say(f"{self.key}: {more} {self.points} points left")
+            left = f"{more} {self.points} points left" if self.points else "all points are there; deriving the rest"
+            console.say(f"{self.key}: {left}")
             return
         attributes = {
             **describe(self.objective, self.objective.splits),
@@ -205,7 +218,7 @@ class Sampling:
         if cautions:  # also while it is unfinished
             attributes["warnings"] = list(cautions)
         begun = empty(self.objective, self._alpha, self._beta, attributes, gradient_norm=self._options.gradient_norm)
-        self._found = dataclasses.replace(begun, points=self._taken_over(begun, settings))
+        self._found = dataclasses.replace(begun, points=self._taken_over(begun, settings), finished=False)
         self._file.stage(self.key, self._found)
 
     def _taken_over(self, begun: LineResult | SurfaceResult, settings: Settings) -> Points:
@@ -266,11 +279,15 @@ class Sampling:
 
     def _regions(self, begun: LineResult | SurfaceResult, **report: Any) -> list[dict[str, Any]]:
         """Return what regions the result holds, this one with them, and with what is known of its error."""
-        assert self._region is not None
-        axes = zip(("alpha", "beta"), self._region, strict=True)
-        mine = {name: [x[0], x[-1], len(x)] for name, x in axes if x is not None}
+        mine = self._region_axes()
         known = begun.attributes.get("regions", ())
         return [*(region for region in known if not mine.items() <= region.items()), {**mine, **report}]
+
+    def _region_axes(self) -> dict[str, list[float]]:
+        """Return from where to where the region goes along each axis, and its number of points."""
+        assert self._region is not None
+        axes = zip(("alpha", "beta"), self._region, strict=True)
+        return {name: [float(x[0]), float(x[-1]), len(x)] for name, x in axes if x is not None}
 
 
 def _beta(result: LineResult | SurfaceResult) -> Floats | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.determinism import DeterminismWarning
 from landscape.cli.options.analysis import MeasureOptions
 from landscape.cli.terminal import console
+from landscape.cli.terminal.warned import in_one_line
 from landscape.stats import number_format
 
 
@@ -19,23 +18,9 @@ def statistics_mode(options: MeasureOptions) -> Any:
     return "fixed" if options.batchnorm == "auto" else options.batchnorm
 
 
-@contextmanager
-def warnings_in_one_line() -> Iterator[None]:
+def warnings_in_one_line() -> AbstractContextManager[None]:
     """Print warnings of what was measured in one line each, every one once, within this context."""
-    said: set[str] = set()
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", DeterminismWarning)
-        show = warnings.showwarning
-
-        def say(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            if not issubclass(category, DeterminismWarning):
-                show(message, category, *where, **more)
-            elif str(message) not in said:
-                said.add(str(message))
-                console.warn(str(message))
-
-        warnings.showwarning = say
-        yield
+    return in_one_line(DeterminismWarning)
 
 
 def say_time(what: str, objective: Objective, operator: str, products: int, *, at_most: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -38,9 +38,14 @@ def _alone_with(state: Path) -> Iterator[None]:
     """
     import filelock
 
-    lock = filelock.FileLock(f"{state}.lock", timeout=0)
+    from landscape.storage.atomic_write import remove_temporaries
+    from landscape.storage.lock import Lock
+
+    lock = Lock(f"{state}.lock")
     try:
         lock.acquire()
+        remove_temporaries(state)
+        remove_temporaries(state.with_suffix(""))
     except filelock.Timeout as error:
         raise LandscapeError(
             f"another landscape command is training {state.with_suffix('')} right now; wait, or give another --out"
@@ -50,8 +55,6 @@ def _alone_with(state: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # Windows keeps files that are open; there the release takes it away
-            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 

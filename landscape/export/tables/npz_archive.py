@@ -29,7 +29,7 @@ def npz_bytes(result: Result) -> bytes:
             value = getattr(result, field.name)
             if field.name == "columns":
                 arrays |= dict(value)
-            elif field.name != "attributes":
+            elif field.name not in ("attributes", "finished"):
                 arrays[field.name] = np.array(value)
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
