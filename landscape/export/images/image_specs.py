@@ -83,12 +83,12 @@ def image_specs(results: Mapping[str, Result], options: ImageOptions, *, separat
     _check_metric(results, options.metric)
     chosen = [{key: result} for key, result in results.items()] if separate else [dict(results)]
     names = names_of(results, options.labels)
-    found = [spec for some in chosen for spec in _specs(some, results, options, names)]
+    specs = [spec for some in chosen for spec in _specs(some, results, options, names)]
     if options.dark:
-        found = [dataclasses.replace(spec, figure=to_dark(spec.figure)) for spec in found]
-    if not found:
+        specs = [dataclasses.replace(spec, figure=to_dark(spec.figure)) for spec in specs]
+    if not specs:
         raise LandscapeError(f"nothing to draw of {', '.join(results) or 'no results'} as asked for")
-    return found
+    return specs
 
 
 def _check_metric(results: Mapping[str, Result], metric: str | None) -> None:
@@ -132,8 +132,8 @@ def _specs(
 def _surfaces(
     results: Mapping[str, Result], everything: Mapping[str, Result], options: ImageOptions, names: Names
 ) -> Iterator[ImageSpec]:
-    for name, found in _named({key: r for key, r in results.items() if isinstance(r, SurfaceResult)}):
-        surfaces = {label: r for label, r in found.items() if isinstance(r, SurfaceResult)}
+    for name, group in _named({key: r for key, r in results.items() if isinstance(r, SurfaceResult)}):
+        surfaces = {label: r for label, r in group.items() if isinstance(r, SurfaceResult)}
         maps = {label: r for label, r in surfaces.items() if is_convexity(r)}
         others = {label: r for label, r in surfaces.items() if label not in maps}
         if maps and options.metric in (None, "convexity"):
@@ -282,18 +282,18 @@ def _stem(name: str, group: Mapping[str, Any]) -> str:
 def _unfinished(group: Mapping[Any, Sampled]) -> list[str]:
     """Return a note on the points of surfaces or lines that are not computed yet."""
     cells = [result.computed() for result in group.values()]
-    done, asked = sum(int(found.sum()) for found in cells), sum(found.size for found in cells)
+    done, asked = sum(int(cell.sum()) for cell in cells), sum(cell.size for cell in cells)
     return [] if done == asked else [f"{done:,} of {asked:,} points computed so far."]
 
 
 def _cut(arrays: Sequence[Floats], group: Mapping[str, SurfaceResult], scale: Scale) -> list[str]:
     """Return notes on the points of surfaces that lie off the scale or are not numbers."""
     nan = sum(int((np.isnan(a) & s.computed()).sum()) for a, s in zip(arrays, group.values(), strict=True))
-    words = [
+    notes = [
         scale.note(arrays),
         f"{nan:,} {'point is' if nan == 1 else 'points are'} no number (holes)." if nan else "",
     ]
-    return [word for word in words if word]
+    return [word for word in notes if word]
 
 
 def _step_back(scene: Any, *, aspect: float) -> None:

@@ -36,8 +36,8 @@ def _labelled(results: Mapping[str, Result]) -> list[tuple[str, Result]]:
 
 def called(group: Mapping[str, V], names: Names) -> dict[str, V]:
     """Return results by short checkpoint label; unchanged if two would get the same."""
-    found = {names.get(label, label): result for label, result in group.items()}
-    return found if len(found) == len(group) else dict(group)
+    renamed_group = {names.get(label, label): result for label, result in group.items()}
+    return renamed_group if len(renamed_group) == len(group) else dict(group)
 
 
 def renamed(line: LineResult, names: Names) -> LineResult:
@@ -55,21 +55,21 @@ def short_names(labels: Sequence[str]) -> dict[str, str]:
 
     resnet20-cifar10-sam-s0 and resnet20-cifar10-adam-s0 become sam and adam.
     """
-    words = [re.split(r"(?<=[-_ ])", label) for label in labels]  # each with the dash after it
+    split_labels = [re.split(r"(?<=[-_ ])", label) for label in labels]  # each with the dash after it
     if len(set(labels)) < 2:
         return {label: label for label in labels}
-    first = _alike(words)
-    last = _alike([[word.rstrip("-_ ") for word in found[first:][::-1]] for found in words])
-    names = ["".join(found[first : len(found) - last]).strip("-_ ") for found in words]
+    first = _alike(split_labels)
+    last = _alike([[word.rstrip("-_ ") for word in parts[first:][::-1]] for parts in split_labels])
+    names = ["".join(parts[first : len(parts) - last]).strip("-_ ") for parts in split_labels]
     whole = any(not name for name in names) or len(set(names)) < len(set(labels))
     return dict(zip(labels, labels if whole else names, strict=True))
 
 
-def _alike(words: Sequence[Sequence[str]]) -> int:
+def _alike(split_labels: Sequence[Sequence[str]]) -> int:
     """Return the number of leading words that all share."""
     count = 0
-    for there in zip(*words, strict=False):
-        if len(set(there)) > 1:
+    for column in zip(*split_labels, strict=False):
+        if len(set(column)) > 1:
             break
         count += 1
     return count

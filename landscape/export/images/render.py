@@ -125,7 +125,7 @@ def _check_browser() -> None:
 
 
 def _reason(error: BaseException) -> str:
-    names = {type(found).__name__ for found in (error, error.__cause__, error.__context__)}
+    names = {type(exception).__name__ for exception in (error, error.__cause__, error.__context__)}
     if "ChromeNotFoundError" in names:
         return f"no Chromium or Chrome was found to draw images with; {REMEDY}"
     if names & {"BrowserFailedError", "BrowserClosedError"}:

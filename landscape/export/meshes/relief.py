@@ -64,20 +64,20 @@ def reliefs(
     metric, split = metric or first.metrics[0], split or first.splits[0]
     arrays = {label: grids.values(surface, metric, split) for label, surface in surfaces.items()}
     scale = grids.scale_of(list(arrays.values()), metric, split, log=log, clip=clip)
-    words = grids.name(metric, split, log=scale.log)
+    quantity = grids.name(metric, split, log=scale.log)
     return {
-        label: _relief(surfaces[label], array, scale, tall, words, grids.colours(metric, split))
+        label: _relief(surfaces[label], array, scale, tall, quantity, grids.colours(metric, split))
         for label, array in arrays.items()
     }
 
 
 def _relief(
-    surface: SurfaceResult, array: Floats, scale: Scale, tall: float, words: str, colours: theme.Colorscale
+    surface: SurfaceResult, array: Floats, scale: Scale, tall: float, quantity: str, colours: theme.Colorscale
 ) -> Relief:
     side = max(float(np.ptp(surface.alpha)), float(np.ptp(surface.beta)))
     share = np.clip((scale.heights(array) - scale.bottom) / (scale.top - scale.bottom), 0, 1)
     low, high = (f"{scale.value(end):.4g}" for end in (scale.bottom, scale.top))
-    said = f"{words} from {low} to {high}"
+    summary = f"{quantity} from {low} to {high}"
     holes = int(np.isnan(array).sum())
     notes = [
         scale.note([array]),
@@ -89,6 +89,6 @@ def _relief(
         height=tall * share,
         share=share,
         colours=colours,
-        words=" ".join(filter(None, (f"{said}.", *notes))),
+        words=" ".join(filter(None, (f"{summary}.", *notes))),
         values=array,
     )

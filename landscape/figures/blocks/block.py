@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
@@ -53,7 +53,7 @@ class LegendEntry:
 class Block:
     """Figures and tables that belong together."""
 
-    is_surface: ClassVar[bool] = False  # drawn by the macro `figures`
+    is_surface = False  # drawn by the macro `figures`
     id: str
     heading: str
     plots: list[Plot]

@@ -55,8 +55,8 @@ def packed(array: NDArray[Any]) -> dict[str, str]:
     """Return an array as plotly.js reads it: base64 of float32, in which NaN and inf survive."""
     with np.errstate(over="ignore"):
         data = np.ascontiguousarray(array, dtype="<f4")
-    found = {"dtype": "f4", "bdata": base64.b64encode(data.tobytes()).decode("ascii")}
-    return found | {"shape": ", ".join(map(str, array.shape))} if array.ndim > 1 else found
+    payload = {"dtype": "f4", "bdata": base64.b64encode(data.tobytes()).decode("ascii")}
+    return payload | {"shape": ", ".join(map(str, array.shape))} if array.ndim > 1 else payload
 
 
 def _unpacked(value: Mapping[str, Any]) -> NDArray[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -42,7 +42,7 @@ class Panel:
 class SurfaceBlock:
     """Surfaces shown together on one scale."""
 
-    is_surface: ClassVar[bool] = True  # drawn by plane.html
+    is_surface = True  # drawn by plane.html
     id: str
     name: str
     panels: list[Panel]
@@ -121,20 +121,20 @@ def surface_block(
             Panel(f"{identity}-{index}", key, checkpoint, label, _note(surface), _words(label, surface), series)
         )
     trajectories = {key: result for key, result in results.items() if isinstance(result, TrajectoryResult)}
-    found = surface_paths(trajectories, surfaces, colours)
+    paths = surface_paths(trajectories, surfaces, colours)
     chosen = surface_views.preferred(surfaces, offered, splits[0]).id
-    here = [t for t in trajectories.values() if any(belongs(t, surface) for surface in surfaces)]
-    axes = [_axis_titles(surface, here) for surface in surfaces]
+    on_plane = [t for t in trajectories.values() if any(belongs(t, surface) for surface in surfaces)]
+    axes = [_axis_titles(surface, on_plane) for surface in surfaces]
     data = {
         "id": identity,
         "quantity": chosen,
         "views": surface_views.views(surfaces, offered, splits),
         "panels": [
             {"id": panel.id, "title": theme.text(panel.label), "series": panel.series}
-            | _fill(surface, splits, titles, solid=grids.extent(surfaces), flat=_extent(surfaces, here))
+            | _fill(surface, splits, titles, solid=grids.extent(surfaces), flat=_extent(surfaces, on_plane))
             for panel, surface, titles in zip(panels, surfaces, axes, strict=True)
         ],
-        "paths": [path.data for path in found],
+        "paths": [path.data for path in paths],
         "camera": relief.CAMERA,
         "lift": relief.LIFT,
         "shaping": relief.SHAPING,
@@ -151,7 +151,7 @@ def surface_block(
         [caution] if caution else [],
         estimates,
         _axes(surfaces),
-        found,
+        paths,
         data,
     )
 
@@ -166,26 +166,26 @@ def group_surfaces(results: Mapping[str, Result]) -> dict[str, dict[str, Surface
         if isinstance(result, SurfaceResult) and "convexity" not in result.metrics:
             named.setdefault(key.rpartition("/")[2], {})[key] = result
     groups: dict[str, dict[str, SurfaceResult]] = {}
-    for name, found in named.items():
-        twin = next((other for other, group in groups.items() if _other_modes(group, found)), name)
-        groups.setdefault(twin, {}).update(found)
+    for name, surfaces in named.items():
+        twin = next((other for other, group in groups.items() if _other_modes(group, surfaces)), name)
+        groups.setdefault(twin, {}).update(surfaces)
     return groups | _in_detail(groups)
 
 
 def _in_detail(groups: Mapping[str, Mapping[str, SurfaceResult]]) -> dict[str, dict[str, SurfaceResult]]:
     """Return a group for each region that surfaces of a group were measured more finely in."""
-    found: dict[str, dict[str, SurfaceResult]] = {}
+    details: dict[str, dict[str, SurfaceResult]] = {}
     for name, group in groups.items():
         for key, surface in group.items():
             for number, region in enumerate(regions(surface), start=1):
-                found.setdefault(f"{name}, region {number}", {})[key] = region
-    return found
+                details.setdefault(f"{name}, region {number}", {})[key] = region
+    return details
 
 
-def _other_modes(group: Mapping[str, SurfaceResult], found: Mapping[str, SurfaceResult]) -> bool:
+def _other_modes(group: Mapping[str, SurfaceResult], other: Mapping[str, SurfaceResult]) -> bool:
     """Return True if two groups hold the same plane of the same checkpoint in different BatchNorm modes."""
-    first, second = ({(key.rpartition("/")[0], _hashes(s)): s for key, s in part.items()} for part in (group, found))
-    same = [(first[place], second[place]) for place in first.keys() & second.keys() if place[1]]
+    first, second = ({(key.rpartition("/")[0], _hashes(s)): s for key, s in part.items()} for part in (group, other))
+    same = [(first[plane], second[plane]) for plane in first.keys() & second.keys() if plane[1]]
     return any(a.attributes.get("batchnorm") != b.attributes.get("batchnorm") for a, b in same)
 
 
@@ -193,30 +193,30 @@ def _hashes(surface: SurfaceResult) -> tuple[str, ...]:
     return tuple((surface.attributes.get("directions") or {}).get("hashes") or ())
 
 
-def _note(found: SurfaceResult) -> str:
+def _note(surface: SurfaceResult) -> str:
     """Return a note on the points that are not computed yet or not numbers."""
-    metric = "loss" if "loss" in found.metrics else found.metrics[0]
-    nan = int((np.isnan(found.grid(metric)).any(0) & found.computed()).sum())
+    metric = "loss" if "loss" in surface.metrics else surface.metrics[0]
+    nan = int((np.isnan(surface.grid(metric)).any(0) & surface.computed()).sum())
     holes = f"{nan:,} {'point is' if nan == 1 else 'points are'} not a number (holes)" if nan else ""
-    return "; ".join(filter(None, (completeness_note(found), holes)))
+    return "; ".join(filter(None, (completeness_note(surface), holes)))
 
 
 def _estimates(panels: Sequence[Panel], surfaces: Sequence[SurfaceResult]) -> list[str]:
     """Return the measured error and the saving of each estimated surface."""
-    found = []
+    notes = []
     for panel, surface in zip(panels, surfaces, strict=True):
-        words = estimate_note(surface.attributes)
-        if words:
-            found.append(f"{panel.label}: {words}" if len(panels) > 1 else words[0].upper() + words[1:])
-    return found
+        note = estimate_note(surface.attributes)
+        if note:
+            notes.append(f"{panel.label}: {note}" if len(panels) > 1 else note[0].upper() + note[1:])
+    return notes
 
 
 def _axes(surfaces: Sequence[SurfaceResult]) -> str:
     """Return the meaning of a step along the axes if all surfaces agree on it."""
-    told = [surface.attributes.get("directions") or {} for surface in surfaces]
+    directions = [surface.attributes.get("directions") or {} for surface in surfaces]
     meanings = {
         (str(one.get("kind", "")), str(one.get("normalization", "")) if one.get("kind") == "random" else "")
-        for one in told
+        for one in directions
     }
     if len(meanings) != 1:
         return ""
@@ -241,45 +241,45 @@ def _extent(surfaces: Sequence[SurfaceResult], trajectories: Sequence[Trajectory
     """Return the axis ranges that hold the surfaces and, with a margin, the paths on them."""
     ranges = []
     for axis, (low, high) in zip(("alpha", "beta"), grids.extent(surfaces), strict=True):
-        places = np.concatenate([np.empty(0), *(getattr(trajectory, axis) for trajectory in trajectories)])
-        outside = [float(place) for place in places if np.isfinite(place) and not low <= place <= high]
+        coordinates = np.concatenate([np.empty(0), *(getattr(trajectory, axis) for trajectory in trajectories)])
+        outside = [float(at) for at in coordinates if np.isfinite(at) and not low <= at <= high]
         room = 0.04 * (max([high, *outside]) - min([low, *outside])) if outside else 0.0
-        ranges.append([min([low, *(place - room for place in outside)]), max([high, *(p + room for p in outside)])])
+        ranges.append([min([low, *(at - room for at in outside)]), max([high, *(p + room for p in outside)])])
     return ranges[0], ranges[1]
 
 
 def _fill(
-    found: SurfaceResult, splits: Sequence[str], axes: tuple[str, str], *, solid: Extent, flat: Extent
+    surface: SurfaceResult, splits: Sequence[str], axes: tuple[str, str], *, solid: Extent, flat: Extent
 ) -> dict[str, Any]:
     """Return one panel's grids and its two figures, without the grids that the script fills in."""
-    shown = [(m, s) for m in grids.metrics_of(found) for s in splits if surface_views.drawable(found, m, s)]
-    measured = np.unique(found.points[found.points["level"] == 1][["alpha", "beta"]])
+    shown = [(m, s) for m in grids.metrics_of(surface) for s in splits if surface_views.drawable(surface, m, s)]
+    measured = np.unique(surface.points[surface.points["level"] == 1][["alpha", "beta"]])
     spots = {"measured": [measured["alpha"].tolist(), measured["beta"].tolist()]} if len(measured) else {}
     return {
-        **_empty_figures(found, *shown[0], axes, solid, flat),
-        "grids": {f"{metric}/{split}": packed(grids.values(found, metric, split)) for metric, split in shown},
-        "details": [f"{metric}/{split}" for metric, split in grids.columns(found)],
-        "axes": [found.alpha.tolist(), found.beta.tolist()],
-        "centre": grids.centre(found),
-        "wires": relief.wires(found),
+        **_empty_figures(surface, *shown[0], axes, solid, flat),
+        "grids": {f"{metric}/{split}": packed(grids.values(surface, metric, split)) for metric, split in shown},
+        "details": [f"{metric}/{split}" for metric, split in grids.columns(surface)],
+        "axes": [surface.alpha.tolist(), surface.beta.tolist()],
+        "centre": grids.centre(surface),
+        "wires": relief.wires(surface),
         **spots,
     }
 
 
 def _empty_figures(
-    found: SurfaceResult, metric: str, split: str, axes: tuple[str, str], solid: Extent, flat: Extent
+    surface: SurfaceResult, metric: str, split: str, axes: tuple[str, str], solid: Extent, flat: Extent
 ) -> dict[str, Any]:
     """Return the 3-D figure and the contours of a surface: styles, texts and marks, to be filled with heights."""
-    array = grids.values(found, metric, split)
+    array = grids.values(surface, metric, split)
     scale = choose_scale([array])  # replaced by the script
-    marks = [mark for mark in grids.marks(found, array, metric) if mark.role == "origin"]
-    marks += [grids.Mark("best", "best on the grid", "diamond", 0.0, 0.0), *grids.checkpoints(found)]
+    marks = [mark for mark in grids.marks(surface, array, metric) if mark.role == "origin"]
+    marks += [grids.Mark("best", "best on the grid", "diamond", 0.0, 0.0), *grids.checkpoints(surface)]
     relief_figure = go.Figure(
-        [relief.relief(found, array, metric, split, scale)[0], *(relief.pin(mark, 0.0, scale) for mark in marks)],
+        [relief.relief(surface, array, metric, split, scale)[0], *(relief.pin(mark, 0.0, scale) for mark in marks)],
         {"scene": relief.scene(metric, split, scale, *solid, axes), "margin": {"l": 0, "r": 0, "t": 0, "b": 0}},
     )
     contour_figure = go.Figure(
-        [contour.contours(found, array, metric, split, scale)[0], *(contour.symbol(mark) for mark in marks)],
+        [contour.contours(surface, array, metric, split, scale)[0], *(contour.symbol(mark) for mark in marks)],
         {"margin": {"l": 44, "r": 8, "t": 8, "b": 40}},
     )
     contour.square(contour_figure, 1, *flat, axes)
@@ -290,17 +290,17 @@ def _empty_figures(
     return figures
 
 
-def _words(label: str, found: SurfaceResult) -> str:
+def _words(label: str, surface: SurfaceResult) -> str:
     """Return a text alternative of the first metric and split of a surface."""
-    metric, split = found.metrics[0], found.splits[0]
-    array = grids.values(found, metric, split)
-    at, lowest = grids.centre(found), grids.best(array, "loss")
+    metric, split = surface.metrics[0], surface.splits[0]
+    array = grids.values(surface, metric, split)
+    at, lowest = grids.centre(surface), grids.best(array, "loss")
     parts = [f"{grids.name(metric, split)} of {label}"]
     if at:
         parts.append(f"{number_format.number(float(array[at]))} at the checkpoint")
     if lowest:
         y, x = lowest
-        where = f"α {found.alpha[x]:.3g}, β {found.beta[y]:.3g}"
+        where = f"α {surface.alpha[x]:.3g}, β {surface.beta[y]:.3g}"
         parts.append(f"lowest {number_format.number(float(array[lowest]))} at {where}")
         parts.append(f"largest {number_format.number(float(np.nanmax(array)))}")
     return "; ".join(parts)

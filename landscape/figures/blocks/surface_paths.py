@@ -36,12 +36,12 @@ def surface_paths(
     trajectories: Mapping[str, TrajectoryResult], surfaces: Sequence[SurfaceResult], colours: Mapping[str, int]
 ) -> list[SurfacePath]:
     """Return the trajectories (by result key) that lie on any of these surfaces."""
-    here = {key: t for key, t in trajectories.items() if any(belongs(t, surface) for surface in surfaces)}
-    found = []
-    for index, (key, trajectory) in enumerate(here.items()):
+    on_plane = {key: t for key, t in trajectories.items() if any(belongs(t, surface) for surface in surfaces)}
+    paths = []
+    for index, (key, trajectory) in enumerate(on_plane.items()):
         label = key.rpartition("/")[0]
-        series = colours.get(label, len(colours) + index) if len(here) > 1 else None
-        panels = [place for place, surface in enumerate(surfaces) if belongs(trajectory, surface)]
+        series = colours.get(label, len(colours) + index) if len(on_plane) > 1 else None
+        panels = [panel for panel, surface in enumerate(surfaces) if belongs(trajectory, surface)]
         solid, flat = _figures(trajectory, surfaces[panels[0]], label, series)
         data = {
             "label": label,
@@ -56,8 +56,8 @@ def surface_paths(
             "relief": solid,
             "contour": flat,
         }
-        found.append(SurfacePath(key, label, series, trajectory_note(trajectory), data))
-    return found
+        paths.append(SurfacePath(key, label, series, trajectory_note(trajectory), data))
+    return paths
 
 
 def _figures(

@@ -32,13 +32,13 @@ class HeightQuantity:
 def quantities(surfaces: Sequence[SurfaceResult]) -> list[HeightQuantity]:
     """Return the quantities to choose from: loss, log loss, accuracy, error, then the user's."""
     measured = {metric for surface in surfaces for metric in surface.metrics}
-    found: list[HeightQuantity] = []
+    offered: list[HeightQuantity] = []
     for metric in dict.fromkeys(metric for surface in surfaces for metric in grids.metrics_of(surface)):
-        found.append(HeightQuantity(metric, _capitalized(metric), metric))
+        offered.append(HeightQuantity(metric, _capitalized(metric), metric))
         if f"log {metric}" not in measured and _has_log(surfaces, metric):
-            found.append(HeightQuantity(f"log {metric}", _capitalized(f"log {metric}"), metric, log=True))
+            offered.append(HeightQuantity(f"log {metric}", _capitalized(f"log {metric}"), metric, log=True))
     order = {metric: index for index, metric in enumerate(("loss", "accuracy", grids.ERROR))}
-    return sorted(found, key=lambda quantity: order.get(quantity.metric, len(order)))
+    return sorted(offered, key=lambda quantity: order.get(quantity.metric, len(order)))
 
 
 def preferred(surfaces: Sequence[SurfaceResult], offered: Sequence[HeightQuantity], split: str) -> HeightQuantity:
@@ -61,29 +61,29 @@ def views(
 
     Each names the grid drawn (`grid`) and, for contours, the views with levels at even steps and in log steps.
     """
-    found: dict[str, Any] = {}
+    by_key: dict[str, Any] = {}
     for split in splits:
         for quantity in offered:
             arrays = [grids.values(s, quantity.metric, split) for s in surfaces if drawable(s, quantity.metric, split)]
             logarithmic = quantity.log and _log_scale(arrays, quantity.metric, split) if arrays else False
             if arrays and quantity.log == logarithmic:
-                found[f"{quantity.id}/{split}"] = _view(arrays, quantity, split)
-    for key, view in found.items():
+                by_key[f"{quantity.id}/{split}"] = _view(arrays, quantity, split)
+    for key, view in by_key.items():
         metric, split = view["grid"].rpartition("/")[::2]
         steps = f"log {metric}/{split}"
-        logarithmic = steps in found and found[steps]["grid"] == view["grid"]
-        view["even"] = view["grid"] if view["grid"] in found else key
+        logarithmic = steps in by_key and by_key[steps]["grid"] == view["grid"]
+        view["even"] = view["grid"] if view["grid"] in by_key else key
         view["steps"] = steps if logarithmic else None
-    return found
+    return by_key
 
 
 def _view(arrays: list[Floats], quantity: HeightQuantity, split: str) -> dict[str, Any]:
     metric, gap = quantity.metric, split == grids.GAP
-    words = grids.name(metric, split)
+    name = grids.name(metric, split)
     return {
         "grid": f"{metric}/{split}",
-        "words": words,
-        "title": theme.text(words),  # for Plotly
+        "words": name,
+        "title": theme.text(name),  # for Plotly
         "colours": grids.colours(metric, split),
         "best": "" if gap else "highest" if metric == "accuracy" else "lowest",
         **_scales(arrays, metric, split, log=quantity.log),

@@ -77,14 +77,14 @@ class Ranked:
 
 def measures_table(ranked: Ranked, *, folded: str = "") -> Table:
     """Return the measures down and up to two checkpoints across; of more, checkpoints down and measures across."""
-    shares = {name: _shares(found) for name, found in ranked.measures.items()}
+    shares = {name: _shares(by_label) for name, by_label in ranked.measures.items()}
     if len(ranked.labels) <= 2:
         head = [Head("Measure"), *(Head(label, checkpoint=label) for label in ranked.labels)]
         if len(ranked.labels) == 2:
             head.append(Head("Difference", small=f"{ranked.labels[1]} − {ranked.labels[0]}"))
         rows = [_measure_row(name, ranked, shares[name]) for name in ranked.measures]
     else:
-        first = {name: next(iter(found.values())) for name, found in ranked.measures.items()}
+        first = {name: next(iter(by_label.values())) for name, by_label in ranked.measures.items()}
         head = [Head("Checkpoint"), *(Head(name, small=first[name].meaning) for name in ranked.measures)]
         rows = [
             [Cell(label, checkpoint=label)]
@@ -105,9 +105,9 @@ def eigenvalue_table(spectra: Mapping[str, SpectrumResult]) -> Table:
         ranked = [(rank + 1, at) for rank, at in enumerate(tops)] + [(-r - 1, at) for r, at in enumerate(bottoms[::-1])]
         for rank, at in ranked:
             value = float(spectrum.eigenvalues[at])
-            words = number_format.uncertain(value, float(spectrum.bounds[at]))
+            text = number_format.uncertain(value, float(spectrum.bounds[at]))
             small = "" if spectrum.converged[at] else "not converged"
-            cells.setdefault(rank, {})[label] = Cell(words, small, value)
+            cells.setdefault(rank, {})[label] = Cell(text, small, value)
     order = sorted(cells, key=lambda rank: (rank < 0, rank))
     rows = [[Cell(rank_name(rank)), *(cells[rank].get(label, Cell()) for label in spectra)] for rank in order]
     head = [Head("Eigenvalue"), *(Head(label, checkpoint=label) for label in spectra)]
@@ -128,18 +128,18 @@ def _measure_row(name: str, ranked: Ranked, shares: dict[str, float]) -> list[Ce
 def _cell(estimate: Estimate | None, share: float | None, label: str) -> Cell:
     if estimate is None:
         return Cell()
-    words = number_format.uncertain(estimate.value, estimate.uncertainty)
+    text = number_format.uncertain(estimate.value, estimate.uncertainty)
     small = "bound" if math.isfinite(estimate.bound) else ""
-    return Cell(words, small, estimate.value, share=math.nan if share is None else share, checkpoint=label)
+    return Cell(text, small, estimate.value, share=math.nan if share is None else share, checkpoint=label)
 
 
 def _difference(first: Estimate | None, second: Estimate | None) -> Cell:
     if first is None or second is None:
         return Cell()
     apart = difference(first, second)
-    words = number_format.change(apart.value, apart.uncertainty)
+    text = number_format.change(apart.value, apart.uncertainty)
     remarks = [ratio(first.value, second.value), "bound" if math.isfinite(apart.bound) else apart.unpaired]
-    return Cell(words, small=", ".join(filter(None, remarks)), value=apart.value)
+    return Cell(text, small=", ".join(filter(None, remarks)), value=apart.value)
 
 
 def ratio(first: float, second: float) -> str:
@@ -149,8 +149,8 @@ def ratio(first: float, second: float) -> str:
     return f"× {number_format.number(second / first, 3)}"
 
 
-def _shares(found: Mapping[str, Measure]) -> dict[str, float]:
+def _shares(by_label: Mapping[str, Measure]) -> dict[str, float]:
     """Return each checkpoint's value as a share of the largest one."""
-    finite = {label: abs(m.value) for label, m in found.items() if math.isfinite(m.value)}
+    finite = {label: abs(m.value) for label, m in by_label.items() if math.isfinite(m.value)}
     most = max(finite.values(), default=0.0)
     return {label: round(value / most, 4) for label, value in finite.items()} if most > 0 else {}

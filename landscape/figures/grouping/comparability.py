@@ -54,29 +54,29 @@ def differences(results: Mapping[str, Result], *, but: Sequence[str] = ()) -> st
         results: The results by label.
         but: Attributes that are meant to differ, such as "batchnorm".
     """
-    found = []
-    for path, words in _COMPARED.items():
+    differing = []
+    for path, name in _COMPARED.items():
         if path in but:
             continue
         seen = {str(value) for result in results.values() if (value := at(result.attributes, path)) is not None}
         if len(seen) > 1:
             short = f": {' / '.join(sorted(seen))}" if sum(map(len, seen)) < 40 else ""
-            found.append(words + short)
+            differing.append(name + short)
     spans = {(r.alpha[0], r.alpha[-1]) for r in results.values() if isinstance(r, SurfaceResult | LineResult)}
     if len(spans) > 1 and "span" not in but:
-        found.append("the span")
-    return f"Not measured alike; these differ in {listed(found)}." if found else ""
+        differing.append("the span")
+    return f"Not measured alike; these differ in {listed(differing)}." if differing else ""
 
 
 def at(attributes: Mapping[str, Any], path: str) -> Any:
     """Return the value at a dotted path of nested attributes; None if there is none."""
-    found: Any = attributes
+    value: Any = attributes
     for key in path.split("."):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
-def listed(words: Sequence[str]) -> str:
+def listed(items: Sequence[str]) -> str:
     """Return "a", "a and b" or "a, b and c"; semicolons where the items hold commas."""
-    comma = "; " if any("," in word for word in words) else ", "
-    return comma.join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1] if words else ""
+    comma = "; " if any("," in item for item in items) else ", "
+    return comma.join(items[:-1]) + (" and " if len(items) > 1 else "") + items[-1] if items else ""

@@ -24,17 +24,19 @@ def families(results: Mapping[str, Result]) -> dict[str, dict[str, list[LineResu
     Args:
         results: Results by "<checkpoint label>/<name>", as in a file: line-d0, line-d1, ... are the family "line".
     """
-    found: dict[str, dict[str, list[LineResult]]] = {}
+    by_family: dict[str, dict[str, list[LineResult]]] = {}
     for key, result in results.items():
         if isinstance(result, LineResult) and not is_between(result):
             label, _, name = key.rpartition("/")
             family = str(result.attributes.get("family") or name)
             apart = (f"{family}, {len(result.alpha)} points{f' ({n})' if n > 1 else ''}" for n in itertools.count(1))
-            own = (
-                each for each in itertools.chain([family], apart) if _alike(result, found.get(each, {}).get(label, []))
+            names = (
+                each
+                for each in itertools.chain([family], apart)
+                if _alike(result, by_family.get(each, {}).get(label, []))
             )
-            found.setdefault(next(own), {}).setdefault(label, []).append(result)
-    return found
+            by_family.setdefault(next(names), {}).setdefault(label, []).append(result)
+    return by_family
 
 
 def _alike(line: LineResult, others: Sequence[LineResult]) -> bool:
@@ -61,13 +63,13 @@ def grouped(lines: Mapping[str, LineResult | Sequence[LineResult]]) -> dict[str,
             groups[key] = (label, members)  # a line alone keeps the label it came with
         elif family:
             groups[key] = (checkpoint, members)
-    found: dict[str, list[LineResult]] = {}
+    by_label: dict[str, list[LineResult]] = {}
     for name, members in groups.values():
-        place, number = name, 2
-        while place in found:
-            place, number = f"{name} ({number})", number + 1
-        found[place] = members
-    return found
+        unique, number = name, 2
+        while unique in by_label:
+            unique, number = f"{name} ({number})", number + 1
+        by_label[unique] = members
+    return by_label
 
 
 def seeds(results: Mapping[str, Result]) -> dict[str, list[str]]:

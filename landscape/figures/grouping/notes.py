@@ -8,19 +8,19 @@ from landscape.stats import number_format
 
 def estimate_note(attributes: Attributes) -> str:
     """Return the measured error and the saving of an estimated surface; empty for an exact one."""
-    told = attributes.get("tolerance")
-    if not isinstance(told, dict):
+    tolerance = attributes.get("tolerance")
+    if not isinstance(tolerance, dict):
         return ""
-    if not told.get("held_out"):
+    if not tolerance.get("held_out"):
         return "a tolerance would have saved nothing: every point was measured on all examples."
     parts = ["estimated from all examples at some points and subsets of them at the others"]
-    usual, worst, held = told.get("measured_95"), told.get("measured_worst"), told.get("held_out")
+    usual, worst, held = tolerance.get("measured_95"), tolerance.get("measured_worst"), tolerance.get("held_out")
     if isinstance(usual, int | float):
         where = f" of {held:,} held-out points" if isinstance(held, int) else " of the held-out points"
         most = f", at most {number_format.share(worst)} off" if isinstance(worst, int | float) else ""
         parts.append(f"measured to be within {number_format.share(usual)} at 95%{where}{most}")
-    if isinstance(told.get("saving"), int | float):
-        parts.append(f"{number_format.number(told['saving'], 3)} times fewer evaluations than an exact surface")
+    if isinstance(tolerance.get("saving"), int | float):
+        parts.append(f"{number_format.number(tolerance['saving'], 3)} times fewer evaluations than an exact surface")
     return "; ".join(parts) + "."
 
 

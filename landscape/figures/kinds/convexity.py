@@ -28,8 +28,8 @@ def _draw(maps: Mapping[str, SurfaceResult], **options: Any) -> go.Figure:
 def convexity_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> list[Block]:
     """Return a block for each name of convexity maps: a map per checkpoint, on one colour scale."""
     groups: dict[str, dict[str, SurfaceResult]] = {}
-    for name, found in results_by_name(results, SurfaceResult).items():
-        maps = {label: surface for label, surface in found.items() if is_convexity(surface)}
+    for name, surfaces in results_by_name(results, SurfaceResult).items():
+        maps = {label: surface for label, surface in surfaces.items() if is_convexity(surface)}
         if maps:
             groups[name] = maps
     blocks = []

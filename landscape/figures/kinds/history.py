@@ -31,8 +31,8 @@ def history_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) ->
     """Return a block for each name of training curves, switchable between what runs along x."""
     groups = results_by_name(results, HistoryResult)
     blocks = []
-    for index, (name, found) in enumerate(groups.items()):
-        histories = {label: history for label, history in found.items() if recorded({label: history})}
+    for index, (name, group) in enumerate(groups.items()):
+        histories = {label: history for label, history in group.items() if recorded({label: history})}
         if histories:
             heading = name if len(groups) > 1 else ""
             blocks.append(_history_block(f"history-{index}", heading, name, histories, colours))

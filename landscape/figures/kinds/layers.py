@@ -30,13 +30,13 @@ def layer_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> l
     blocks = []
     for index, (name, layers) in enumerate(groups.items()):
         plots = []
-        for column, words in WORDS.items():
-            if any(np.isfinite(getattr(found, column)).any() for found in layers.values()):
+        for column, column_name in WORDS.items():
+            if any(np.isfinite(getattr(result, column)).any() for result in layers.values()):
                 figure = layers_figure(layers, columns=[column], colours=colours)
                 height = int(figure.layout.height or 0)
-                alt = f"{words} of each layer's own block: {', '.join(layers)}"
+                alt = f"{column_name} of each layer's own block: {', '.join(layers)}"
                 caption = "Hatched: did not converge." if column == "top" and _is_open(layers) else ""
-                column_title = words[0].upper() + words[1:]
+                column_title = column_name[0].upper() + column_name[1:]
                 drawn = {"": strip_layout(figure)}
                 name_ = f"layers-{index}-{column}"
                 plots.append(Plot(name_, alt, drawn, title=column_title, caption=caption, height=height))
@@ -51,7 +51,7 @@ def layer_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> l
 
 
 def _is_open(layers: Mapping[str, LayersResult]) -> bool:
-    return any(bool((~found.converged).any()) for found in layers.values())
+    return any(bool((~result.converged).any()) for result in layers.values())
 
 
 def _describe(result: LayersResult) -> str:

@@ -29,9 +29,9 @@ def _blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[B
 
 def line_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
     """Return a block for each family of lines around checkpoints."""
-    found = families(results)
+    by_family = families(results)
     blocks = []
-    for index, (family, by_label) in enumerate(found.items()):
+    for index, (family, by_label) in enumerate(by_family.items()):
         identity = f"line-{index}"
         curves = {"each": {label: lines if len(lines) > 1 else lines[0] for label, lines in by_label.items()}}
         recipes = _by_recipe(by_label)
@@ -39,7 +39,7 @@ def line_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> li
             curves["recipe"] = recipes
         members = list(itertools.chain(*by_label.values()))
         shown = [key for key, line in results.items() if any(line is member for member in members)]
-        blocks.append(_block(identity, family if len(found) > 1 else "", curves, shown, colours, by_label))
+        blocks.append(_block(identity, family if len(by_family) > 1 else "", curves, shown, colours, by_label))
     return blocks
 
 
@@ -50,12 +50,12 @@ def between_blocks(results: Mapping[str, Result]) -> list[Block]:
         if isinstance(result, LineResult) and is_between(result):
             groups.setdefault(endpoints(result), {})[key] = result
     blocks = []
-    for index, (ends, found) in enumerate(groups.items()):
-        names = [_way(line) for line in found.values()]
-        own = [key.rpartition("/")[2] for key in found]
-        labels = [n if names.count(n) == 1 else f"{n} {k}" for n, k in zip(names, own, strict=True)]
-        curves: dict[str, Lines] = {"each": dict(zip(labels, found.values(), strict=True))}
-        blocks.append(_block(f"between-{index}", " → ".join(ends), curves, list(found), None, {}))
+    for index, (ends, lines) in enumerate(groups.items()):
+        names = [_way(line) for line in lines.values()]
+        result_names = [key.rpartition("/")[2] for key in lines]
+        labels = [n if names.count(n) == 1 else f"{n} {k}" for n, k in zip(names, result_names, strict=True)]
+        curves: dict[str, Lines] = {"each": dict(zip(labels, lines.values(), strict=True))}
+        blocks.append(_block(f"between-{index}", " → ".join(ends), curves, list(lines), None, {}))
     return blocks
 
 
@@ -65,12 +65,12 @@ def _way(line: LineResult) -> str:
 
 def _by_recipe(by_label: Mapping[str, Sequence[LineResult]]) -> Lines:
     """Return the lines of runs that differ in nothing but their seed together; {} where there are none such."""
-    together = seeds({label: lines[0] for label, lines in by_label.items()})
-    if all(len(labels) == 1 for labels in together.values()):
+    recipes = seeds({label: lines[0] for label, lines in by_label.items()})
+    if all(len(labels) == 1 for labels in recipes.values()):
         return {}
-    lines = {recipe: [line for label in labels for line in by_label[label]] for recipe, labels in together.items()}
-    alike = all(len({line.alpha.tobytes() for line in found}) == 1 for found in lines.values())
-    return dict(lines) if alike else {}
+    lines = {recipe: [line for label in labels for line in by_label[label]] for recipe, labels in recipes.items()}
+    same_axes = all(len({line.alpha.tobytes() for line in members}) == 1 for members in lines.values())
+    return dict(lines) if same_axes else {}
 
 
 def _block(
@@ -83,7 +83,7 @@ def _block(
 ) -> Block:
     """Return a block of lines, switchable between linear and log, and between checkpoints and recipes."""
     everything = [
-        line for found in curves["each"].values() for line in ([found] if isinstance(found, LineResult) else found)
+        line for curve in curves["each"].values() for line in ([curve] if isinstance(curve, LineResult) else curve)
     ]
     metrics = list(dict.fromkeys(metric for line in everything for metric in line.metrics))
     splits = list(dict.fromkeys(split for line in everything for split in line.splits))
@@ -133,10 +133,10 @@ def _palette(
     """Return the colour of each curve: its checkpoint's, of a recipe that of its first checkpoint."""
     if colours is None:
         return None
-    found = dict(colours)
+    palette = dict(colours)
     for recipe, labels in seeds({label: lines[0] for label, lines in by_label.items()}).items():
-        found.setdefault(recipe, colours.get(labels[0], 0))
-    return {label: found.get(label, index) for index, label in enumerate(curves)}
+        palette.setdefault(recipe, colours.get(labels[0], 0))
+    return {label: palette.get(label, index) for index, label in enumerate(curves)}
 
 
 def _legend(
@@ -148,35 +148,35 @@ def _legend(
     if colours is None:  # between two checkpoints: nothing to tell apart but the ways
         ways = list(curves["each"])
         return [LegendEntry(way, index, switch=False) for index, way in enumerate(ways)] if len(ways) > 1 else []
-    found = []
+    legend = []
     for way, lines in curves.items():
         palette = _palette(lines, colours, by_label) or {}
         when = (control, way) if control else ("", "")
-        found += legend_entries(list(lines), palette, switch=way == "each", when=when)
-    return found
+        legend += legend_entries(list(lines), palette, switch=way == "each", when=when)
+    return legend
 
 
 def _bands(curves: Mapping[str, Lines]) -> str:
     """Return the meaning of the bands: standard errors of single lines, or the spread of several."""
-    counts = {len(found) for found in curves["each"].values() if not isinstance(found, LineResult)}
-    single = any(isinstance(found, LineResult) for found in curves["each"].values())
-    words = []
+    counts = {len(curve) for curve in curves["each"].values() if not isinstance(curve, LineResult)}
+    single = any(isinstance(curve, LineResult) for curve in curves["each"].values())
+    sentences = []
     if counts:
         several = " or ".join(str(count) for count in sorted(counts))
         spread = "bands reach from quartile to quartile, and fainter from least to most"
-        words.append(f"Curves are medians over {several} directions; {spread}.")
+        sentences.append(f"Curves are medians over {several} directions; {spread}.")
     if single:
         which = "Bands of single lines" if counts or "recipe" in curves else "Bands"
-        words.append(f"{which}: ± 1 standard error over the examples.")
+        sentences.append(f"{which}: ± 1 standard error over the examples.")
     if "recipe" in curves:
-        words.append("By recipe: the median over its seeds, with the same bands of spread.")
-    return " ".join(words)
+        sentences.append("By recipe: the median over its seeds, with the same bands of spread.")
+    return " ".join(sentences)
 
 
 def _widths(by_label: Mapping[str, Sequence[LineResult]]) -> list[Table]:
     """Return a table of basin widths, where they were measured."""
     cells = {label: dict(width_words(list(lines))) for label, lines in by_label.items()}
-    rises = sorted({rise for found in cells.values() for rise in found})
+    rises = sorted({rise for by_rise in cells.values() for rise in by_rise})
     if not rises:
         return []
     head = [Head("Basin width", small="radius at which the loss has risen"), *(Head(n, checkpoint=n) for n in cells)]

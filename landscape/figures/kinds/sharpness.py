@@ -24,20 +24,20 @@ def sharpness_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) 
     """Return for each name of sharpness results a block: the measures as a table, and what was swept as curves."""
     groups = results_by_name(results, SharpnessResult)
     blocks = []
-    for index, (name, found) in enumerate(groups.items()):
+    for index, (name, group) in enumerate(groups.items()):
         curves: list[tuple[Over, str, dict[str, list[Measure]]]] = [
             (over, title, by_label)
             for over in SYMBOLS
-            for title, by_label in swept(found, over).items()
+            for title, by_label in swept(group, over).items()
             if max(map(len, by_label.values())) >= FEWEST
         ]
-        rows = measures(found)
+        rows = measures(group)
         on_curves = {m.label for _, _, curve in curves for many in curve.values() for m in many}
         alone = {label: row for label, row in rows.items() if label not in on_curves}
         swept_rows = {label: row for label, row in rows.items() if label in on_curves}
-        folded = measures_table(Ranked(list(found), swept_rows, found), folded="The curves' values as a table")
+        folded = measures_table(Ranked(list(group), swept_rows, group), folded="The curves' values as a table")
         plots = [
-            _curve(f"sharpness-{index}-{number}", over, title, by_label, found, colours)
+            _curve(f"sharpness-{index}-{number}", over, title, by_label, group, colours)
             for number, (over, title, by_label) in enumerate(curves)
         ]
         blocks.append(
@@ -45,11 +45,11 @@ def sharpness_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) 
                 f"sharpness-block-{index}",
                 name if len(groups) > 1 else "",
                 plots,
-                result_keys(name, list(found)),
-                caution=cautions(found),
+                result_keys(name, list(group)),
+                caution=cautions(group),
                 note="Bands: ± 1 standard error." if plots else "",
-                legend=legend_entries(list(found), colours) if plots else [],
-                lead=[measures_table(Ranked(list(found), alone, found))] if alone else [],
+                legend=legend_entries(list(group), colours) if plots else [],
+                lead=[measures_table(Ranked(list(group), alone, group))] if alone else [],
                 tables=[folded] if swept_rows else [],
                 columns=3,
             )
@@ -62,11 +62,11 @@ def _curve(
     over: Over,
     title: str,
     by_label: Mapping[str, list[Measure]],
-    found: Mapping[str, SharpnessResult],
+    group: Mapping[str, SharpnessResult],
     colours: Mapping[str, int],
 ) -> Plot:
     """Return one measure over what was swept, as a figure of its own."""
-    alone = {label: SharpnessResult(tuple(many), found[label].attributes) for label, many in by_label.items()}
+    alone = {label: SharpnessResult(tuple(many), group[label].attributes) for label, many in by_label.items()}
     figure = curves_figure(alone, over=over, columns=1, colours=colours)
     figure.layout.annotations = ()  # its title is the figure's caption on the page
     alt = f"{title} over {SYMBOLS[over]}: {', '.join(by_label)}"

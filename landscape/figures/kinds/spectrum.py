@@ -65,22 +65,22 @@ def spectrum_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -
 
 def _of_subsets(spectra: Mapping[str, SpectrumResult]) -> str:
     """Return a note on the largest eigenvalue over subsets of the examples; empty without subsets."""
-    found = {label: s.attributes["subsets"] for label, s in spectra.items() if "subsets" in s.attributes}
-    if not found:
+    by_label = {label: s.attributes["subsets"] for label, s in spectra.items() if "subsets" in s.attributes}
+    if not by_label:
         return ""
-    words = [
+    notes = [
         f"{label} {number_format.uncertain(float(spectra[label].eigenvalues[0]), float(subsets['stderr'][0]))} "
         f"over {subsets['count']} subsets of {max(subsets['examples']):,} examples"
-        for label, subsets in found.items()
+        for label, subsets in by_label.items()
     ]
-    return f" Means over disjoint subsets; the first eigenvalue with its standard error over them: {'; '.join(words)}."
+    return f" Means over disjoint subsets; the first eigenvalue with its standard error over them: {'; '.join(notes)}."
 
 
 def _estimates(spectra: Mapping[str, SpectrumResult]) -> Table | None:
     """Return a table of what was estimated beside the eigenvalues: trace, Frobenius norm, effective rank, λ₁/λ₅."""
-    words = {"trace": "Trace", "frobenius": "Frobenius norm", "effective_rank": "Effective rank", "ratio_5": "λ₁ / λ₅"}
+    titles = {"trace": "Trace", "frobenius": "Frobenius norm", "effective_rank": "Effective rank", "ratio_5": "λ₁ / λ₅"}
     rows = []
-    for key, name in words.items():
+    for key, name in titles.items():
         cells = [_estimate(spectrum.attributes.get(key)) for spectrum in spectra.values()]
         if any(cell.words for cell in cells):
             methods = {str(a["method"]) for s in spectra.values() if isinstance(a := s.attributes.get(key), Mapping)}
@@ -89,11 +89,11 @@ def _estimates(spectra: Mapping[str, SpectrumResult]) -> Table | None:
     return Table("Estimates of the whole spectrum", head, rows, note="± is one standard error.") if rows else None
 
 
-def _estimate(found: object) -> Cell:
-    if isinstance(found, int | float) and math.isfinite(found):
-        return Cell(number_format.number(float(found)), value=float(found))
-    if isinstance(found, Mapping) and isinstance(found.get("value"), int | float):
-        value, error = float(found["value"]), found.get("stderr")
+def _estimate(estimate: object) -> Cell:
+    if isinstance(estimate, int | float) and math.isfinite(estimate):
+        return Cell(number_format.number(float(estimate)), value=float(estimate))
+    if isinstance(estimate, Mapping) and isinstance(estimate.get("value"), int | float):
+        value, error = float(estimate["value"]), estimate.get("stderr")
         known = float(error) if isinstance(error, int | float) else math.nan
         return Cell(number_format.uncertain(value, known), value=value)
     return Cell()

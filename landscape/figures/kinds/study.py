@@ -22,13 +22,13 @@ def study_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> list[Bl
     blocks = []
     for index, (key, study) in enumerate((key, r) for key, r in results.items() if isinstance(r, StudyResult)):
         plots = []
-        for place, measure in enumerate(study.measures):
+        for column, measure in enumerate(study.measures):
             figure = study_figure({key: study}, measures=[measure], columns=1)
             figure.layout.annotations = ()
             alt = f"Generalization gap over {measure} of {len(study.checkpoints)} checkpoints"
             drawn = strip_layout(figure, t=12, l=60)
-            tau = tau_words(study, place)
-            plots.append(Plot(f"study-{index}-{place}", alt, {"": drawn}, title=measure, caption=tau))
+            tau = tau_words(study, column)
+            plots.append(Plot(f"study-{index}-{column}", alt, {"": drawn}, title=measure, caption=tau))
         groups = list(dict.fromkeys(str(group) for group in study.attributes.get("groups") or ()))
         legend = legend_entries(groups, {}, switch=False) if len(groups) > 1 else []
         note = (

@@ -27,8 +27,8 @@ def trajectory_blocks(results: Mapping[str, Result], colours: Mapping[str, int])
         label = key.rpartition("/")[0]
         figure = trajectory_figure({label: trajectory}, colours=colours)
         figure.update_layout(title=None)
-        name, words = positions(trajectory)
-        alt = f"Path of {label} on its plane, {name} {words[0]} to {words[-1]}"
+        name, texts = positions(trajectory)
+        alt = f"Path of {label} on its plane, {name} {texts[0]} to {texts[-1]}"
         plot = Plot(f"path-{index}", alt, {"": strip_layout(figure)}, title=label, caption=trajectory_note(trajectory))
         blocks.append(Block(f"path-block-{index}", f"Trajectory of {label}", [plot], [key], columns=1))
     return blocks

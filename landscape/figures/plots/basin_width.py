@@ -20,16 +20,16 @@ def width_words(lines: LineResult | Sequence[LineResult]) -> list[tuple[float, s
     """
     lines = [lines] if isinstance(lines, LineResult) else list(lines)
     span = max(float(np.abs(line.alpha).max()) for line in lines)
-    words = []
+    texts = []
     for width in _widths(lines):
         if not width.reached:
-            words.append((width.rise, "not reached"))
+            texts.append((width.rise, "not reached"))
             continue
         low, middle, high = (_radius(value, span) for value in (width.lower, width.median, width.upper))
         missed = width.radii - width.reached
         beyond = f", not reached by {missed} of {width.radii}" if missed else ""
-        words.append((width.rise, f"{middle} ({low} to {high}){beyond}"))
-    return words
+        texts.append((width.rise, f"{middle} ({low} to {high}){beyond}"))
+    return texts
 
 
 def width_traces(lines: Sequence[LineResult], *, series: int, alone: bool) -> list[go.Scatter]:
@@ -46,20 +46,20 @@ def width_traces(lines: Sequence[LineResult], *, series: int, alone: bool) -> li
         return []
     colour, height = theme.series_colour(series), float(np.nanmedian(centres))
     traces = []
-    for width, (rise, told) in zip(_widths(lines), width_words(lines), strict=True):
+    for width, (rise, radius) in zip(_widths(lines), width_words(lines), strict=True):
         x = [at for at in (-width.left, width.right) if np.isfinite(at)]
         if not x:
             continue
-        words = theme.text(f"{split} loss + {rise:g}: radius {told}")
+        label = theme.text(f"{split} loss + {rise:g}: radius {radius}")
         trace = go.Scatter(
             x=x if len(x) == 2 else [0.0, *x],
             y=[height + rise] * 2,
             mode="lines+markers+text" if alone else "markers",
             line={"color": colour, "width": 1, "dash": "dot"},
             marker={"symbol": "line-ns", "size": 13, "line": {"color": colour, "width": 2}, "opacity": 1},
-            name=words,
+            name=label,
             showlegend=False,
-            hovertemplate=f"{words}<extra></extra>",
+            hovertemplate=f"{label}<extra></extra>",
             meta={"series": series, "mark": "width"},
         )
         if alone:

@@ -57,14 +57,14 @@ def history_figure(
     figure = panels(len(metrics), stacked=stacked)
     together = seeds(histories) if by == "recipe" else {label: [label] for label in histories}
     for number, metric in enumerate(metrics, start=1):
-        place = {"row": number, "col": 1} if stacked else {"row": 1, "col": number}
+        panel = {"row": number, "col": 1} if stacked else {"row": 1, "col": number}
         axis = curve_axis(histories, metric, log=log)
         for index, (label, members) in enumerate(together.items()):
             series = colours.get(label, index) if colours else index
             runs, is_log = [histories[member] for member in members], axis["type"] == "log"
             for trace in _curves(label, runs, metric, x, series, log=is_log):
-                figure.add_trace(trace, **place)
-        figure.update_yaxes(**axis, **place)
+                figure.add_trace(trace, **panel)
+        figure.update_yaxes(**axis, **panel)
     legend_once(figure)
     figure.update_xaxes(rangemode="tozero")
     figure.update_xaxes(title_text=AXES[x], row=len(metrics) if stacked else None)
@@ -102,15 +102,15 @@ def _curves(
     """Return for each split the curve of one run, or the bands and the median of several, row by row."""
     traces = []
     for split in SPLITS:
-        found = [run for run in runs if f"{split}_{metric}" in run.columns]
-        if not found:
+        recorded_runs = [run for run in runs if f"{split}_{metric}" in run.columns]
+        if not recorded_runs:
             continue
         name = f"{theme.text(label)} · {split}"
-        values = [np.asarray(run.columns[f"{split}_{metric}"], dtype=np.float64) for run in found]
-        along, middle = np.asarray(column(found[0], x), dtype=np.float64), values[0]
-        if len(found) > 1:
-            name += f" (median of {len(found)})"
-            along = bands.spread(_padded([np.asarray(column(run, x), dtype=np.float64) for run in found]))[2]
+        values = [np.asarray(run.columns[f"{split}_{metric}"], dtype=np.float64) for run in recorded_runs]
+        along, middle = np.asarray(column(recorded_runs[0], x), dtype=np.float64), values[0]
+        if len(recorded_runs) > 1:
+            name += f" (median of {len(recorded_runs)})"
+            along = bands.spread(_padded([np.asarray(column(run, x), dtype=np.float64) for run in recorded_runs]))[2]
             shadows, middle = bands.family(along, _padded(values), series=series, log=log)
             traces += shadows
         traces.append(

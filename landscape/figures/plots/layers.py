@@ -39,14 +39,14 @@ def layers_figure(
     """
     if not layers:
         raise LandscapeError("expected the layers of at least one checkpoint to draw, got none")
-    names = list(dict.fromkeys(name for found in layers.values() for name in found.names))
+    names = list(dict.fromkeys(name for result in layers.values() for name in result.names))
     shown = list(columns or [c for c in WORDS if any(np.isfinite(getattr(f, c)).any() for f in layers.values())])
     figure = make_subplots(cols=len(shown), shared_yaxes=True, horizontal_spacing=0.05)
-    for place, column in enumerate(shown, start=1):
-        for index, (label, found) in enumerate(layers.items()):
+    for panel, column in enumerate(shown, start=1):
+        for index, (label, result) in enumerate(layers.items()):
             series = colours.get(label, index) if colours else index
-            figure.add_trace(_bars(label, found, column, series, legend=place == 1), row=1, col=place)
-        figure.update_xaxes(title_text=WORDS[column], rangemode="tozero", exponentformat="power", nticks=7, col=place)
+            figure.add_trace(_bars(label, result, column, series, legend=panel == 1), row=1, col=panel)
+        figure.update_xaxes(title_text=WORDS[column], rangemode="tozero", exponentformat="power", nticks=7, col=panel)
     order = [theme.text(name) for name in names]
     figure.update_yaxes(categoryorder="array", categoryarray=order, ticks="", tickfont={"size": 11}, showline=False)
     figure.update_yaxes(range=[len(names) - 0.4, -0.6])  # downwards
@@ -62,29 +62,29 @@ def layers_figure(
     return theme.apply_theme(figure, title=title, dark=dark)
 
 
-def _bars(label: str, found: LayersResult, column: Column, series: int, *, legend: bool) -> go.Bar:
-    values = found.top if column == "top" else found.trace
-    errors = found.bounds if column == "top" else found.trace_stderr
-    settled = found.converged if column == "top" else np.ones(len(values), dtype=bool)
+def _bars(label: str, result: LayersResult, column: Column, series: int, *, legend: bool) -> go.Bar:
+    values = result.top if column == "top" else result.trace
+    errors = result.bounds if column == "top" else result.trace_stderr
+    settled = result.converged if column == "top" else np.ones(len(values), dtype=bool)
     colour = theme.series_colour(series)
     hatch: dict[str, Any] = {
         "shape": np.where(settled, "", "/").tolist(),
         "fgcolor": colour,
         "bgcolor": "rgba(0,0,0,0)",
     }
-    words = [
+    texts = [
         f"{uncertain(float(value), float(error))}{'' if done else ' (not converged)'}"
         for value, error, done in zip(values, errors, settled, strict=True)
     ]
     return go.Bar(
-        y=[theme.text(name) for name in found.names],
+        y=[theme.text(name) for name in result.names],
         x=np.where(np.isfinite(values), values, np.nan),
         orientation="h",
         error_x={"type": "data", "array": np.nan_to_num(errors, posinf=0.0), "color": theme.LIGHT.ink, "thickness": 1}
         | {"width": 2},
         marker={"color": colour, "pattern": hatch, "line": {"width": 0}},
-        customdata=found.parameters,
-        text=words,
+        customdata=result.parameters,
+        text=texts,
         textposition="none",
         name=theme.text(label),
         legendgroup=theme.text(label),

@@ -52,30 +52,30 @@ def line_figure(
     figure = panels(len(metrics), stacked=stacked)
     between = [line for line in everything if is_between(line)]
     for number, metric in enumerate(metrics, start=1):
-        place = {"row": number, "col": 1} if stacked else {"row": 1, "col": number}
+        panel = {"row": number, "col": 1} if stacked else {"row": 1, "col": number}
         scale = _scale(everything, metric, log=log)
         for index, (label, members) in enumerate(groups.items()):
             drawn = [line for line in members if metric in line.metrics]
             series = colours.get(label, index) if colours else index
             alone = bool(between) and len(groups) == 1
             for trace in _curves(None if alone else label, drawn, metric, series, scale):
-                figure.add_trace(trace, **place)
+                figure.add_trace(trace, **panel)
             if metric == "loss" and widths and drawn and not is_between(drawn[0]):
                 for trace in width_traces(drawn, series=series, alone=len(groups) == 1):
-                    figure.add_trace(trace, **place)
-        here = [trace for trace in figure.data if trace.xaxis == f"x{number if number > 1 else ''}"]
-        figure.update_yaxes(**_roomy(value_axis(metric, scale), here, scale), **place)
+                    figure.add_trace(trace, **panel)
+        traces = [trace for trace in figure.data if trace.xaxis == f"x{number if number > 1 else ''}"]
+        figure.update_yaxes(**_roomy(value_axis(metric, scale), traces, scale), **panel)
     legend_once(figure)
     ends = [float(end) for line in everything for end in (line.alpha[0], line.alpha[-1])]
     figure.update_xaxes(range=[min(ends), max(ends)] if min(ends) < max(ends) else None)
     figure.update_xaxes(title_text="position" if between else "α", row=len(metrics) if stacked else None)
     if between:
         for number, metric in enumerate(metrics, start=1):
-            place = {"row": number, "col": 1} if stacked else {"row": 1, "col": number}
-            mark_ends(figure, between[0], place)
+            panel = {"row": number, "col": 1} if stacked else {"row": 1, "col": number}
+            mark_ends(figure, between[0], panel)
             for index, line in enumerate(between):
                 colour = theme.LIGHT.ink if len(between) == 1 else theme.series_colour(index)
-                mark_barrier(figure, line, metric, place, colour=colour, left=index % 2 == 1)
+                mark_barrier(figure, line, metric, panel, colour=colour, left=index % 2 == 1)
     return theme.apply_theme(figure, title=title, dark=dark)
 
 

@@ -36,9 +36,9 @@ def sharpness_figure(
     names = [theme.text(name) for name in rows]
     numbers: list[tuple[int, str, str]] = []
     figure = make_subplots(rows=len(rows), subplot_titles=names, vertical_spacing=gap if len(rows) > 1 else 0)
-    for row, found in enumerate(rows.values(), start=1):
+    for row, by_label in enumerate(rows.values(), start=1):
         for index, label in enumerate(results):
-            measure = found.get(label)
+            measure = by_label.get(label)
             if measure is None:
                 continue
             error = measure.stderr if math.isfinite(measure.stderr) else None
@@ -61,12 +61,12 @@ def sharpness_figure(
     figure.update_yaxes(autorange="reversed", ticks="")
     figure.update_xaxes(rangemode="tozero", nticks=6, exponentformat="power")
     figure.for_each_annotation(lambda note: note.update(x=0, xanchor="left", font={"size": 13}))
-    for row, label, words in numbers:  # beside the panel, where no bar and no error bar is in the way
+    for row, label, text in numbers:  # beside the panel, where no bar and no error bar is in the way
         axis = "" if row == 1 else str(row)
         figure.add_annotation(
-            x=1, xref=f"x{axis} domain", y=label, yref=f"y{axis}", text=words, xanchor="left", xshift=6, showarrow=False
+            x=1, xref=f"x{axis} domain", y=label, yref=f"y{axis}", text=text, xanchor="left", xshift=6, showarrow=False
         )
-    room = 16 + 7 * max(len(words) for _, _, words in numbers)
+    room = 16 + 7 * max(len(text) for _, _, text in numbers)
     height = 120 + 70 * len(rows) + 26 * len(rows) * len(results)
     figure.update_layout(height=height, margin={"t": 48, "r": room})
     return theme.apply_theme(figure, title=title, dark=dark)

@@ -51,14 +51,14 @@ def curves_figure(
     Raises:
         LandscapeError: No measure was taken at two values or more.
     """
-    found = swept(results, over)
-    if not found:
+    by_measure = swept(results, over)
+    if not by_measure:
         raise LandscapeError(
             f"no measure was taken at several {SYMBOLS[over]}; expected at least two, see sharpness --help"
         )
-    figure, places = multiples([[theme.text(name)] for name in found], width=width, columns=columns)
+    figure, places = multiples([[theme.text(name)] for name in by_measure], width=width, columns=columns)
     order = list(results)
-    for curves, (row, column) in zip(found.values(), places, strict=True):
+    for curves, (row, column) in zip(by_measure.values(), places, strict=True):
         for label, measures in curves.items():
             series = colours.get(label, order.index(label)) if colours else order.index(label)
             x = np.array([float(measure.parameters[over]) for measure in measures])
@@ -86,8 +86,8 @@ def swept(results: Mapping[str, SharpnessResult], over: Over = "rho") -> dict[st
     for name, alike in groups.items():
         number = 1
         for by_label in alike.values():
-            several = {label: _ascending(found, over) for label, found in by_label.items()}
-            several = {label: found for label, found in several.items() if len(found) > 1}
+            several = {label: _ascending(measures, over) for label, measures in by_label.items()}
+            several = {label: measures for label, measures in several.items() if len(measures) > 1}
             if several:
                 curves[name if number == 1 else f"{name} ({number})"] = several
                 number += 1
@@ -140,7 +140,7 @@ def _curve(label: str, x: Floats, measures: list[Measure], series: int, over: Ov
 
 def _along(curves: Mapping[str, list[Measure]], over: Over) -> dict[str, Any]:
     """Return the layout of the axis of ρ: logarithmic where it was swept so, with a tick at each value."""
-    values = sorted({float(measure.parameters[over]) for found in curves.values() for measure in found})
+    values = sorted({float(measure.parameters[over]) for measures in curves.values() for measure in measures})
     log = values[0] > 0 and values[-1] / values[0] >= 8
     spread = math.log10(values[-1] / values[0]) if log else values[-1] - values[0]
     shown: list[float] = []
@@ -153,7 +153,7 @@ def _along(curves: Mapping[str, list[Measure]], over: Over) -> dict[str, Any]:
 
 def _values(curves: Mapping[str, list[Measure]], log: bool | None) -> dict[str, Any]:
     """Return the layout of the axis of values: from zero, or logarithmic."""
-    values = np.array([measure.value for found in curves.values() for measure in found])
+    values = np.array([measure.value for measures in curves.values() for measure in measures])
     scale = choose_scale([values], log=log, automatic=False)
     axis = value_axis("", scale)
     return axis if scale.log else {"rangemode": "tozero", "exponentformat": "power", "nticks": 6, "hoverformat": ".4g"}

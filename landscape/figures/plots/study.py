@@ -77,8 +77,8 @@ def tau_words(study: StudyResult, index: int) -> str:
 
 def _title(name: str, studies: Mapping[str, StudyResult]) -> list[str]:
     """Return the lines of a panel's title: the measure, and its rank correlation."""
-    found = [tau_words(study, study.measures.index(name)) for study in studies.values() if name in study.measures]
-    return [theme.text(name), "; ".join(found)]
+    taus = [tau_words(study, study.measures.index(name)) for study in studies.values() if name in study.measures]
+    return [theme.text(name), "; ".join(taus)]
 
 
 def _groups(label: str, study: StudyResult, studies: Mapping[str, StudyResult]) -> list[str]:

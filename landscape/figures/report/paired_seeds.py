@@ -47,9 +47,9 @@ def comparisons(named: Named, rows: Sequence[Row]) -> list[Comparison]:
     one_each = {label: next(iter(results.values())) for label, results in named.items()}
     by_recipe: dict[str, dict[str, str]] = {}
     for recipe, labels in seeds(one_each).items():
-        found = {str(seed): label for label in labels if (seed := _seed(named[label])) is not None}
-        if len(found) == len(labels) > 1:  # no two of one seed: which belongs to which would be a guess
-            by_recipe[recipe] = found
+        by_seed = {str(seed): label for label in labels if (seed := _seed(named[label])) is not None}
+        if len(by_seed) == len(labels) > 1:  # no two of one seed: which belongs to which would be a guess
+            by_recipe[recipe] = by_seed
     recipes = list(by_recipe)
     compared = []
     for second in recipes[1:]:
@@ -95,18 +95,18 @@ def paired_table(comparison: Comparison) -> Table:
         Head("Paired difference", small=f"{comparison.second} − {comparison.first}, 95% interval"),
     ]
     rows = []
-    for found in comparison.quantities:
-        remarks = [] if found.difference.clear else ["includes 0"]
-        if found.difference.excluded:
-            remarks.append(f"without {found.difference.excluded} diverged")
+    for quantity in comparison.quantities:
+        remarks = [] if quantity.difference.clear else ["includes 0"]
+        if quantity.difference.excluded:
+            remarks.append(f"without {quantity.difference.excluded} diverged")
         rows.append(
             [
-                Cell(found.row.label, small=found.row.explained),
+                Cell(quantity.row.label, small=quantity.row.explained),
                 *(
-                    Cell(number_format.measured(one.mean, one.deviation, fraction=found.row.percent), value=one.mean)
-                    for one in (found.first, found.second)
+                    Cell(number_format.measured(one.mean, one.deviation, fraction=quantity.row.percent), value=one.mean)
+                    for one in (quantity.first, quantity.second)
                 ),
-                Cell(found.words, small=", ".join(remarks), value=found.difference.mean),
+                Cell(quantity.words, small=", ".join(remarks), value=quantity.difference.mean),
             ]
         )
     pairs = ", ".join(f"{b} with {a}" for a, b in comparison.labels)

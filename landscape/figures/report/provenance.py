@@ -55,17 +55,17 @@ class Origin:
 
 def origin(keys: Sequence[str], results: Mapping[str, Result]) -> Origin:
     """Return the origin of a figure that shows the results with these keys."""
-    found = [provenance(key, results[key]) for key in keys]
-    facts = [dict(one.facts) for one in found]
-    shared = [(term, fact) for term, fact in found[0].facts if all(other.get(term) == fact for other in facts)]
-    own = [[pair for pair in one.facts if pair not in shared] for one in found]
+    provenances = [provenance(key, results[key]) for key in keys]
+    facts = [dict(one.facts) for one in provenances]
+    shared = [(term, fact) for term, fact in provenances[0].facts if all(other.get(term) == fact for other in facts)]
+    own = [[pair for pair in one.facts if pair not in shared] for one in provenances]
     seconds = [results[key].attributes.get("seconds") for key in keys]
     known = [float(one) for one in seconds if isinstance(one, int | float)]
     return Origin(
         took=number_format.duration(sum(known)) if known else "",
         shared=shared,
-        results=[(one.key, one.measured, mine) for one, mine in zip(found, own, strict=True)],
-        commands=list(dict.fromkeys(one.command for one in found if one.command)),
+        results=[(one.key, one.measured, mine) for one, mine in zip(provenances, own, strict=True)],
+        commands=list(dict.fromkeys(one.command for one in provenances if one.command)),
     )
 
 
@@ -93,8 +93,10 @@ def _facts(a: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     )
     yield "Parameters", "all" if moved == "*" else str(moved or "")
     error = a.get("precision_error")
-    found = f"largest error found {number_format.number(100 * error, 2)}%" if isinstance(error, int | float) else ""
-    yield "Precision", _joined(a.get("precision"), found)
+    error_note = (
+        f"largest error found {number_format.number(100 * error, 2)}%" if isinstance(error, int | float) else ""
+    )
+    yield "Precision", _joined(a.get("precision"), error_note)
     tolerance = a.get("tolerance") if isinstance(a.get("tolerance"), int | float) else None
     yield "Solver", _joined(_named("tolerance", tolerance), _named("bound", a.get("bound")))
     yield "Estimate", estimate_note(a)

@@ -52,8 +52,8 @@ class Row:
 
     def cell(self, checkpoint: str) -> str:
         """Return the number as text; empty where it was not measured."""
-        found = self.numbers.get(checkpoint)
-        return "" if found is None else self.words(found)
+        number = self.numbers.get(checkpoint)
+        return "" if number is None else self.words(number)
 
     def words(self, number: Estimate) -> str:
         """Return one of this quantity's numbers as text."""
@@ -77,8 +77,8 @@ class Row:
     def explained(self) -> str:
         """Meaning, and the number of examples if all the numbers record it."""
         counts = dict.fromkeys(self.examples[label] for label in self.numbers if label in self.examples)
-        told = counts and self.numbers.keys() <= self.examples.keys()
-        sample = " and ".join(f"{count:,}" for count in counts) + " examples" if told else ""
+        recorded = counts and self.numbers.keys() <= self.examples.keys()
+        sample = " and ".join(f"{count:,}" for count in counts) + " examples" if recorded else ""
         return ", ".join(part for part in (self.meaning, sample) if part)
 
     def difference(self, first: str, second: str) -> Difference:
@@ -88,15 +88,15 @@ class Row:
 
 def checkpoints(results: Mapping[str, Result]) -> dict[str, dict[str, Result]]:
     """Return the results by checkpoint label, then by name; what lies between checkpoints belongs to none."""
-    found: dict[str, dict[str, Result]] = {}
+    by_label: dict[str, dict[str, Result]] = {}
     for key, result in results.items():
         label, _, name = key.rpartition("/")
         shared = isinstance(result, StudyResult) or (isinstance(result, LineResult) and is_between(result))
         curve = isinstance(result, TrajectoryResult) and result.attributes.get("position") == "t"
         several = len(result.attributes.get("checkpoints") or ()) > 1
         if not (shared or curve or several):
-            found.setdefault(label, {})[name] = result
-    return found
+            by_label.setdefault(label, {})[name] = result
+    return by_label
 
 
 def key_numbers(named: Named) -> list[Row]:
@@ -158,9 +158,9 @@ def _pair_cell(row: Row, first: str, second: str) -> Cell:
     if not {first, second} <= row.numbers.keys():
         return Cell()
     apart = row.difference(first, second)
-    words = number_format.change(apart.value, apart.uncertainty, fraction=row.percent)
+    text = number_format.change(apart.value, apart.uncertainty, fraction=row.percent)
     times = ratio(row.numbers[first].value, row.numbers[second].value) if row.flatness else ""
-    return Cell(words, small=", ".join(part for part in (times, apart.unpaired) if part), value=apart.value)
+    return Cell(text, small=", ".join(part for part in (times, apart.unpaired) if part), value=apart.value)
 
 
 def _value(row: Row, label: str) -> float:
@@ -169,7 +169,7 @@ def _value(row: Row, label: str) -> float:
 
 def _measures(named: Named, top: Row) -> list[Row]:
     """Return a row for each sharpness measure, one of each curve; λ_max only where no spectrum has it better."""
-    found: dict[str, Row] = {}
+    rows: dict[str, Row] = {}
     samples: dict[str, Samples] = {}
     of_subsets: set[str] = set()
     by_label = {
@@ -180,14 +180,14 @@ def _measures(named: Named, top: Row) -> list[Row]:
         for result, measure in ((one, measure) for one in results for measure in one.measures):
             if measure.label in left_out or (measure.name == "lambda_max" and label in top.numbers):
                 continue
-            found.setdefault(measure.label, Row(measure.label, meaning=measure.meaning, flatness=True))
+            rows.setdefault(measure.label, Row(measure.label, meaning=measure.meaning, flatness=True))
             if measure.parameters.get("m") is not None:  # its meaning says how many, and of how many
                 of_subsets.add(measure.label)
             number = measure_estimate(measure, result.attributes)
             samples.setdefault(measure.label, {}).setdefault(label, {}).setdefault(_examples(result), number)
-    for name, row in found.items():
+    for name, row in rows.items():
         row.take(samples[name], whole=name not in of_subsets)
-    return list(found.values())
+    return list(rows.values())
 
 
 def _along_curves(results: list[SharpnessResult]) -> set[str]:
@@ -210,10 +210,10 @@ def _final(results: Any) -> dict[str, Estimate]:
     results = list(results)
     for result in results:
         recorded = result.attributes.get("final") or {}
-        found = {key: float(recorded[key]) for key in _FINAL if isinstance(recorded.get(key), int | float)}
-        if found:
+        final = {key: float(recorded[key]) for key in _FINAL if isinstance(recorded.get(key), int | float)}
+        if final:
             count = at(result.attributes, "data.examples.test")
-            return {key: Estimate(value, _sampling_error(key, value, count)) for key, value in found.items()}
+            return {key: Estimate(value, _sampling_error(key, value, count)) for key, value in final.items()}
     history = next((result for result in results if isinstance(result, HistoryResult)), None)
     columns = history.columns if history else {}
     return {key: Estimate(float(columns[key][-1])) for key in _FINAL if key in columns and len(columns[key])}

@@ -37,18 +37,20 @@ def verdict(rows: Sequence[Row], labels: Sequence[str], compared: Sequence[Compa
 
 def barriers(results: Mapping[str, Result]) -> list[str]:
     """Return a sentence for each line between two checkpoints whose barrier was measured."""
-    found = []
+    sentences = []
     for line in results.values():
         if not isinstance(line, LineResult) or not is_between(line):
             continue
-        told = barrier(line, "loss")
-        if told is None or not math.isfinite(told["value"]):
+        measured = barrier(line, "loss")
+        if measured is None or not math.isfinite(measured["value"]):
             continue
         first, second = endpoints(line)
         way = "curve" if (line.attributes.get("directions") or {}).get("kind") == "bezier" else "straight line"
-        height = number_format.uncertain(float(told["value"]), float(told.get("stderr") or math.nan))
-        found.append(f"On the {way} from {first} to {second} the {told['split']} loss has a barrier of {height}.")
-    return found
+        height = number_format.uncertain(float(measured["value"]), float(measured.get("stderr") or math.nan))
+        sentences.append(
+            f"On the {way} from {first} to {second} the {measured['split']} loss has a barrier of {height}."
+        )
+    return sentences
 
 
 def _flattest(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
@@ -91,45 +93,49 @@ def _better(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
     if accuracy is not None:
         low, high = sorted(labels, key=lambda label: accuracy.numbers[label].value)
         apart = difference(accuracy.numbers[low], accuracy.numbers[high])
-        words = number_format.points(apart.value, apart.stderr)
+        text = number_format.points(apart.value, apart.stderr)
         if apart.clear or (math.isnan(apart.stderr) and apart.value > 0):
-            parts.append(f"{high} has the higher test accuracy ({words})")
+            parts.append(f"{high} has the higher test accuracy ({text})")
         else:
-            parts.append(f"their test accuracies are too close to call ({words})")
+            parts.append(f"their test accuracies are too close to call ({text})")
     gap = by_name.get("Generalization gap")
     if gap is not None:
         low, high = sorted(labels, key=lambda label: gap.numbers[label].value)
         one, other = gap.cell(low), gap.cell(high)
         if one != other:
             parts.append(f"{low} has the smaller gap between train and test loss ({one} against {other})")
-    words = "; ".join(parts)
-    return [f"{words.replace('their', 'Their', 1) if words.startswith('their') else words}."] if parts else []
+    text = "; ".join(parts)
+    return [f"{text.replace('their', 'Their', 1) if text.startswith('their') else text}."] if parts else []
 
 
 def _over_seeds(comparison: Comparison) -> list[str]:
     """Return the findings over the pairs: flatness, then accuracy and gap, then what stays open."""
     first, second = comparison.first, comparison.second
-    flatness = [found for found in comparison.quantities if found.row.flatness]
+    flatness = [quantity for quantity in comparison.quantities if quantity.row.flatness]
     sentences = []
     for winner, loser, sign in ((second, first, -1), (first, second, 1)):
-        by = [_apart(found) for found in flatness if found.difference.clear and found.difference.mean * sign > 0]
+        by = [
+            _apart(quantity)
+            for quantity in flatness
+            if quantity.difference.clear and quantity.difference.mean * sign > 0
+        ]
         if by:
             sentences.append(f"Over {len(comparison.labels)} seeds, {winner} is flatter than {loser} by {listed(by)}.")
     if len(sentences) > 1:
         sentences.append("The measures disagree about which is flatter: none of them alone settles it.")
-    others = {found.row.label: found for found in comparison.quantities if not found.row.flatness}
+    others = {quantity.row.label: quantity for quantity in comparison.quantities if not quantity.row.flatness}
     for name, better, sign in (("Test accuracy", "higher", 1), ("Generalization gap", "smaller", -1)):
-        found = others.get(name)
-        if found is not None and found.difference.clear:
-            winner = second if found.difference.mean * sign > 0 else first
-            sentences.append(f"{winner} has the {better} {name.lower()}: {_apart(found)}.")
-    unsettled = [found.row.label for found in flatness if not found.difference.clear]
-    unsettled += [label.lower() for label, found in others.items() if not found.difference.clear]
+        quantity = others.get(name)
+        if quantity is not None and quantity.difference.clear:
+            winner = second if quantity.difference.mean * sign > 0 else first
+            sentences.append(f"{winner} has the {better} {name.lower()}: {_apart(quantity)}.")
+    unsettled = [quantity.row.label for quantity in flatness if not quantity.difference.clear]
+    unsettled += [label.lower() for label, quantity in others.items() if not quantity.difference.clear]
     if unsettled:
         sentences.append(f"Not settled by these seeds: {listed(unsettled)}.")
     return sentences
 
 
-def _apart(found: PairedQuantity) -> str:
+def _apart(quantity: PairedQuantity) -> str:
     """Return "λ_max (−12 ± 3)"; the accuracy's in percentage points."""
-    return f"{found.row.label} ({found.words})" if found.row.flatness else found.words
+    return f"{quantity.row.label} ({quantity.words})" if quantity.row.flatness else quantity.words

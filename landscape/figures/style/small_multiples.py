@@ -58,10 +58,10 @@ def legend_once(figure: go.Figure) -> None:
             seen.add(trace.legendgroup)
 
 
-def wrapped(words: str, width: int) -> str:
+def wrapped(text: str, width: int) -> str:
     """Return text with line breaks, for a title that must not run into its neighbour; escape it before."""
     lines = [""]
-    for word in words.split(" "):
+    for word in text.split(" "):
         if lines[-1] and len(lines[-1]) + len(word) >= width:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()

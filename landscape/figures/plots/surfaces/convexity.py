@@ -38,15 +38,15 @@ def convexity_figure(
     """
     if not maps:
         raise LandscapeError("expected at least one convexity map to draw, got none")
-    scale = _scale([_ratios(found) for found in maps.values()], clip)
+    scale = _scale([_ratios(surface) for surface in maps.values()], clip)
     figure = make_subplots(
         cols=len(maps),
         subplot_titles=[theme.text(label) for label in maps] if len(maps) > 1 else None,
         horizontal_spacing=0.2 / len(maps),
     )
-    for column, found in enumerate(maps.values(), start=1):
-        figure.add_trace(_heatmap(found, scale, colorbar=column == len(maps)), row=1, col=column)
-        centre = grids.centre(found)
+    for column, surface in enumerate(maps.values(), start=1):
+        figure.add_trace(_heatmap(surface, scale, colorbar=column == len(maps)), row=1, col=column)
+        centre = grids.centre(surface)
         if centre is not None:
             figure.add_trace(_origin(), row=1, col=column)
         figure.update_yaxes(scaleanchor=f"x{column if column > 1 else ''}", constrain="domain", col=column)
@@ -60,27 +60,27 @@ def convexity_figure(
 
 def convexity_note(maps: Mapping[str, SurfaceResult]) -> str:
     """Return a note on the mostly convex share of each map, and on the points off the colour scale."""
-    words = []
-    for label, found in maps.items():
-        ratios = _ratios(found)
+    notes = []
+    for label, one in maps.items():
+        ratios = _ratios(one)
         known = ratios[~np.isnan(ratios)]
         if len(known):
             convex, largest = share(convex_share(ratios)), number(float(known.max()), 3)
-            words.append(f"{label}: {convex} of the points below {CONVEX:g}, largest {largest}")
-    note = _scale([_ratios(found) for found in maps.values()], None).note([_ratios(found) for found in maps.values()])
-    return " ".join(filter(None, ("; ".join(words) + "." if words else "", note)))
+            notes.append(f"{label}: {convex} of the points below {CONVEX:g}, largest {largest}")
+    note = _scale([_ratios(one) for one in maps.values()], None).note([_ratios(one) for one in maps.values()])
+    return " ".join(filter(None, ("; ".join(notes) + "." if notes else "", note)))
 
 
 def _cells(maps: Mapping[str, SurfaceResult], axis: str) -> list[float]:
     """Return the range of an axis that shows all cells whole: half a step beyond the outer points."""
-    axes = [getattr(found, axis) for found in maps.values()]
+    axes = [getattr(surface, axis) for surface in maps.values()]
     steps = [(at[1] - at[0], at[-1] - at[-2]) if len(at) > 1 else (1.0, 1.0) for at in axes]
     low = min(float(at[0] - step[0] / 2) for at, step in zip(axes, steps, strict=True))
     return [low, max(float(at[-1] + step[1] / 2) for at, step in zip(axes, steps, strict=True))]
 
 
-def _ratios(found: SurfaceResult) -> Floats:
-    ratios: Floats = found.grid(METRIC)[0]
+def _ratios(surface: SurfaceResult) -> Floats:
+    ratios: Floats = surface.grid(METRIC)[0]
     return ratios
 
 
@@ -88,25 +88,25 @@ def _scale(arrays: list[Floats], clip: float | None) -> Scale:
     return choose_scale([*arrays, np.zeros(1)], log=False, clip=clip)  # from zero
 
 
-def _heatmap(found: SurfaceResult, scale: Scale, *, colorbar: bool) -> go.Heatmap:
-    bottom, top = (_column(found, metric) for metric in ("lambda_min", "lambda_max"))
-    words = "|λ_min / λ_max|" + (f", cut at {tick(float(f'{scale.top:.3g}'))}" if scale.cut else "")
+def _heatmap(surface: SurfaceResult, scale: Scale, *, colorbar: bool) -> go.Heatmap:
+    bottom, top = (_column(surface, metric) for metric in ("lambda_min", "lambda_max"))
+    title = "|λ_min / λ_max|" + (f", cut at {tick(float(f'{scale.top:.3g}'))}" if scale.cut else "")
     bar: dict[str, Any] = {
-        "title": {"text": words, "side": "right", "font": {"size": 13}},
+        "title": {"text": title, "side": "right", "font": {"size": 13}},
         "thickness": 14,
         "outlinewidth": 0,
         "len": 0.8,
     }
     return go.Heatmap(
-        x=found.alpha,
-        y=found.beta,
-        z=scale.heights(_ratios(found)),
+        x=surface.alpha,
+        y=surface.beta,
+        z=scale.heights(_ratios(surface)),
         zmin=0,
         zmax=scale.top,
         colorscale=theme.SEQUENTIAL,
         showscale=colorbar,
         colorbar=bar | {"tickvals": list(scale.ticks), "ticktext": list(scale.labels)},
-        customdata=np.stack([_ratios(found), *bottom, *top], axis=-1),
+        customdata=np.stack([_ratios(surface), *bottom, *top], axis=-1),
         hovertemplate="α %{x:.3f}, β %{y:.3f}<br>|λ_min / λ_max| <b>%{customdata[0]:.4g}</b>"
         "<br>λ_min %{customdata[1]:.4g} ± %{customdata[2]:.2g}"
         "<br>λ_max %{customdata[3]:.4g} ± %{customdata[4]:.2g}<extra></extra>",
@@ -115,12 +115,12 @@ def _heatmap(found: SurfaceResult, scale: Scale, *, colorbar: bool) -> go.Heatma
     )
 
 
-def _column(found: SurfaceResult, metric: str) -> tuple[Floats, Floats]:
+def _column(surface: SurfaceResult, metric: str) -> tuple[Floats, Floats]:
     """Return a metric and its bound over the plane; NaN where it was not stored."""
-    if metric not in found.metrics:
-        missing = np.full(found.shape, np.nan)
+    if metric not in surface.metrics:
+        missing = np.full(surface.shape, np.nan)
         return missing, missing
-    return found.grid(metric)[0], found.grid(metric, column="stderr")[0]
+    return surface.grid(metric)[0], surface.grid(metric, column="stderr")[0]
 
 
 def _origin() -> go.Scatter:

@@ -70,8 +70,8 @@ def colours(metric: str, split: str) -> theme.Colorscale:
 def name(metric: str, split: str, *, log: bool = False) -> str:
     """Return the name of a quantity: "train loss (log scale)"."""
     quantity = metric.replace("_", " ")
-    words = f"{quantity} gap" if split == GAP else f"{split} {quantity}"
-    return f"{words} (log scale)" if log else words
+    text = f"{quantity} gap" if split == GAP else f"{split} {quantity}"
+    return f"{text} (log scale)" if log else text
 
 
 def columns(surface: SurfaceResult) -> list[tuple[str, str]]:
@@ -96,8 +96,8 @@ def hover(surface: SurfaceResult) -> str:
 
 def centre(surface: SurfaceResult) -> tuple[int, int] | None:
     """Return the grid index [y, x] of α = β = 0, where the checkpoint is."""
-    found = np.flatnonzero(surface.beta == 0), np.flatnonzero(surface.alpha == 0)
-    return (int(found[0][0]), int(found[1][0])) if len(found[0]) and len(found[1]) else None
+    zeros = np.flatnonzero(surface.beta == 0), np.flatnonzero(surface.alpha == 0)
+    return (int(zeros[0][0]), int(zeros[1][0])) if len(zeros[0]) and len(zeros[1]) else None
 
 
 def best(array: Floats, metric: str) -> tuple[int, int] | None:
@@ -121,13 +121,13 @@ class Mark:
 def marks(surface: SurfaceResult, array: Floats, metric: str) -> list[Mark]:
     """Return the marks: the origin, the best grid point if it is another, and the checkpoints on the plane."""
     origin, extreme = centre(surface), best(array, metric)
-    found = [] if origin is None else [Mark("origin", origin_name(surface), "circle", 0.0, 0.0)]
+    shown = [] if origin is None else [Mark("origin", origin_name(surface), "circle", 0.0, 0.0)]
     if extreme is not None and extreme != origin:
         y, x = extreme
         word = "highest" if metric == "accuracy" else "lowest"
-        place = float(surface.alpha[x]), float(surface.beta[y])
-        found.append(Mark("best", f"{word} on the grid", "diamond", *place))
-    return found + checkpoints(surface)
+        point = float(surface.alpha[x]), float(surface.beta[y])
+        shown.append(Mark("best", f"{word} on the grid", "diamond", *point))
+    return shown + checkpoints(surface)
 
 
 def checkpoints(surface: SurfaceResult) -> list[Mark]:
@@ -163,14 +163,14 @@ def height_at(surface: SurfaceResult, heights: Floats, alpha: float, beta: float
     return float((1 - v) * low + (v * high if v else 0.0))
 
 
-def _between(axis: Floats, place: float) -> tuple[int, float]:
+def _between(axis: Floats, coordinate: float) -> tuple[int, float]:
     """Return the axis' entry at or below a place and the share of the way to the next; −1 beyond its ends."""
-    if not axis[0] <= place <= axis[-1]:
+    if not axis[0] <= coordinate <= axis[-1]:
         return -1, 0.0
-    index = int(np.searchsorted(axis, place, side="right")) - 1
+    index = int(np.searchsorted(axis, coordinate, side="right")) - 1
     if index == len(axis) - 1:
         return index, 0.0
-    return index, float((place - axis[index]) / (axis[index + 1] - axis[index]))
+    return index, float((coordinate - axis[index]) / (axis[index + 1] - axis[index]))
 
 
 def extent(surfaces: Iterable[SurfaceResult]) -> tuple[list[float], list[float]]:

@@ -115,23 +115,23 @@ def wires(surface: SurfaceResult) -> dict[str, Any]:
 def pin(mark: grids.Mark, foot: float, scale: Scale) -> go.Scatter3d:
     """Return a pin from the surface up to the ceiling, so that a narrow basin does not hide what it marks."""
     shown = bool(np.isfinite(foot))
-    words = theme.text(mark.words)
+    label = theme.text(mark.words)
     trace = go.Scatter3d(
         x=[mark.alpha] * 2 if shown else [],
         y=[mark.beta] * 2 if shown else [],
         z=[foot + LIFT * (scale.top - scale.bottom), scale.frame[1]] if shown else [],
         mode="lines+markers",
-        name=words,
+        name=label,
         showlegend=False,
         line={"color": theme.LIGHT.muted, "width": 2},
         marker={"symbol": mark.symbol, "size": [6, 4], "color": theme.MARK, "opacity": 1},
-        hovertemplate=f"{words}<br>α %{{x:.3f}}, β %{{y:.3f}}<extra></extra>",
+        hovertemplate=f"{label}<br>α %{{x:.3f}}, β %{{y:.3f}}<extra></extra>",
         meta={"role": mark.role, "at": [mark.alpha, mark.beta]},
     )
     trace.marker.line = {"color": theme.OUTLINE, "width": 2}
     if mark.role == "mark":
         font = {"size": 11, "color": theme.LIGHT.ink}
-        trace.update(mode="lines+markers+text", text=["", words], textposition="top center", textfont=font)
+        trace.update(mode="lines+markers+text", text=["", label], textposition="top center", textfont=font)
     return trace
 
 

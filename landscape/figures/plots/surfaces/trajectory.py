@@ -106,16 +106,16 @@ def axis_titles(trajectory: TrajectoryResult) -> tuple[str, str]:
 def trajectory_note(trajectory: TrajectoryResult) -> str:
     """Return a sentence on the plane's share of variance and the residuals; empty for a curve in its plane."""
     held = 100 * float(trajectory.explained[:2].sum())
-    words = [f"the plane holds {held:.3g}% of the trajectory's variance"] if len(trajectory.explained) else []
+    notes = [f"the plane holds {held:.3g}% of the trajectory's variance"] if len(trajectory.explained) else []
     if _is_off(trajectory):
         far = int(np.nanargmax(trajectory.residuals))
         share = 100 * trajectory.residuals[far] / max(float(trajectory.distances[far]), 1e-300)
         name, at = positions(trajectory)
-        words.append(
+        notes.append(
             f"the snapshot farthest off it ({name} {at[far]}) lies {number(float(trajectory.residuals[far]), 3)} away, "
             f"{share:.2g}% of its distance from the plane's origin"
         )
-    text = "; ".join(words)
+    text = "; ".join(notes)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
@@ -132,7 +132,7 @@ def trajectory_traces(
     """
     shown = slice(None if upto is None else upto + 1)
     x, y = trajectory.alpha[shown], trajectory.beta[shown]
-    name, words = positions(trajectory)
+    name, texts = positions(trajectory)
     colour = theme.LIGHT.ink if series is None else theme.series_colour(series)
     meta = {"series": series, "mark": "trajectory"}
     halo = go.Scatter(x=x, y=y, mode="lines", line={"color": theme.LIGHT.paper, "width": 5}, hoverinfo="skip")
@@ -147,8 +147,8 @@ def trajectory_traces(
         "%{customdata[2]:.3g} from its origin",
     )
     ends = [
-        _end("start", words[0], name, x[:1], y[:1], "square"),
-        _end("end", words[-1], name, x[-1:], y[-1:], "circle"),
+        _end("start", texts[0], name, x[:1], y[:1], "square"),
+        _end("end", texts[-1], name, x[-1:], y[-1:], "circle"),
     ]
     for trace in (halo, path, *ends):
         trace.update(meta=meta, showlegend=False)
@@ -169,8 +169,8 @@ def relief_traces(
     """Return the path on a 3-D surface: heights between the grid's points are interpolated, NaN off the grid."""
     heights = scale.heights(grids.values(surface, metric, split))
     places = zip(trajectory.alpha.tolist(), trajectory.beta.tolist(), strict=True)
-    found = np.array([grids.height_at(surface, heights, x, y) for x, y in places])
-    z = np.minimum(found, scale.top) + LIFT * (scale.top - scale.bottom)
+    path_heights = np.array([grids.height_at(surface, heights, x, y) for x, y in places])
+    z = np.minimum(path_heights, scale.top) + LIFT * (scale.top - scale.bottom)
     shown = slice(None if upto is None else upto + 1)
     name = positions(trajectory)[0]
     trace = go.Scatter3d(
@@ -198,14 +198,14 @@ def _panels(beside: bool, *, stacked: bool) -> go.Figure:
 
 
 def _end(what: str, word: str, name: str, x: Floats, y: Floats, symbol: str) -> go.Scatter:
-    words = theme.text(f"{what}: {name} {word}")
+    label = theme.text(f"{what}: {name} {word}")
     marker = {
         "symbol": symbol,
         "size": 10,
         "color": theme.LIGHT.paper,
         "line": {"color": theme.LIGHT.ink, "width": 1.8},
     }
-    return go.Scatter(x=x, y=y, mode="markers", marker=marker, name=words, hovertemplate=f"{words}<extra></extra>")
+    return go.Scatter(x=x, y=y, mode="markers", marker=marker, name=label, hovertemplate=f"{label}<extra></extra>")
 
 
 def _is_off(trajectory: TrajectoryResult) -> bool:
