@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from landscape.analysis.objective.autotune import PrecisionChoice
 from landscape.cli.jobs.fingerprint import code_fingerprints
 from landscape.cli.options.analysis import AnalysisOptions
 from landscape.storage.analysis_file import load
@@ -188,3 +189,17 @@ def test_fingerprints_are_of_code_alone(tmp_path: Path) -> None:
     (tmp_path / "cycle.py").write_text("import code\n")
     names = code_fingerprints(AnalysisOptions(model=f"{tmp_path / 'code.py'}:make"))
     assert set(names) == {"code.py", "beside.py", "cycle.py"}
+
+
+def test_copies_of_the_same_weights_share_the_precision_that_auto_took(run, own, monkeypatch) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(
+        "landscape.analysis.surfaces.measuring.choose_precision",
+        lambda *arguments, known, **more: seen.append(known) or PrecisionChoice("bfloat16", 0.001),
+    )
+    (Path.cwd() / "copy.pt").write_bytes((Path.cwd() / "raw.pt").read_bytes())
+    for name in ("raw.pt", "copy.pt"):
+        assert run("surface", name, *OWN, "--points", "3", "--out", "both.h5").code == 0
+    assert seen == [None, "bfloat16"]
+    first, second = (load("both.h5")[f"{name}/plane"].attributes["precision"] for name in ("raw", "copy"))
+    assert first == second == "bfloat16"

@@ -17,6 +17,7 @@ from landscape.execution.threads import count_streams
 
 PROBE_EXAMPLES = 500  # per split and probe point
 FEW_EXAMPLES = 16
+WORTH_IT = 0.8  # share of float32's time that bfloat16 may take: what is near it, a stopwatch would decide by chance
 CPU_BATCHES = (64, 125, 250, 500)
 GPU_BATCHES = (1000, 2500, 5000, 10000)
 
@@ -35,10 +36,17 @@ def choose_precision(
     *,
     tolerance: float,
     splits: tuple[str, ...],
+    known: Precision | None = None,
 ) -> PrecisionChoice:
-    """Return bfloat16 if at every probe point its loss is within `tolerance` of float32's, and it is faster."""
+    """Return bfloat16 if at every probe point its loss is within `tolerance` of float32's, and it is clearly faster.
+
+    `known` is the precision that comparable results were measured in: it replaces the comparison of times, which differ
+    from run to run, so that checkpoints measured one after the other share a precision.
+    """
     if objective.precision != "float32" or not _has_bfloat16(objective.device):
         return PrecisionChoice(objective.precision, None)
+    if known == "float32":
+        return PrecisionChoice("float32", None)
     few = _spread(objective, splits)
     try:
         if is_emulated(few, splits):
@@ -48,7 +56,7 @@ def choose_precision(
         return PrecisionChoice("float32", None)
     high, high_seconds = _probe(few, points, splits, "float32")
     error = _largest_relative_error(low, high)
-    if error <= tolerance and low_seconds < high_seconds:
+    if error <= tolerance and (known == "bfloat16" or low_seconds < WORTH_IT * high_seconds):
         return PrecisionChoice("bfloat16", error)
     return PrecisionChoice("float32", None)
 

@@ -141,12 +141,17 @@ def settle(
     precision_tolerance: float = 0.01,
     batch_size: int | None = None,
     splits: tuple[str, ...] | None = None,
+    known: Precision | None = None,
 ) -> Settings:
-    """Return the precision and the batch size to use, chosen by measurement where they are "auto" and None."""
+    """Return the precision and the batch size to use, chosen by measurement where they are "auto" and None.
+
+    `known` is the precision of comparable results, which "auto" takes over where it is accurate enough.
+    """
     choice = PrecisionChoice(precision, None) if precision != "auto" else PrecisionChoice("float32", None)
     if precision == "auto":
         corners = list(corners)
         points = [(plane.at(a, b), plane.buffers_at(a, b)) for plane in planes for a, b in corners]
-        choice = choose_precision(objective, points, tolerance=precision_tolerance, splits=splits or objective.splits)
+        chosen = splits or objective.splits
+        choice = choose_precision(objective, points, tolerance=precision_tolerance, splits=chosen, known=known)
     size, rate = (batch_size, None) if batch_size else choose_batch_size(objective, choice.precision)
     return Settings(choice.precision, choice.error, size, rate)

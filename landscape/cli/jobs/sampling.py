@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.objective import Objective, Precision
 from landscape.analysis.objective.provenance import describe
 from landscape.analysis.surfaces.levels import check_subsets
 from landscape.analysis.surfaces.reliability import surface_warnings
@@ -21,7 +21,7 @@ from landscape.cli.jobs.user_code import load_metrics
 from landscape.cli.options.grid import region_axes, stated
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
-from landscape.results import Floats, LineResult, SurfaceResult
+from landscape.results import Floats, LineResult, Sampled, SurfaceResult
 from landscape.storage.analysis_file import AnalysisFile, with_attributes
 
 if TYPE_CHECKING:
@@ -167,7 +167,25 @@ class Sampling:
             probe_points(self._alpha, self._beta),
             precision=options.precision,
             precision_tolerance=options.precision_tolerance,
+            known=self._known_precision(),
         )
+
+    def _known_precision(self) -> Precision | None:
+        """Return the precision that auto took for another checkpoint's result in the file, of the same settings."""
+        same = ("model", "model_args", "data", "splits", "subset", "loss", "params", "batchnorm", "precision")
+        for result in self._file.results.values():
+            settings = result.attributes.get("settings", {})
+            if isinstance(result, Sampled) and all(
+                name in settings and settings[name] == console.jsonable(self._identity[name])
+                for name in (*same, "precision_tolerance")
+            ):
+                there = result.attributes
+                model = self._subjects[0].attributes()["model"]
+                comparable = (there["path"], there["model"]) == (self.objective.path, model)
+                if comparable and there["device"].split()[0] == self.objective.device.type:
+                    known: Precision = there["precision"]
+                    return known
+        return None
 
     @property
     def points(self) -> int:

@@ -89,6 +89,20 @@ def test_float32_where_the_error_is_too_large_or_nothing_is_gained(tolerance: fl
     assert choose_precision(found, points(found), tolerance=tolerance, splits=found.splits).precision == "float32"
 
 
+def test_the_choice_is_steady_where_both_take_about_as_long(clock: Any) -> None:
+    """A stopwatch must not choose; comparable results in the file do, where they are accurate enough."""
+    clock(lambda dtype, count: count * (0.95 if dtype == torch.bfloat16 else 1.0))
+    found = objective()
+    for known, tolerance, expected in (
+        (None, 0.05, "float32"),
+        ("bfloat16", 0.05, "bfloat16"),
+        ("bfloat16", 1e-9, "float32"),
+        ("float32", 0.05, "float32"),
+    ):
+        choice = choose_precision(found, points(found), tolerance=tolerance, splits=found.splits, known=known)
+        assert choice.precision == expected
+
+
 def test_emulated_bfloat16_is_told_by_a_few_examples(clock: Any) -> None:
     clock(lambda dtype, count: count * (20.0 if dtype == torch.bfloat16 else 2.0))
     found = objective()
