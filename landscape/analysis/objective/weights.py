@@ -19,13 +19,14 @@ Weights: TypeAlias = dict[str, Tensor]  # parameter name → tensor
 def moving_parameters(model: nn.Module, pattern: str = "*") -> Weights:
     """Return the trainable parameters whose names match a comma-separated list of globs.
 
-    Tied parameters appear once, under their first name. Frozen parameters (`requires_grad=False`) never move.
+    Tied parameters appear once, under their first name. Frozen parameters (`requires_grad=False`) never move, and those
+    of size 0 have nothing to move.
 
     Raises:
         LandscapeError: if nothing matches, all are frozen, or one that matches is complex.
     """
     globs = [glob.strip() for glob in pattern.split(",")]
-    trainable = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
+    trainable = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad and p.numel()}
     if not trainable:
         if not any(True for _ in model.parameters()):
             raise LandscapeError("no trainable parameter: the model has none at all; expected at least one to move")

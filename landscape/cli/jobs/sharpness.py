@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
+from landscape.analysis.operators.determinism import warn_of_reservations
 from landscape.analysis.sharpness import (
     AsamSharpness,
     AverageSharpness,
@@ -26,6 +27,7 @@ from landscape.cli.commands.sharpness import Sharpness
 from landscape.cli.jobs.fingerprint import changed, confirm, stamp
 from landscape.cli.jobs.loaded_model import Subject
 from landscape.cli.jobs.result_names import claim, deliver, settings_of
+from landscape.cli.jobs.second_order import warnings_in_one_line
 from landscape.cli.options.analysis import subset_size
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
@@ -59,6 +61,7 @@ class Job:
         )
         self.key, earlier = claim(file, subject.label, "sharpness", self._settings, options, SharpnessResult)
         self._objective: Objective | None = None
+        self._cautions: tuple[str, ...] = ()
         self._fingerprint = stamp(self.objective, options)
         self._earlier = confirm(file, self.key, earlier, self.objective, options)
         self._found: dict[str, Finding] = {} if options.overwrite else self._known()
@@ -91,19 +94,26 @@ class Job:
         if missing and self._found:
             console.say(f"{self.key}: {len(missing)} of {len(self._wanted)} measures are left to take")
         result = self._stored() if not missing else None
-        with console.progress(f"{self.key}: evaluations", None) as advance:
+        failures: dict[str, str] = {}
+        with warnings_in_one_line(), console.progress(f"{self.key}: evaluations", None) as advance:
+            self._cautions = warn_of_reservations(self.objective) if missing else ()
             made = findings(
                 self.objective,
                 self._wanted,
                 known=frozenset(self._found),
                 seed=self._options.seed,
                 on_step=lambda name: advance(1, name),
+                failures=failures,
             )
             for finding in made:
                 self._found[finding.label] = finding
                 result = self._stored()
         self._objective = None
-        assert result is not None
+        lost = [f"{label} was not measured: {reason}" for label, reason in failures.items()]
+        if result is None:
+            raise LandscapeError(lost[0])
+        for message in lost:
+            console.warn(message)
         return result
 
     def _stored(self) -> SharpnessResult:
@@ -111,6 +121,8 @@ class Job:
         ordered = [self._found[spec.label] for spec in self._wanted if spec.label in self._found]
         seconds = sum(finding.evidence.get("seconds", 0.0) for finding in ordered)
         attributes = {**describe(self.objective), "seed": self._options.seed, "seconds": seconds}
+        if self._cautions:
+            attributes["warnings"] = list(self._cautions)
         left = [spec.label for spec in self.missing]
         result = gathered(ordered, attributes | ({"unfinished": left} if left else {}))
         return deliver(self._file, self.key, result, self._subject, self._settings, self._fingerprint)

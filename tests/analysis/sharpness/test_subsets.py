@@ -102,3 +102,11 @@ def test_batches_of_unequal_lengths_lose_only_the_measures_of_subsets() -> None:
     assert len(found.attributes["warnings"]) == 2
     with pytest.raises(LandscapeError, match="pad them to one shape"):
         sharpness(o, [SamSharpness(m=2)])
+
+
+def test_parameters_of_size_0_have_nothing_to_move() -> None:
+    model = nn.Linear(3, 2)
+    model.empty = nn.Parameter(torch.zeros(0, 4))
+    o = Objective(model, "cross_entropy", torch.randn(8, 3), torch.arange(8) % 2, device="cpu")
+    assert list(o.origin) == ["weight", "bias"]
+    assert np.isfinite(SamSharpness().measure(o).value)
