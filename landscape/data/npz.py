@@ -134,7 +134,10 @@ def _classes(arrays: Arrays, splits: Mapping[str, Split], source: str) -> tuple[
     classes = arrays["classes"]
     if classes.ndim != 1 or classes.dtype.kind not in "US":
         raise LandscapeError(f"{source}: classes must be (K,) names, got {classes.shape} {classes.dtype}")
-    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in classes.tolist())
+    try:
+        return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in classes.tolist())
+    except UnicodeDecodeError as error:
+        raise LandscapeError(f"{source}: expected classes in UTF-8, got {error.object!r}; save them as text") from error
 
 
 def _channels(arrays: Arrays, key: str, source: str) -> tuple[float, ...] | None:

@@ -10,7 +10,7 @@ import pytest
 from cases.processes import LANDSCAPE
 
 from landscape.errors import LandscapeError
-from landscape.results import SurfaceResult
+from landscape.results import Result, SurfaceResult
 from landscape.storage.analysis_file import AnalysisFile, load
 
 PLANE = ("--points", "5x3", "--precision", "float32")
@@ -176,3 +176,39 @@ def test_a_torn_journal_alone_is_no_obstacle(run, pair, tmp_path: Path) -> None:
         load("f.h5")
     assert run("surface", pair.sam, *pair.data, "--points", "3", "--out", "f.h5").code == 0
     assert not (tmp_path / "f.h5.journal").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "derived"),
+    [
+        (("surface", "--between", "--points", "3", "--precision", "float32"), "sam..adam/between", "barrier"),
+        (("convexity", "--points", "3", "--subset", "20", "--params", "linear.*"), "sam/convexity", "tolerance"),
+    ],
+)
+def test_what_is_derived_from_the_points_is_there_after_a_stop_before_the_last_write(
+    run, pair, monkeypatch, words, name, derived
+) -> None:
+    models = (pair.sam, pair.adam) if derived == "barrier" else (pair.sam,)
+    command = (words[0], *models, *pair.data, *words[1:], "--out", "f.h5")
+
+    def stop(self: AnalysisFile, key: str, result: Result) -> None:
+        if key == name and result.finished:
+            raise KeyboardInterrupt
+        put(self, key, result)
+
+    put = AnalysisFile.put
+    with monkeypatch.context() as patch:
+        patch.setattr(AnalysisFile, "put", stop)
+        assert run(*command).code == 130
+    stopped = load("f.h5")[name]
+    assert stopped.computed().all()
+    assert not stopped.complete
+    assert derived not in stopped.attributes
+    assert ", not finished" in run("info", "f.h5").out
+    assert run("report", "f.h5").code == 0
+    assert run(*command).code == 0
+    found = load("f.h5")[name]
+    assert found.complete
+    assert derived in found.attributes
+    np.testing.assert_array_equal(np.sort(found.points), np.sort(stopped.points))
+    assert "already in" in run(*command).err

@@ -109,3 +109,12 @@ def test_npz_files_that_are_none_are_refused(tmp_path):
     damaged[content.index(GOOD["train_images"].tobytes()) + 30] ^= 1
     path.write_bytes(damaged)
     assert "truncated or damaged" in refused(f"npz:{path}")
+
+
+def test_class_names_of_bytes_are_decoded_or_refused(tmp_path):
+    arrays = {"train_inputs": np.zeros((2, 3), np.float32), "train_labels": np.array([0, 1])}
+    np.savez(tmp_path / "utf8.npz", **arrays, classes=np.array(["café".encode(), b"b"]))
+    assert load_dataset(f"npz:{tmp_path / 'utf8.npz'}").classes == ("café", "b")
+    np.savez(tmp_path / "latin.npz", **arrays, classes=np.array(["café".encode("latin-1"), b"b"]))
+    with pytest.raises(LandscapeError, match="expected classes in UTF-8"):
+        load_dataset(f"npz:{tmp_path / 'latin.npz'}")

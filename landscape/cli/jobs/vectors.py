@@ -16,7 +16,7 @@ from torch import Tensor
 from landscape.analysis.objective.weights import Weights
 from landscape.analysis.planes import Direction
 from landscape.cli.terminal import console
-from landscape.storage.atomic_write import write_atomically
+from landscape.storage.atomic_write import remove_temporaries, write_atomically
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Keep:
 
     def read(self) -> tuple[dict[str, Tensor], dict[str, str]] | None:
         """Return its tensors and metadata; None where it is not there, of other settings, or unreadable."""
+        remove_temporaries(self.path)  # whoever reads holds the lock of the results
         if not self.path.is_file():
             return None
         try:
