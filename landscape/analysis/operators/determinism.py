@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -18,7 +17,11 @@ LOSS_DIFFERENT = 1e-4  # relative difference of losses above which it is not rou
 DIFFERENT = 1e-3  # relative difference of outputs above which it is not rounding
 
 
-class DeterminismWarning(UserWarning):
+class LossWarning(UserWarning):
+    """Derivatives of the loss mean less than they seem to."""
+
+
+class DeterminismWarning(LossWarning):
     """The loss is not one function of the weights, so that its derivatives mean less than they seem to."""
 
 
@@ -56,14 +59,6 @@ def reservations(objective: Objective, split: str | None = None) -> tuple[str, .
                 "batch_size and on the order of the examples"
             )
     return (*found, *of_batches)
-
-
-def warn_of_reservations(objective: Objective, split: str | None = None) -> tuple[str, ...]:
-    """Return the reservations, having warned of each (`DeterminismWarning`)."""
-    found = reservations(objective, split)
-    for message in found:
-        warnings.warn(message, DeterminismWarning, stacklevel=3)
-    return found
 
 
 def _batch_loss_warnings(objective: Objective, inputs: Nested, targets: Nested, count: int) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
-from landscape.analysis.operators.determinism import warn_of_reservations
+from landscape.analysis.operators.reliability import warn_of_unreliable_derivatives
 
 
 class Account:
@@ -17,7 +17,7 @@ class Account:
         self._objective, self._operator, self._seed = objective, operator, seed
         self._split = split or objective.splits[0]
         self._started = time.perf_counter()
-        self._warnings = warn_of_reservations(objective, split)
+        self._warnings = warn_of_unreliable_derivatives(objective, split, second=operator == "hessian")
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the result, JSON-able, once there has been a product."""

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from landscape.analysis.objective.batches import map_tensors, tensors
-from landscape.analysis.objective.model_copy import deep_copy
-from landscape.analysis.objective.objective import Objective, Precision
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights
+from landscape.analysis.operators.first_examples import first_examples
 
 EXAMPLES = 8  # float64 convolutions take some twenty times as long as float32 ones
 BENT_EXAMPLES = 250  # activations that rounding moves over relu's bend are too rare to be found in fewer
@@ -40,10 +39,10 @@ def product_error(
         return float("nan")
     v = vector.double() / vector.double().norm()
     exact, rounded = (
-        _first_examples(objective, name, split, EXAMPLES).product(operator, names=names)(v)
+        first_examples(objective, name, split, EXAMPLES).product(operator, names=names)(v)
         for name in ("float64", "float32")
     )
-    more = _first_examples(objective, "float32", split, BENT_EXAMPLES)
+    more = first_examples(objective, "float32", split, BENT_EXAMPLES)
     beside = more.product(operator, names=names, weights=_rounded_otherwise(more.origin))(v)
     return max(float((exact - rounded).norm()), float((more.product(operator, names=names)(v) - beside).norm()))
 
@@ -57,26 +56,3 @@ def _rounded_otherwise(weights: Weights) -> Weights:
         noise = torch.randn(w.shape, generator=generator, dtype=torch.float64).to(w.device)
         moved[name] = (w.double() * (1 + half * noise)).to(w.dtype)
     return moved
-
-
-def _first_examples(objective: Objective, precision: Precision, split: str | None, examples: int) -> Objective:
-    """Return the same loss at the same weights on a few examples, in another precision."""
-    model = deep_copy(objective.network.module)
-    _, buffers = objective.network.point(None)
-    own = dict(model.named_buffers())
-    for name, buffer in buffers.items():
-        own[name].copy_(buffer)
-    inputs, targets, count = next(objective.batches(split))
-    batch = inputs if objective.is_joint else (inputs, targets)
-    divisible = all(t.ndim > 0 and len(t) == count for t in tensors(batch))
-    if divisible:
-        batch = map_tensors(lambda t: t[:examples], batch)
-    return Objective(
-        model,
-        objective.given_loss,
-        {"train": batch if divisible else [batch]},
-        params=objective.params,
-        precision="float64" if precision == "float64" else "float32",
-        device=objective.device,
-        fold=objective.network.folded,
-    )

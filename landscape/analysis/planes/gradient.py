@@ -6,6 +6,7 @@ import math
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, norm
+from landscape.analysis.operators.reliability import warn_of_unreliable_derivatives
 from landscape.analysis.planes.along import DISTANCE, Direction
 from landscape.errors import LandscapeError
 
@@ -52,6 +53,7 @@ def sam_direction(objective: Objective, *, rho: float = 0.05, p: float = 2, spli
 
 
 def _gradient(objective: Objective, split: str | None) -> tuple[Weights, float]:
+    warn_of_unreliable_derivatives(objective, split, second=False)
     gradient = objective.gradient(split=split)[1]
     length = norm(gradient)
     if not 0 < length < math.inf:

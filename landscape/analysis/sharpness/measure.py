@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
-from landscape.analysis.operators.determinism import DeterminismWarning, warn_of_reservations
+from landscape.analysis.operators.determinism import DeterminismWarning
+from landscape.analysis.operators.reliability import warn_of_unreliable_derivatives
 from landscape.analysis.sharpness.average_case import AverageSharpness
 from landscape.analysis.sharpness.evidence import Finding, OnStep
 from landscape.analysis.sharpness.keskar import KeskarSharpness
@@ -85,7 +86,7 @@ def sharpness(
         )
     found = []
     failures: dict[str, str] = {}
-    cautions = warn_of_reservations(objective)
+    cautions = warn_of_unreliable_derivatives(objective, second=any(isinstance(m, LargestEigenvalue) for m in wanted))
     for finding in findings(objective, wanted, seed=seed, on_step=on_step, failures=failures):
         found.append(finding)
         if on_measure is not None:

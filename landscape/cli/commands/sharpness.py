@@ -89,6 +89,7 @@ class Sharpness(AnalysisOptions, SharpnessOptions):
         """Measure, store, and print."""
         from landscape.cli.jobs.loaded_model import load_subjects
         from landscape.cli.jobs.result_names import closing, keep_history, open_file
+        from landscape.cli.jobs.second_order import warnings_in_one_line
         from landscape.cli.jobs.sharpness import Job, estimate
         from landscape.cli.jobs.study import conduct, expect_study, print_study, study_summary
         from landscape.cli.tables.sharpness import print_sharpness, summaries
@@ -99,7 +100,7 @@ class Sharpness(AnalysisOptions, SharpnessOptions):
         subjects = load_subjects(self)
         if self.study:
             expect_study(subjects)
-        with open_file(self, subjects) as file:
+        with open_file(self, subjects) as file, warnings_in_one_line():
             for subject in subjects:
                 keep_history(file, subject)
             jobs = [Job(file, subject, self) for subject in subjects]

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.operators.determinism import DeterminismWarning
+from landscape.analysis.operators.determinism import LossWarning
 from landscape.cli.options.analysis import MeasureOptions
 from landscape.cli.terminal import console
 from landscape.cli.terminal.warned import in_one_line
@@ -20,7 +20,7 @@ def statistics_mode(options: MeasureOptions) -> Any:
 
 def warnings_in_one_line() -> AbstractContextManager[None]:
     """Print warnings of what was measured in one line each, every one once, within this context."""
-    return in_one_line(DeterminismWarning)
+    return in_one_line(LossWarning)
 
 
 def say_time(what: str, objective: Objective, operator: str, products: int, *, at_most: bool = False) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
-from landscape.analysis.operators.determinism import warn_of_reservations
+from landscape.analysis.operators.reliability import warn_of_unreliable_derivatives
 from landscape.analysis.sharpness import (
     AsamSharpness,
     AverageSharpness,
@@ -96,7 +96,13 @@ class Job:
         result = self._stored() if not missing else None
         failures: dict[str, str] = {}
         with warnings_in_one_line(), console.progress(f"{self.key}: evaluations", None) as advance:
-            self._cautions = warn_of_reservations(self.objective) if missing else ()
+            self._cautions = (
+                warn_of_unreliable_derivatives(
+                    self.objective, second=any(isinstance(spec, LargestEigenvalue) for spec in self._wanted)
+                )
+                if missing
+                else ()
+            )
             made = findings(
                 self.objective,
                 self._wanted,

@@ -72,6 +72,7 @@ def origin(keys: Sequence[str], results: Mapping[str, Result]) -> Origin:
 def _facts(a: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     entries = [entry for entry in a.get("checkpoints") or () if isinstance(entry, Mapping)]
     hashes = [f"{e.get('label', '')} (SHA-256 {str(e['sha256'])[:12]}…)" for e in entries if e.get("sha256")]
+    yield "Warnings", "; ".join(map(str, a.get("warnings") or ()))
     yield "Checkpoint", listed(hashes) or str(a.get("checkpoint") or "")
     parameters = a.get("parameters")
     yield "Model", _joined(a.get("model"), f"{parameters:,} parameters" if isinstance(parameters, int) else "")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from landscape.analysis.objective.objective import Objective
+from landscape.analysis.operators.reliability import derivative_reservations
 from landscape.analysis.sharpness import (
     AsamSharpness,
     AverageSharpness,
@@ -239,11 +240,13 @@ def test_what_measures_cost() -> None:
         AverageSharpness(0.2, pairs=2),
     ]
     cost = cost_of(specs, make.N)
+    objective = make.quadratic()
+    derivative_reservations(objective, second=False)  # a few examples, once, whatever is measured
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Objective, "gradient", counted("gradients", gradient))
         patch.setattr(Objective, "per_example", counted("forwards", per_example))
         patch.setattr(Objective, "sums", counted("forwards", sums))
-        sharpness(make.quadratic(), specs)
+        sharpness(objective, specs)
     assert calls["gradients"] == pytest.approx(cost.gradients, abs=1)  # m = 5 leaves one example over
     assert calls["forwards"] == pytest.approx(cost.forwards, abs=2)
     rates = measured_rates(make.quadratic())
