@@ -1,4 +1,4 @@
-"""Results of curvature, studies and paths made of formulas, for tests (loaded by path: tests are not a package)."""
+"""Results of curvature, studies and paths made of formulas, for tests."""
 
 import numpy as np
 from cases import synthetic as make

@@ -1,4 +1,4 @@
-"""Results made of formulas, for the tests of figures and reports (loaded by path: tests are not a package)."""
+"""Results made of formulas, for the tests of figures and reports."""
 
 from dataclasses import replace
 
@@ -81,7 +81,7 @@ def between(first="a", second="b", **more):
     extra = {
         "directions": {"kind": "between"},
         "checkpoints": ends,
-        "barrier": {"loss": {"value": 2.0, "stderr": 0.1, "at": 0.5}},
+        "barrier": {"train": {"loss": {"value": 2.0, "stderr": 0.1, "at": 0.5}}},
     }
     return LineResult(
         alpha=alpha,

@@ -234,7 +234,7 @@ def test_between_works_with_what_attributes_it_has():
     line = make.between(checkpoints=[], barrier=None)
     assert endpoints(line) == ("a", "b")
     assert barrier(line, "loss") is None
-    per_split = make.between(barrier={"loss": {"train": {"value": 1.0, "at": 0.2}}})
+    per_split = make.between(barrier={"train": {"loss": {"value": 1.0, "at": 0.2}}})
     assert barrier(per_split, "loss") == {"value": 1.0, "at": 0.2, "split": "train"}
 
 

@@ -1,4 +1,4 @@
-"""The way between two checkpoints: which they are, and the barrier, marked with its error."""
+"""Lines between two checkpoints: their labels, and the barrier with its error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from landscape.figures.style import theme
 from landscape.results import LineResult
 from landscape.stats.number_format import uncertain
 
-LOW = 0.12  # at this share of its height a barrier is labelled: there the curves are far away
+LOW = 0.12  # height of a barrier's label as a share of its height: the curves are far away there
 SHORT = 28  # characters of a label that fit beside another
 
 
@@ -25,15 +25,14 @@ def endpoints(line: LineResult) -> tuple[str, str]:
 
 
 def barrier(line: LineResult, metric: str) -> dict[str, Any] | None:
-    """Return the barrier of a metric where it was measured ("value", "stderr", "at"), and the "split" it is of.
+    """Return the barrier of a metric on the first split that has one, or None.
 
-    That is the first split with one. `attributes["barrier"]` holds them as [split][metric].
+    Keys: "value", "stderr", "at" (position on the line) and "split", from `attributes["barrier"][split][metric]`.
     """
-    found = line.attributes.get("barrier") or {}
+    heights = line.attributes.get("barrier") or {}
     for split in line.splits:
-        for one in (_at(found, split, metric), _at(found, metric, split), _at(found, metric)):
-            if isinstance(one, Mapping) and "value" in one:
-                return {**one, "split": split}
+        if metric in heights.get(split, {}):
+            return {**heights[split][metric], "split": split}
     return None
 
 
@@ -94,9 +93,3 @@ def _axis(panel: Mapping[str, int]) -> str:
     """Return the number of a panel's axes, as Plotly writes it: none for the first."""
     number = max(panel["row"], panel["col"])  # panels lie in one row or one column
     return "" if number == 1 else str(number)
-
-
-def _at(found: Any, *keys: str) -> Any:
-    for key in keys:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
