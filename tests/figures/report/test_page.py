@@ -1,3 +1,5 @@
+"""The page: one offline file, any mixture of results, hostile names."""
+
 import base64
 import hashlib
 import html
@@ -14,9 +16,10 @@ from cases import synthetic as make
 from landscape.errors import LandscapeError
 from landscape.figures.report import page
 from landscape.figures.report.page import render_report, write_report
-from landscape.figures.report.provenance import origin
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
+
+
 SECTIONS = {
     "plane": "surfaces",
     "line": "lines",
@@ -24,6 +27,8 @@ SECTIONS = {
     "sharpness": "sharpness",
     "history": "training",
 }
+
+
 MORE = {  # of the other kinds
     "a/pca": "surfaces",
     "a/trajectory": "surfaces",
@@ -34,6 +39,8 @@ MORE = {  # of the other kinds
     "a..b/curve": "lines",
     "study/sharpness": "sharpness",
 }
+
+
 NEEDS_A_CLOSE = {
     "a",
     "b",
@@ -227,17 +234,6 @@ def test_every_figure_says_how_it_was_measured_and_every_command_can_be_copied(l
     blocks, sources = (sum(name in found for found in classes) for name in ("block", "source"))
     assert sources == blocks > 8
     assert sum("copy" in found for found in classes) == sum("command" in found for found in classes) > blocks
-
-
-def test_a_figure_s_origin_tells_once_what_its_results_share():
-    pair = {"a/plane": make.surface("a"), "b/plane": make.surface("b", subset=500)}
-    found = origin(list(pair), pair)
-    assert found.took == "2 min 28 s"
-    assert ("Model", "resnet20, 269,722 parameters") in found.shared
-    own = [dict(facts) for _, _, facts in found.results]
-    assert [facts["Examples"] for facts in own] == ["subset 2000", "subset 500"]
-    assert not set(dict(found.shared)) & set(own[0])
-    assert found.commands == [f"landscape surface checkpoints/{label}.pt --points 51" for label in "ab"]
 
 
 def test_tables_can_be_sorted_by_the_numbers_behind_their_words(light):

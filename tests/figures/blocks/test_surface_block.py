@@ -1,5 +1,6 @@
+"""Blocks of surfaces: grids, views, limits, trajectories, notes."""
+
 import base64
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ from landscape.figures.blocks.json_payload import compact
 from landscape.figures.blocks.surface_block import group_surfaces, surface_block
 from landscape.figures.blocks.surface_views import quantities
 from landscape.figures.grouping.notes import estimate_note
-from landscape.figures.plots.surfaces import grids
 
 
 def planes_of(results):
@@ -159,14 +159,6 @@ def test_a_trajectory_is_drawn_on_the_surfaces_of_its_plane_and_no_other():
     assert y["range"][1] > trajectory.beta.max() > results["a/pca"].beta.max()  # the path is shown whole
 
 
-def test_heights_between_grid_points_are_linear():
-    surface = replace(make.surface(), beta=np.array([-0.5, -0.25, 0.0, 0.25, 0.5]))
-    heights = 2 * surface.alpha[None, :] - 3 * surface.beta[:, None] + 1
-    for alpha, beta in ((0.1, 0.2), (-1, -0.5), (1, 0.5), (0.999, -0.499)):
-        assert grids.height_at(surface, heights, alpha, beta) == pytest.approx(2 * alpha - 3 * beta + 1)
-    assert np.isnan(grids.height_at(surface, heights, 1.01, 0))
-
-
 def test_what_the_axes_are_is_said():
     assert planes_of({"a/plane": make.surface()})[0].axes.startswith("A step of 1 along α or β moves each filter")
     pca = make.surface(directions={"kind": "pca", "explained": [0.7, 0.2], "hashes": ["1"]})
@@ -176,27 +168,6 @@ def test_what_the_axes_are_is_said():
     assert title == "PC 2 (20.0% of the variance)"
     mixed = {"a/plane": make.surface(), "b/plane": pca}
     assert planes_of(mixed)[0].axes == ""
-
-
-def test_the_origin_is_named_where_the_plane_holds_several_checkpoints():
-    marks = [
-        {"label": "sam", "alpha": 0.0, "beta": 0.0},
-        {"label": "adam", "alpha": 1.0, "beta": 0.0},
-        {"label": "third", "alpha": 0.3, "beta": 0.5},
-    ]
-    found = grids.marks(make.surface(marks=marks), make.surface().grid()[0], "loss")
-    assert [(mark.role, mark.words) for mark in found if mark.role != "best"] == [
-        ("origin", "sam"),
-        ("mark", "adam"),
-        ("mark", "third"),
-    ]
-    assert grids.marks(make.surface(), make.surface().grid()[0], "loss")[0].words == "the checkpoint"
-
-
-def test_axes_along_eigenvectors_name_their_eigenvalues():
-    parts = [{"kind": "eigenvectors", "which": "top1", "eigenvalue": 41.234}, {"kind": "random", "seed": 0}]
-    surface = make.surface(directions={"kind": "eigenvectors", "parts": parts, "along": ["top1", "random"]})
-    assert grids.axis_names(surface) == ("α, eigenvector of λ = 41.23", "β, random direction")
 
 
 def test_regions_measured_more_finely_are_shown_by_themselves():
