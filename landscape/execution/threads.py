@@ -1,6 +1,7 @@
-"""Batches in streams: on a CPU several run side by side, each on its share of the threads.
+"""Parallel batches: several at once on a CPU, each in a thread with its share of torch's threads.
 
-The threads of one operator wait for each other at its end, a hundred times a pass; those of different batches do not.
+The threads of one operator wait for each other at its end, a hundred times per forward pass; those of different batches
+do not.
 """
 
 from __future__ import annotations
@@ -18,72 +19,80 @@ import torch
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MOST_STREAMS = 4  # each holds the activations of a batch
+MAX_PARALLEL_BATCHES = 4  # each holds the activations of a batch
 
-_here = threading.local()
+_thread = threading.local()
 
 
-def in_streams(
-    work: Callable[[Item], Result], items: Iterable[Item], device: torch.device, *, most: int = MOST_STREAMS
+def map_batches(
+    function: Callable[[Item], Result],
+    batches: Iterable[Item],
+    device: torch.device,
+    *,
+    limit: int = MAX_PARALLEL_BATCHES,
 ) -> Iterator[Result]:
-    """Yield `work(item)` for each item, in order; what does not fill all streams is left to all threads together.
+    """Yield `function(batch)` for each batch, in order, with up to `limit` batches computed at once on a CPU.
 
-    `work` must not rely on what a thread has to itself (gradient mode, `TorchFunctionMode`); torch's global switches
-    hold in all streams. With one stream, and on other devices than a CPU, it runs in the caller's thread.
+    The last batches, if too few to occupy all worker threads, run in the caller's thread on all of torch's threads.
+    So does every batch on other devices, and if only one batch is to run at a time. `function` must not rely on
+    thread-local state (gradient mode, `TorchFunctionMode`); torch's global switches hold in all threads.
+
+    >>> list(map_batches(lambda x: x * x, range(5), torch.device("cpu")))
+    [0, 1, 4, 9, 16]
     """
-    streams = count_streams(device, most)
-    if streams < 2:
-        yield from map(work, items)
+    parallel = count_parallel_batches(device, limit)
+    if parallel < 2:
+        yield from map(function, batches)
         return
-    pool = _pool(streams, torch.get_num_threads() // streams)
-    left = iter(items)
+    pool = _pool(parallel, torch.get_num_threads() // parallel)
+    remaining = iter(batches)
     pending: deque[Future[Result]] = deque()
 
     def oldest() -> Result:
-        result = pending[0].result()  # still pending where Ctrl-C comes in between
+        result = pending[0].result()  # stays pending if Ctrl-C interrupts the wait
         pending.popleft()
         return result
 
     try:
-        while len(group := list(islice(left, streams))) == streams:
-            for item in group:
-                while len(pending) > streams:
+        while len(group := list(islice(remaining, parallel))) == parallel:
+            for batch in group:
+                while len(pending) > parallel:
                     yield oldest()
-                pending.append(pool.submit(work, item))
+                pending.append(pool.submit(function, batch))
         while pending:
             yield oldest()
-        yield from map(work, group)
+        yield from map(function, group)
     finally:
         for future in pending:
             future.cancel()
         wait(pending)
 
 
-def count_streams(device: torch.device, most: int = MOST_STREAMS) -> int:
-    """Return how many streams there are: as many, up to `most`, as leave the fewest threads without work."""
-    if device.type != "cpu" or in_a_stream():
+def count_parallel_batches(device: torch.device, limit: int = MAX_PARALLEL_BATCHES) -> int:
+    """Return the number of batches to run concurrently (at most `limit`), so that the fewest CPU threads stay idle."""
+    if device.type != "cpu" or in_worker_thread():
         return 1
     threads = torch.get_num_threads()
-    return max(range(1, min(threads, most) + 1), key=lambda streams: (threads // streams * streams, streams))
+    return max(range(1, min(threads, limit) + 1), key=lambda parallel: (threads // parallel * parallel, parallel))
 
 
-def in_a_stream() -> bool:
-    """Return whether this thread is one of a stream's."""
-    return getattr(_here, "in_a_stream", False)
+def in_worker_thread() -> bool:
+    """Return True if this is a worker thread of `map_batches`."""
+    return getattr(_thread, "is_worker", False)
 
 
 @lru_cache
-def _pool(streams: int, threads: int) -> ThreadPoolExecutor:
-    """Return threads that each compute with a number of threads of their own."""
+def _pool(workers: int, threads: int) -> ThreadPoolExecutor:
+    """Return a pool of worker threads, each of which computes with `threads` threads of torch."""
 
-    def begin() -> None:
-        _here.in_a_stream = True
-        torch.get_num_threads()  # torch gives a thread its number when it is first asked for, over what was set before
+    def initialize() -> None:
+        _thread.is_worker = True
+        torch.get_num_threads()  # torch initializes a thread's number at the first query, overwriting an earlier one
         torch.set_num_threads(threads)
 
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(streams, "landscape-stream", initializer=begin)
-    together = threading.Barrier(streams)
-    list(pool.map(lambda _: together.wait(60), range(streams)))  # starts all of them
-    torch.set_num_threads(before)  # what threads that are started later begin with
+    pool = ThreadPoolExecutor(workers, "landscape-batch", initializer=initialize)
+    all_started = threading.Barrier(workers)
+    list(pool.map(lambda _: all_started.wait(60), range(workers)))
+    torch.set_num_threads(before)  # the number that threads started later begin with
     return pool

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from landscape.data import Dataset, hold_out
 from landscape.errors import LandscapeError
+from landscape.execution.device import choose_device
 from landscape.models import MODELS, build
 from landscape.training.distributed import current
 from landscape.training.evaluation import autocast
@@ -68,20 +69,6 @@ def with_validation(config: TrainConfig, dataset: Dataset) -> Dataset:
     if not config.hold_out or "validation" in dataset.splits:
         return dataset
     return hold_out(dataset, round(config.hold_out * len(dataset.splits["train"])))
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of this name, or for "auto" the best one here: CUDA, then MPS, then the CPU."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.ones(1, device=device).item()  # the meta device makes tensors, which hold nothing
-    except (RuntimeError, AssertionError) as error:
-        raise LandscapeError(f"device {name!r} cannot be used here; use auto, cpu, cuda, cuda:1 or mps") from error
-    return device
 
 
 def initial_model(config: TrainConfig) -> nn.Module:

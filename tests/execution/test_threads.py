@@ -1,4 +1,4 @@
-"""Batches side by side: the same values in the same order, in threads of their own, and the caller's settings kept."""
+"""Parallel batches: the same values in the same order, in threads of their own, and the caller's settings kept."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.analysis.objective.objective import Objective
-from landscape.execution.threads import count_streams, in_a_stream, in_streams
+from landscape.execution.threads import count_parallel_batches, in_worker_thread, map_batches
 from landscape.models import build
 
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ class Noting(Net):
 
     def __init__(self) -> None:
         super().__init__()
-        self.head.register_forward_hook(lambda *_: PLACES.append(in_a_stream()))
+        self.head.register_forward_hook(lambda *_: PLACES.append(in_worker_thread()))
 
 
 PLACES: list[bool] = []
@@ -58,16 +58,16 @@ def test_results_come_in_order_and_the_rest_in_the_callers_thread() -> None:
     places: list[tuple[int, bool]] = []
 
     def work(item: int) -> int:
-        places.append((item, in_a_stream()))
+        places.append((item, in_worker_thread()))
         return item * item
 
-    assert list(in_streams(work, range(7), CPU)) == [i * i for i in range(7)]
-    assert dict(places) == {i: i < 6 for i in range(7)}  # two streams; the seventh is left over
-    assert not in_a_stream()
+    assert list(map_batches(work, range(7), CPU)) == [i * i for i in range(7)]
+    assert dict(places) == {i: i < 6 for i in range(7)}  # two threads; the seventh is left over
+    assert not in_worker_thread()
 
 
-def test_each_stream_has_its_share_of_the_threads_and_the_caller_keeps_its_own() -> None:
-    assert list(in_streams(lambda _: torch.get_num_threads(), range(4), CPU)) == [1] * 4
+def test_each_worker_has_its_share_of_the_threads_and_the_caller_keeps_its_own() -> None:
+    assert list(map_batches(lambda _: torch.get_num_threads(), range(4), CPU)) == [1] * 4
     assert torch.get_num_threads() == 2
     found: list[int] = []
     later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
@@ -76,41 +76,41 @@ def test_each_stream_has_its_share_of_the_threads_and_the_caller_keeps_its_own()
     assert found == [2]
 
 
-@pytest.mark.parametrize("most", [1, 2])
-def test_an_error_is_raised_where_it_belongs(most: int) -> None:
+@pytest.mark.parametrize("limit", [1, 2])
+def test_an_error_is_raised_where_it_belongs(limit: int) -> None:
     def work(item: int) -> int:
         if item == 3:
             raise ValueError("three")
         return item
 
-    results = in_streams(work, range(8), CPU, most=most)
+    results = map_batches(work, range(8), CPU, limit=limit)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="three"):
         next(results)
 
 
-def test_streams_do_not_open_streams_of_their_own() -> None:
+def test_worker_threads_open_no_workers_of_their_own() -> None:
     def inner(item: int) -> list[bool]:
-        return list(in_streams(lambda _: in_a_stream(), range(4), CPU))
+        return list(map_batches(lambda _: in_worker_thread(), range(4), CPU))
 
-    assert list(in_streams(inner, range(2), CPU)) == [[True] * 4] * 2
+    assert list(map_batches(inner, range(2), CPU)) == [[True] * 4] * 2
 
 
 def test_one_thread_means_the_callers() -> None:
     torch.set_num_threads(1)
-    assert list(in_streams(lambda _: in_a_stream(), range(4), CPU)) == [False] * 4
+    assert list(map_batches(lambda _: in_worker_thread(), range(4), CPU)) == [False] * 4
 
 
 def test_values_gradients_and_products_are_those_of_one_thread() -> None:
-    """Not bit for bit: the last batch, which fills no stream alone, is computed by all threads together."""
-    streamed, plain = objective(), objective(fold=False)
-    assert (streamed.streams, plain.streams) == (4, 1)
-    v = torch.randn(streamed.size, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    product = streamed.product("hessian")
-    found = [streamed.sums(), torch.from_numpy(streamed.per_example()), product(v), product(v)]
+    """Not bit for bit: the last batch, which does not fill all workers, is computed by all threads together."""
+    parallel, plain = objective(), objective(fold=False)
+    assert (parallel.parallel_batches, plain.parallel_batches) == (4, 1)
+    v = torch.randn(parallel.size, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    product = parallel.product("hessian")
+    found = [parallel.sums(), torch.from_numpy(parallel.per_example()), product(v), product(v)]
     assert (product.count, product.recorded) == (2, 1.0)
-    gradient = streamed.gradient()
-    others = [streamed.product(operator)(v) for operator in ("ggn", "fisher")]
+    gradient = parallel.gradient()
+    others = [parallel.product(operator)(v) for operator in ("ggn", "fisher")]
     torch.set_num_threads(1)
     expected = [plain.sums(), torch.from_numpy(plain.per_example()), *2 * [plain.product("hessian")(v)]]
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
@@ -120,10 +120,10 @@ def test_values_gradients_and_products_are_those_of_one_thread() -> None:
 
 @pytest.mark.parametrize("options", [{"fold": False}, {"batchnorm": "batch"}, {"metrics": {"m": lambda o, t: o[:, 0]}}])
 def test_what_could_hold_a_state_of_the_users_stays_in_one_thread(options: Any) -> None:
-    assert objective(**options).streams == 1
+    assert objective(**options).parallel_batches == 1
     PLACES.clear()
     noting = objective(Noting, **options)
-    assert noting.streams == 1
+    assert noting.parallel_batches == 1
     noting.sums()
     noting.per_example()
     if options.get("batchnorm") != "batch":
@@ -135,11 +135,11 @@ def test_what_could_hold_a_state_of_the_users_stays_in_one_thread(options: Any) 
 
 def test_a_loss_of_the_users_stays_in_one_thread() -> None:
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-        assert not in_a_stream()
+        assert not in_worker_thread()
         return nn.functional.cross_entropy(outputs, targets, reduction="none")
 
     own = Objective(Net().double(), loss, X, Y, device="cpu", precision="float64", batch_size=8)
-    assert own.streams == 1
+    assert own.parallel_batches == 1
     own.sums()
     own.gradient()
 
@@ -151,7 +151,7 @@ def test_a_function_of_the_users_in_the_graph_stays_in_one_thread() -> None:
 
     own = objective(Wrapped)
     assert own.path == "folded"
-    assert own.streams == 1
+    assert own.parallel_batches == 1
 
 
 def test_a_buffer_that_the_graph_writes_to_is_not_shared_by_threads() -> None:
@@ -169,7 +169,7 @@ def test_a_buffer_that_the_graph_writes_to_is_not_shared_by_threads() -> None:
     x, y = X[:40], Y[:40]
     own = Objective(Working().double(), "cross_entropy", x, y, device="cpu", precision="float64", batch_size=8)
     assert own.path == "folded"
-    assert own.streams == 1
+    assert own.parallel_batches == 1
 
 
 @torch.fx.wrap
@@ -179,18 +179,18 @@ def wrapped(x: Tensor) -> Tensor:
 
 def test_two_points_in_turn_are_not_mixed_up() -> None:
     """functional_call puts tensors in the modules' places, so that threads must not share those."""
-    streamed = objective(precision="float32", batch_size=2)
-    points = [{name: w + shift for name, w in streamed.origin.items()} for shift in (0.0, 0.3)]
-    first = [streamed.sums(point) for point in points]
+    parallel = objective(precision="float32", batch_size=2)
+    points = [{name: w + shift for name, w in parallel.origin.items()} for shift in (0.0, 0.3)]
+    first = [parallel.sums(point) for point in points]
     for _ in range(20):
-        assert all(torch.equal(streamed.sums(point), known) for point, known in zip(points, first, strict=True))
+        assert all(torch.equal(parallel.sums(point), known) for point, known in zip(points, first, strict=True))
 
 
 def test_resnet_gives_the_same_bits_every_time() -> None:
     torch.manual_seed(0)
     images, labels = torch.randn(64, 3, 32, 32), torch.randint(0, 10, (64,))
     resnet = Objective(build("resnet20"), "cross_entropy", images, labels, device="cpu", batch_size=16)
-    assert resnet.streams > 1
+    assert resnet.parallel_batches > 1
     first = resnet.sums()
     for _ in range(3):
         assert torch.equal(resnet.sums(), first)
@@ -204,11 +204,11 @@ def test_a_callers_autocast_does_not_reach_inside() -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(("threads", "streams"), [(1, 1), (2, 2), (3, 3), (4, 4), (5, 1), (6, 3), (8, 4), (10, 2)])
-def test_as_few_threads_as_possible_stand_idle(threads: int, streams: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("threads", "batches"), [(1, 1), (2, 2), (3, 3), (4, 4), (5, 1), (6, 3), (8, 4), (10, 2)])
+def test_as_few_threads_as_possible_stand_idle(threads: int, batches: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert count_streams(CPU) == streams
+    assert count_parallel_batches(CPU) == batches
 
 
-def test_only_a_cpu_has_streams() -> None:
-    assert count_streams(torch.device("cuda")) == 1
+def test_only_a_cpu_runs_batches_in_parallel() -> None:
+    assert count_parallel_batches(torch.device("cuda")) == 1

@@ -13,7 +13,7 @@ import torch
 from landscape.analysis.objective.objective import Objective, Precision
 from landscape.analysis.objective.precision import DTYPES, EMULATED, full_float32
 from landscape.analysis.objective.weights import Weights
-from landscape.execution.threads import count_streams
+from landscape.execution.threads import count_parallel_batches
 
 PROBE_EXAMPLES = 500  # per split and probe point
 FEW_EXAMPLES = 16
@@ -73,7 +73,8 @@ def choose_batch_size(objective: Objective, precision: Precision) -> tuple[int, 
     sizes = sorted({min(size, data.examples) for size in candidates}) if free else [objective.batch_size]
     rates = {}
     for size in sizes:
-        limit = max(sizes[-1], size * count_streams(objective.device, objective.streams))  # all streams have work
+        parallel = count_parallel_batches(objective.device, objective.parallel_batches)
+        limit = max(sizes[-1], size * parallel)  # every thread has work
         objective.sums(splits=(split,), precision=precision, batch_size=size, limit=size)
         started = time.perf_counter()
         count = objective.sums(splits=(split,), precision=precision, batch_size=size, limit=limit)[0, 0, 2].item()

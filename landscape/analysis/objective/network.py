@@ -23,7 +23,7 @@ from landscape.analysis.objective.precision import RoundedInTurns, rounded_kerne
 from landscape.analysis.objective.random_state import RandomState
 from landscape.analysis.objective.weights import Weights, moving_parameters
 from landscape.errors import LandscapeError
-from landscape.execution.threads import in_a_stream
+from landscape.execution.threads import in_worker_thread
 
 FOLDING_TOLERANCE = 1e-3  # relative difference of outputs above which a folding is not trusted
 
@@ -262,7 +262,7 @@ _doubles = _Doubles()
 
 def call(network: nn.Module, tensors: Mapping[str, Tensor], inputs: Nested) -> Any:
     """Return the outputs of a network with these parameters and buffers."""
-    if in_a_stream():
+    if in_worker_thread():
         network = _doubles.of(network)
     if isinstance(inputs, Mapping):
         return functional_call(network, dict(tensors), (), dict(inputs))

@@ -27,10 +27,11 @@ from landscape.analysis.objective.validation import try_model
 from landscape.analysis.objective.weights import Weights, flatten, unflatten
 from landscape.analysis.operators.operator import Product, Way
 from landscape.errors import LandscapeError
-from landscape.execution.threads import MOST_STREAMS, in_streams
+from landscape.execution.device import choose_device
+from landscape.execution.threads import MAX_PARALLEL_BATCHES, map_batches
 from landscape.stats.mean import Mean, mean_of_sums
 
-__all__ = ["CPU_BATCH", "DTYPES", "GPU_BATCH", "Data", "Objective", "Precision", "pick_device"]
+__all__ = ["CPU_BATCH", "DTYPES", "GPU_BATCH", "Data", "Objective", "Precision"]
 
 Data: TypeAlias = Nested | Iterable[tuple[Nested, Nested]] | Mapping[str, Any]
 
@@ -94,7 +95,7 @@ class Objective:
             raise LandscapeError(f"unknown precision {precision!r} of an objective; expected float64 or float32")
         if batch_size is not None and batch_size < 1:
             raise LandscapeError(f"got a batch size of {batch_size}; expected at least 1")
-        self.device = pick_device(device)
+        self.device = choose_device(device)
         self.precision: Precision = precision
         self.dtype = DTYPES[precision]
         self.params = params
@@ -164,10 +165,10 @@ class Objective:
         return {operator: way.mode for operator, way in self.derivative_ways.items()}
 
     @property
-    def streams(self) -> int:
-        """How many batches may run side by side: several where nothing of the user's runs that could hold a state."""
+    def parallel_batches(self) -> int:
+        """Maximum number of batches to run concurrently: 1 if code of the user's runs, which could hold a state."""
         own = self.loss_name in losses.LOSSES and set(self._metrics) <= {"loss", "accuracy"}
-        return MOST_STREAMS if own and self.network.is_pure else 1
+        return MAX_PARALLEL_BATCHES if own and self.network.is_pure else 1
 
     @property
     def calibration_source(self) -> str:
@@ -218,7 +219,7 @@ class Objective:
                 parts = _first(batches.iterate(batch_size or self.batch_size, dtype), limit)
                 total = torch.zeros(len(self._metrics), 5, dtype=exact, device=self.device)
                 work = partial(self._batch_sums, forward, exact, split)
-                for part in in_streams(work, enumerate(parts), self.device, most=self.streams):
+                for part in map_batches(work, enumerate(parts), self.device, limit=self.parallel_batches):
                     total += part
                 for row, name in zip(total, self._metrics, strict=True):
                     if name in self._weighted:
@@ -349,7 +350,7 @@ class Objective:
                     relative = torch.ones_like(found.values) if found.weights is None else found.weights
                     return torch.stack([found.values, relative]).cpu().double()
 
-            parts = list(in_streams(values, self.batches(chosen), self.device, most=self.streams))
+            parts = list(map_batches(values, self.batches(chosen), self.device, limit=self.parallel_batches))
         found: NDArray[np.float64] = torch.cat(parts, dim=1).numpy()
         single: NDArray[np.float64] = found[0]
         if metric in self._weighted:
@@ -370,7 +371,9 @@ class Objective:
 
         self._mean_weight(chosen, "loss")  # known before batches run side by side
         with derivatives.twice_differentiable():
-            for loss, gradient, count in in_streams(part, self.batches(chosen), self.device, most=self.streams):
+            for loss, gradient, count in map_batches(
+                part, self.batches(chosen), self.device, limit=self.parallel_batches
+            ):
                 derivatives.add(total, gradient)
                 value += loss
                 n += count
@@ -475,15 +478,6 @@ class Objective:
         if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
             return outputs
         return outputs.to(torch.promote_types(outputs.dtype, self.dtype))
-
-
-def pick_device(device: str | torch.device) -> torch.device:
-    """Return the device named, or for "auto" CUDA, else MPS, else the CPU."""
-    if str(device) != "auto":
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def _first(batches: Iterable[tuple[Nested, Nested, int]], limit: int | None) -> Iterator[tuple[Nested, Nested, int]]:

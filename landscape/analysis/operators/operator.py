@@ -21,7 +21,7 @@ from landscape.analysis.objective.precision import DTYPES
 from landscape.analysis.objective.weights import Weights, unflatten
 from landscape.analysis.operators.graphs import Graph, OnceDifferentiableError, graph_bytes, make_graph
 from landscape.errors import LandscapeError
-from landscape.execution.threads import count_streams, in_streams
+from landscape.execution.threads import count_parallel_batches, map_batches
 
 if TYPE_CHECKING:
     from landscape.analysis.objective.objective import Objective, Precision
@@ -131,7 +131,7 @@ class Product:
             return torch.stack(rows), graph if part.keep else None, part
 
         with twice_differentiable(plain_kernels=self.way.plain_kernels):
-            parts = in_streams(multiply, self._parts(), self._objective.device, most=self._streams)
+            parts = map_batches(multiply, self._parts(), self._objective.device, limit=self._parallel_batches)
             for rows, graph, part in parts:
                 total += rows
                 examples += part.count
@@ -218,23 +218,23 @@ class Product:
             yield _Part(count, loss=partial(self._loss, inputs, targets, count), keep=keeping)
 
     @cached_property
-    def _streams(self) -> int:
-        """How many graphs may be worked on side by side; torch has one level of forward mode for all threads."""
+    def _parallel_batches(self) -> int:
+        """Maximum number of graphs to run concurrently; torch has one level of forward mode for all threads."""
         objective = self._objective
         free = objective.data[self.split].sizes_are_free  # else each may be as large as memory allows
-        return objective.streams if self.way.mode == "reverse over reverse" and free else 1
+        return objective.parallel_batches if self.way.mode == "reverse over reverse" and free else 1
 
     @cached_property
     def batch_size(self) -> int:
         """Examples at a time: about as many as make a graph of the size that suits the device.
 
-        Where batches are worked on side by side, so that all streams have about the same number of equal ones. Ready
-        batches keep their sizes.
+        If batches run concurrently, each thread gets about the same number of equal ones. Ready batches keep their
+        sizes.
         """
         suitable = int((GPU_GRAPH if self._objective.device.type == "cuda" else CPU_GRAPH) / max(self._bytes, 1.0))
         size = min(self._objective.batch_size, max(2 * PROBE_EXAMPLES, suitable))
-        streams = count_streams(self._objective.device, self._streams)
-        batches = streams * math.ceil(self.examples / (size * streams))
+        parallel = count_parallel_batches(self._objective.device, self._parallel_batches)
+        batches = parallel * math.ceil(self.examples / (size * parallel))
         return min(size, max(2 * PROBE_EXAMPLES, math.ceil(self.examples / batches)))
 
     @cached_property

@@ -16,7 +16,7 @@ from landscape.analysis.objective.precision import full_float32
 from landscape.analysis.surfaces.scheme import Scheme
 from landscape.data.subset import stratified_subset
 from landscape.errors import LandscapeError
-from landscape.execution.threads import in_streams
+from landscape.execution.threads import map_batches
 from landscape.stats.mean import Mean
 
 
@@ -96,7 +96,9 @@ class Levels:
                 seen = 0
                 batches = objective.data[split].iterate(batch_size, dtype)
                 work = partial(moments, split)
-                for part, count in in_streams(work, enumerate(batches), objective.device, most=objective.streams):
+                for part, count in map_batches(
+                    work, enumerate(batches), objective.device, limit=objective.parallel_batches
+                ):
                     total.index_add_(0, groups[seen : seen + count], part)
                     seen += count
                 table[split] = total

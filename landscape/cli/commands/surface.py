@@ -130,8 +130,8 @@ def measure(
 
 def _with_affordable_workers(options: Surface) -> Surface:
     """Return the options with no more workers than the machine can run side by side; on CUDA its GPUs decide."""
+    from landscape.execution.device import choose_device
     from landscape.execution.limits import affordable_workers
-    from landscape.training.settings import choose_device
 
     if options.workers == 1 or choose_device(options.device).type == "cuda":
         return options

@@ -229,7 +229,7 @@ def load_subjects(options: AnalysisOptions) -> list[Subject]:
 
 def _check(options: AnalysisOptions) -> None:
     """Refuse options that cannot be before anything is read or written."""
-    from landscape.training.settings import choose_device
+    from landscape.execution.device import choose_device
 
     if not options.checkpoints:
         raise LandscapeError("expected at least one checkpoint; see --help, or make one with landscape train or demo")

@@ -66,7 +66,7 @@ def test_the_callers_generators_stay_as_they_were(draw, measure):
     measure(objective)
     assert states() == before
     assert objective.network.is_random
-    assert objective.streams == 1
+    assert objective.parallel_batches == 1
 
 
 @pytest.mark.parametrize("draw", DRAWS)
