@@ -1,4 +1,4 @@
-"""`landscape export` as users type it; what the files hold is checked in tests/test_export.py."""
+"""`landscape export` as users type it; the content of the files is checked in tests/export."""
 
 import dataclasses
 import subprocess

@@ -9,7 +9,7 @@ from cases import synthetic
 from landscape.cli.tables.sharpness import print_sharpness, summaries
 from landscape.cli.tables.width import print_widths
 from landscape.figures.blocks.tables import Ranked, measures_table
-from landscape.figures.plots.basin_width import width_words
+from landscape.figures.plots.basin_width import width_texts
 from landscape.figures.plots.sharpness_bars import measures
 from landscape.figures.report.paired_seeds import comparisons, paired_table
 from landscape.figures.report.summary import checkpoints, key_numbers, summary_table
@@ -99,7 +99,7 @@ def test_basin_widths(capsys) -> None:
     ]
     print_widths({f"a/line-d{index}": line for index, line in enumerate(lines)})
     (row,) = terminal_rows(capsys.readouterr().out).values()
-    words = dict(width_words(lines))
+    words = dict(width_texts(lines))
     for rise, cells in zip((0.1, 1.0), row, strict=True):
         assert cells[1] in words[rise]
         assert cells[2] in words[rise]

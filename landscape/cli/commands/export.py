@@ -168,7 +168,7 @@ class Export:
                 content = stl_bytes(relief, millimetres=self.size) if form == "stl" else glb_bytes(relief, name=key)
             written.append(names.path(key))
             write_atomically(written[-1], functools.partial(_write, content))
-            console.say(f"{written[-1].name}: {relief.words}")
+            console.say(f"{written[-1].name}: {relief.text}")
         return written
 
     def _reliefs(self, results: Mapping[str, Result], form: str) -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from landscape.errors import LandscapeError
-from landscape.export.images.labels import Names, called, names_of, renamed
+from landscape.export.images.labels import Names, names_of, relabelled, with_short_ends
 from landscape.figures.figure import compare
 from landscape.figures.grouping.families import families, is_between, seeds
 from landscape.figures.kinds.registry import kind_of
@@ -115,7 +115,7 @@ def _specs(
         first = next(iter(group.values()))
         if isinstance(first, SurfaceResult | LineResult | TrajectoryResult):
             continue
-        stem, named = _stem(name, group), called(group, names)
+        stem, named = _stem(name, group), relabelled(group, names)
         if isinstance(first, HistoryResult):
             yield from _histories(stem, named, options)
             continue
@@ -137,7 +137,7 @@ def _surfaces(
         maps = {label: r for label, r in surfaces.items() if is_convexity(r)}
         others = {label: r for label, r in surfaces.items() if label not in maps}
         if maps and options.metric in (None, "convexity"):
-            named = called(maps, names)
+            named = relabelled(maps, names)
             drawn = compare(named, clip=options.clip, dark=options.dark, title=options.title)
             width, notes = options.width or 70 + 430 * len(maps), [*_unfinished(maps), convexity_note(named)]
             yield ImageSpec(_stem(name, maps), drawn, width, _square(width, len(maps)), notes)
@@ -149,7 +149,7 @@ def _surfaces(
                 ]
                 narrow = options.width is not None and options.width < NARROW * len(shown)
                 for some in [{label: r} for label, r in shown.items()] if narrow else [shown]:
-                    yield from _views(_stem(name, some), called(some, names), twins, options)
+                    yield from _views(_stem(name, some), relabelled(some, names), twins, options)
 
 
 def _views(
@@ -184,11 +184,11 @@ def _views(
 def _lines(results: Mapping[str, Result], options: ImageOptions, names: Names) -> Iterator[ImageSpec]:
     groups: dict[str, Mapping[str, LineResult | Sequence[LineResult]]] = {}
     for family, members in families(results).items():
-        groups[_stem(family, members)] = called(members, names)
+        groups[_stem(family, members)] = relabelled(members, names)
     for key, result in results.items():
         if isinstance(result, LineResult) and is_between(result):
             label, _, name = key.rpartition("/")
-            groups[label] = {**groups.get(label, {}), name: renamed(result, names)}
+            groups[label] = {**groups.get(label, {}), name: with_short_ends(result, names)}
     for stem, lines in groups.items():
         flat = [line for entry in lines.values() for line in ([entry] if isinstance(entry, LineResult) else entry)]
         known = dict.fromkeys(metric for line in flat for metric in line.metrics)

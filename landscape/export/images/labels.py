@@ -34,13 +34,13 @@ def _labelled(results: Mapping[str, Result]) -> list[tuple[str, Result]]:
     return [(key.rpartition("/")[0], result) for key, result in results.items()]
 
 
-def called(group: Mapping[str, V], names: Names) -> dict[str, V]:
+def relabelled(group: Mapping[str, V], names: Names) -> dict[str, V]:
     """Return results by short checkpoint label; unchanged if two would get the same."""
     renamed_group = {names.get(label, label): result for label, result in group.items()}
     return renamed_group if len(renamed_group) == len(group) else dict(group)
 
 
-def renamed(line: LineResult, names: Names) -> LineResult:
+def with_short_ends(line: LineResult, names: Names) -> LineResult:
     """Return a line between checkpoints with short labels at its ends."""
     ends = [{**entry, "label": names.get(str(entry.get("label")), entry.get("label"))} for entry in _ends(line)]
     return dataclasses.replace(line, attributes={**line.attributes, "checkpoints": ends})

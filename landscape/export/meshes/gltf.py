@@ -37,7 +37,7 @@ def glb_bytes(relief: Relief, *, name: str = "surface") -> bytes:
         _upright(mesh.vertices - centre),
         mesh.faces,
         visual=trimesh.visual.TextureVisuals(uv=uv, material=material),
-        metadata={"heights": relief.words},
+        metadata={"heights": relief.text},
         process=False,  # which would merge vertices
     )
     return bytes(trimesh.Scene({name: body}).export(file_type="glb", include_normals=True))

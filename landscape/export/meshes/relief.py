@@ -24,7 +24,7 @@ class Relief:
     height: Floats  # (Y, X) from 0 to the relief's full height
     share: Floats  # (Y, X) where the value lies on the colour scale, 0 to 1
     colours: theme.Colorscale
-    words: str  # quantity and range of the heights, points cut off, holes
+    text: str  # quantity and range of the heights, points cut off, holes
     values: Floats  # (Y, X) as measured
 
     @property
@@ -89,6 +89,6 @@ def _relief(
         height=tall * share,
         share=share,
         colours=colours,
-        words=" ".join(filter(None, (f"{summary}.", *notes))),
+        text=" ".join(filter(None, (f"{summary}.", *notes))),
         values=array,
     )

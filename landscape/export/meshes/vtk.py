@@ -29,7 +29,7 @@ def vtk_bytes(surface: SurfaceResult, relief: Relief, *, title: str = "") -> byt
     x, y = np.meshgrid(surface.alpha, surface.beta)  # (Y, X): x runs fastest
     z = np.where(holes, 0.0, relief.height) * side
     file = io.BytesIO()
-    said = " ".join(f"{title}: z is {relief.words}".split())
+    said = " ".join(f"{title}: z is {relief.text}".split())
     file.write(b"# vtk DataFile Version 3.0\n")
     file.write(said.encode("ascii", "replace")[:255] + b"\n")
     file.write(b"BINARY\nDATASET STRUCTURED_GRID\n")

@@ -43,7 +43,7 @@ class Control:
 class LegendEntry:
     """An entry of a legend: a colour and the name of the series."""
 
-    words: str
+    text: str
     series: int
     switch: bool = True  # hides and shows the series in all curves
     when: tuple[str, str] = ("", "")  # the control and its value with which the entry shows

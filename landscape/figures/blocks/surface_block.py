@@ -68,7 +68,7 @@ class SurfaceBlock:
     @property
     def quantity_options(self) -> dict[str, str]:
         """Options of the switch of quantities: value → label."""
-        return {quantity.id: quantity.words for quantity in self.quantities}
+        return {quantity.id: quantity.text for quantity in self.quantities}
 
     @property
     def split_options(self) -> dict[str, str]:
@@ -118,7 +118,7 @@ def surface_block(
         label = checkpoint + (mode or (f" · {key.rpartition('/')[2]}" if repeated else ""))
         series = index if repeated else colours.get(checkpoint, index)
         panels.append(
-            Panel(f"{identity}-{index}", key, checkpoint, label, _note(surface), _words(label, surface), series)
+            Panel(f"{identity}-{index}", key, checkpoint, label, _note(surface), _alt_text(label, surface), series)
         )
     trajectories = {key: result for key, result in results.items() if isinstance(result, TrajectoryResult)}
     paths = surface_paths(trajectories, surfaces, colours)
@@ -290,7 +290,7 @@ def _empty_figures(
     return figures
 
 
-def _words(label: str, surface: SurfaceResult) -> str:
+def _alt_text(label: str, surface: SurfaceResult) -> str:
     """Return a text alternative of the first metric and split of a surface."""
     metric, split = surface.metrics[0], surface.splits[0]
     array = grids.values(surface, metric, split)

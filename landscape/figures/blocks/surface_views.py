@@ -24,7 +24,7 @@ class HeightQuantity:
     """HeightQuantity of the heights: a metric, plain or logarithmic."""
 
     id: str
-    words: str
+    text: str
     metric: str
     log: bool = False
 

@@ -24,7 +24,7 @@ PAIRING = (
 class Head:
     """The head of a column."""
 
-    words: str
+    text: str
     small: str = ""
     checkpoint: str = ""  # whose colour it carries
 
@@ -33,7 +33,7 @@ class Head:
 class Cell:
     """One entry: its words, and the number they stand for."""
 
-    words: str = ""
+    text: str = ""
     small: str = ""  # a second line
     value: float = math.nan  # what sorting goes by
     share: float = math.nan  # length of a bar, of the largest in its row or column
@@ -42,7 +42,7 @@ class Cell:
     @property
     def key(self) -> str:
         """Sort key of the page's script: the number if there is one, else the text."""
-        return repr(float(self.value)) if not math.isnan(self.value) else self.words
+        return repr(float(self.value)) if not math.isnan(self.value) else self.text
 
 
 @dataclass(frozen=True)

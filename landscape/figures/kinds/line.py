@@ -13,7 +13,7 @@ from landscape.figures.grouping.families import families, is_between, seeds
 from landscape.figures.kinds.result_kind import ResultKind
 from landscape.figures.kinds.sampled import sampled_phrase, sampled_table
 from landscape.figures.plots.barrier import endpoints
-from landscape.figures.plots.basin_width import width_words
+from landscape.figures.plots.basin_width import width_texts
 from landscape.figures.plots.line import line_figure, scale_of
 from landscape.results import (
     LineResult,
@@ -175,7 +175,7 @@ def _bands(curves: Mapping[str, Lines]) -> str:
 
 def _widths(by_label: Mapping[str, Sequence[LineResult]]) -> list[Table]:
     """Return a table of basin widths, where they were measured."""
-    cells = {label: dict(width_words(list(lines))) for label, lines in by_label.items()}
+    cells = {label: dict(width_texts(list(lines))) for label, lines in by_label.items()}
     rises = sorted({rise for by_rise in cells.values() for rise in by_rise})
     if not rises:
         return []

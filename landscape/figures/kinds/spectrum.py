@@ -82,7 +82,7 @@ def _estimates(spectra: Mapping[str, SpectrumResult]) -> Table | None:
     rows = []
     for key, name in titles.items():
         cells = [_estimate(spectrum.attributes.get(key)) for spectrum in spectra.values()]
-        if any(cell.words for cell in cells):
+        if any(cell.text for cell in cells):
             methods = {str(a["method"]) for s in spectra.values() if isinstance(a := s.attributes.get(key), Mapping)}
             rows.append([Cell(name, small=", ".join(sorted(methods))), *cells])
     head = [Head("Estimate"), *(Head(label, checkpoint=label) for label in spectra)]

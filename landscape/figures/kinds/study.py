@@ -9,7 +9,7 @@ import numpy as np
 from landscape.figures.blocks.block import Block, Plot, legend_entries, strip_layout
 from landscape.figures.blocks.tables import Cell, Head, Table
 from landscape.figures.kinds.result_kind import Columns, ResultKind
-from landscape.figures.plots.study import study_figure, tau_words
+from landscape.figures.plots.study import study_figure, tau_text
 from landscape.results import (
     Result,
     StudyResult,
@@ -27,7 +27,7 @@ def study_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> list[Bl
             figure.layout.annotations = ()
             alt = f"Generalization gap over {measure} of {len(study.checkpoints)} checkpoints"
             drawn = strip_layout(figure, t=12, l=60)
-            tau = tau_words(study, column)
+            tau = tau_text(study, column)
             plots.append(Plot(f"study-{index}-{column}", alt, {"": drawn}, title=measure, caption=tau))
         groups = list(dict.fromkeys(str(group) for group in study.attributes.get("groups") or ()))
         legend = legend_entries(groups, {}, switch=False) if len(groups) > 1 else []
@@ -45,7 +45,7 @@ def study_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> list[Bl
 def _study_table(study: StudyResult) -> Table:
     """Return a row per checkpoint: its gap and every measure."""
     head = [Head("Checkpoint"), Head("Gap", small="test loss − train loss")]
-    head += [Head(measure, small=tau_words(study, index)) for index, measure in enumerate(study.measures)]
+    head += [Head(measure, small=tau_text(study, index)) for index, measure in enumerate(study.measures)]
     rows = []
     for at, checkpoint in enumerate(study.checkpoints):
         row = [Cell(checkpoint), Cell(number(float(study.gap[at])), value=float(study.gap[at]))]

@@ -13,7 +13,7 @@ from landscape.stats.basin_width import BasinWidth, width_quartiles
 from landscape.stats.number_format import number
 
 
-def width_words(lines: LineResult | Sequence[LineResult]) -> list[tuple[float, str]]:
+def width_texts(lines: LineResult | Sequence[LineResult]) -> list[tuple[float, str]]:
     """Return for each rise of the loss the median radius (its quartiles) over the directions and both their sides.
 
     A radius beyond the end of its line counts as larger than all others.
@@ -46,7 +46,7 @@ def width_traces(lines: Sequence[LineResult], *, series: int, alone: bool) -> li
         return []
     colour, height = theme.series_colour(series), float(np.nanmedian(centres))
     traces = []
-    for width, (rise, radius) in zip(_widths(lines), width_words(lines), strict=True):
+    for width, (rise, radius) in zip(_widths(lines), width_texts(lines), strict=True):
         x = [at for at in (-width.left, width.right) if np.isfinite(at)]
         if not x:
             continue

@@ -66,7 +66,7 @@ def study_figure(
     return theme.apply_theme(figure, title=title, dark=dark)
 
 
-def tau_words(study: StudyResult, index: int) -> str:
+def tau_text(study: StudyResult, index: int) -> str:
     """Return Kendall's τ of a measure with its 95 % bootstrap interval: "τ = 0.62 [0.21, 0.85]"."""
     tau, low, high = (float(values[index]) for values in (study.tau, study.tau_low, study.tau_high))
     if math.isnan(tau):
@@ -77,7 +77,7 @@ def tau_words(study: StudyResult, index: int) -> str:
 
 def _title(name: str, studies: Mapping[str, StudyResult]) -> list[str]:
     """Return the lines of a panel's title: the measure, and its rank correlation."""
-    taus = [tau_words(study, study.measures.index(name)) for study in studies.values() if name in study.measures]
+    taus = [tau_text(study, study.measures.index(name)) for study in studies.values() if name in study.measures]
     return [theme.text(name), "; ".join(taus)]
 
 

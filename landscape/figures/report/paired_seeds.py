@@ -24,7 +24,7 @@ class PairedQuantity:
     difference: PairedDifference  # second − first
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """The difference with half the width of its interval."""
         return number_format.change(self.difference.mean, self.difference.half, fraction=self.row.percent)
 
@@ -106,7 +106,7 @@ def paired_table(comparison: Comparison) -> Table:
                     Cell(number_format.measured(one.mean, one.deviation, fraction=quantity.row.percent), value=one.mean)
                     for one in (quantity.first, quantity.second)
                 ),
-                Cell(quantity.words, small=", ".join(remarks), value=quantity.difference.mean),
+                Cell(quantity.text, small=", ".join(remarks), value=quantity.difference.mean),
             ]
         )
     pairs = ", ".join(f"{b} with {a}" for a, b in comparison.labels)

@@ -53,9 +53,9 @@ class Row:
     def cell(self, checkpoint: str) -> str:
         """Return the number as text; empty where it was not measured."""
         number = self.numbers.get(checkpoint)
-        return "" if number is None else self.words(number)
+        return "" if number is None else self.text(number)
 
-    def words(self, number: Estimate) -> str:
+    def text(self, number: Estimate) -> str:
         """Return one of this quantity's numbers as text."""
         return number_format.measured(
             number.value, math.nan if self.percent else number.uncertainty, fraction=self.percent

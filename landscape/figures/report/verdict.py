@@ -138,4 +138,4 @@ def _over_seeds(comparison: Comparison) -> list[str]:
 
 def _apart(quantity: PairedQuantity) -> str:
     """Return "λ_max (−12 ± 3)"; the accuracy's in percentage points."""
-    return f"{quantity.row.label} ({quantity.words})" if quantity.row.flatness else quantity.words
+    return f"{quantity.row.label} ({quantity.text})" if quantity.row.flatness else quantity.text

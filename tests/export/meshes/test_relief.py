@@ -32,8 +32,8 @@ def test_surfaces_of_one_name_share_one_scale_and_what_is_cut_off_is_said():
     )
     cut = relief(low, clip=0.5)
     assert (cut.share == 1).sum() == (low.grid()[0] >= 0.5).sum()
-    assert "off the scale" in cut.words
-    assert "holes" in relief(make.surface("a", change=wild)).words
+    assert "off the scale" in cut.text
+    assert "holes" in relief(make.surface("a", change=wild)).text
     assert relief(low, tall=0.0).height.max() == 0
 
 

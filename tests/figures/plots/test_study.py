@@ -4,7 +4,7 @@ import pytest
 from cases import kinds
 
 from landscape.errors import LandscapeError
-from landscape.figures.plots.study import study_figure, tau_words
+from landscape.figures.plots.study import study_figure, tau_text
 
 
 def test_a_study_has_a_scatter_for_each_measure_and_tells_tau():
@@ -21,7 +21,7 @@ def test_a_study_has_a_scatter_for_each_measure_and_tells_tau():
     words = [note.text for note in drawn.layout.annotations]
     assert words[0].endswith("τ = 0.90 [0.60, 1.00]")
     assert words[1].endswith("τ = −0.07 [−0.50, 0.40]")
-    assert tau_words(study, 2) == "τ not defined"
+    assert tau_text(study, 2) == "τ not defined"
     errors = [trace.error_x.array for trace in panels["x2"]]
     assert all(error is not None and set(error) == {0.1} for error in errors)
 

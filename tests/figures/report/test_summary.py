@@ -74,13 +74,13 @@ def test_final_numbers_come_from_the_history_where_nothing_else_has_them():
 def test_two_checkpoints_have_a_column_of_differences():
     rows = key_numbers(checkpoints(make.everything("a", "b")))
     table = summary_table(rows, ["a", "b"])
-    assert [head.words for head in table.head] == ["Quantity", "a", "b", "Difference"]
-    cells = {row[0].words: row[-1] for row in table.rows}
+    assert [head.text for head in table.head] == ["Quantity", "a", "b", "Difference"]
+    cells = {row[0].text: row[-1] for row in table.rows}
     sam = cells["SAM sharpness, ρ = 0.05"]
-    assert sam.words == "+0.01200 ± 0.00057"  # both 0.0004, as independent
+    assert sam.text == "+0.01200 ± 0.00057"  # both 0.0004, as independent
     assert sam.small == "× 2.00, not paired: no per-example values"
-    assert cells["λ_max"].words == "+9.0000 ± 0.0027"  # bounds add: 0.0009 + 0.0018
-    assert cells["Test accuracy"].words == "0.00 pp"
+    assert cells["λ_max"].text == "+9.0000 ± 0.0027"  # bounds add: 0.0009 + 0.0018
+    assert cells["Test accuracy"].text == "0.00 pp"
     assert len(summary_table(rows, ["a"]).head) == 2
     assert len(summary_table(rows, ["a", "b", "c"]).head) == 4
 
@@ -88,9 +88,9 @@ def test_two_checkpoints_have_a_column_of_differences():
 def test_three_checkpoints_are_each_compared_with_the_first():
     rows = key_numbers(checkpoints(make.everything(*"abc")))
     table = differences_table(rows, list("abc"))
-    sam = next(row for row in table.rows if row[0].words.startswith("SAM"))
-    assert [cell.words for cell in sam[1:]] == ["+0.01200 ± 0.00057", "+0.02400 ± 0.00057"]
-    assert [head.words for head in table.head] == ["Quantity", "b", "c"]
+    sam = next(row for row in table.rows if row[0].text.startswith("SAM"))
+    assert [cell.text for cell in sam[1:]] == ["+0.01200 ± 0.00057", "+0.02400 ± 0.00057"]
+    assert [head.text for head in table.head] == ["Quantity", "b", "c"]
 
 
 def test_the_test_accuracy_has_the_error_of_a_proportion_where_the_number_of_examples_is_known():

@@ -52,8 +52,8 @@ def test_the_verdict_over_seeds_names_recipes_and_what_stays_open():
     assert any(sentence.startswith("Not settled") and "Keskar" in sentence for sentence in words)
     assert "Student" in words[-1]
     table = paired_table(found[0])
-    assert [row[0].words for row in table.rows][:2] == ["Train loss", "Test loss"]
-    keskar = next(row for row in table.rows if row[0].words.startswith("Keskar"))
+    assert [row[0].text for row in table.rows][:2] == ["Train loss", "Test loss"]
+    keskar = next(row for row in table.rows if row[0].text.startswith("Keskar"))
     assert keskar[-1].small == "includes 0"
 
 

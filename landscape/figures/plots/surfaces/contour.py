@@ -48,15 +48,15 @@ def symbol(mark: grids.Mark) -> go.Scatter:
         y=[mark.beta],
         mode="markers+text" if named else "markers",
         marker={"symbol": mark.symbol, "size": 9, "color": theme.MARK, "line": {"color": theme.OUTLINE, "width": 1.5}},
-        name=theme.text(mark.words),
+        name=theme.text(mark.text),
         showlegend=False,
-        hovertemplate=f"{theme.text(mark.words)}<br>α %{{x:.3f}}, β %{{y:.3f}}<extra></extra>",
+        hovertemplate=f"{theme.text(mark.text)}<br>α %{{x:.3f}}, β %{{y:.3f}}<extra></extra>",
         meta={"role": mark.role, "at": [mark.alpha, mark.beta]},
     )
     if named:
         shadow = f"0 0 3px {theme.OUTLINE}, 0 0 3px {theme.OUTLINE}"
         font = {"color": theme.MARK, "size": 12, "shadow": shadow}
-        trace.update(text=[theme.text(mark.words)], textposition="top center", textfont=font, cliponaxis=False)
+        trace.update(text=[theme.text(mark.text)], textposition="top center", textfont=font, cliponaxis=False)
     return trace
 
 

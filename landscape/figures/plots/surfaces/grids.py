@@ -112,7 +112,7 @@ class Mark:
     """A marked point of a plane."""
 
     role: str  # "origin", "best" or "mark"
-    words: str
+    text: str
     symbol: str
     alpha: float
     beta: float
@@ -147,7 +147,7 @@ def _told(surface: SurfaceResult) -> list[Mark]:
 def origin_name(surface: SurfaceResult) -> str:
     """Return the name of the point α = β = 0: the checkpoint, by its label if the plane holds others too."""
     marked = _told(surface)
-    named = [mark.words for mark in marked if (mark.alpha, mark.beta) == (0, 0)]
+    named = [mark.text for mark in marked if (mark.alpha, mark.beta) == (0, 0)]
     labels = [str(entry.get("label", "")) for entry in surface.attributes.get("checkpoints") or ()]
     return next(iter([*named, *(labels if marked else [])]), "the checkpoint")
 

@@ -115,7 +115,7 @@ def wires(surface: SurfaceResult) -> dict[str, Any]:
 def pin(mark: grids.Mark, foot: float, scale: Scale) -> go.Scatter3d:
     """Return a pin from the surface up to the ceiling, so that a narrow basin does not hide what it marks."""
     shown = bool(np.isfinite(foot))
-    label = theme.text(mark.words)
+    label = theme.text(mark.text)
     trace = go.Scatter3d(
         x=[mark.alpha] * 2 if shown else [],
         y=[mark.beta] * 2 if shown else [],

@@ -45,12 +45,12 @@ def test_the_origin_is_named_where_the_plane_holds_several_checkpoints():
         {"label": "third", "alpha": 0.3, "beta": 0.5},
     ]
     found = grids.marks(make.surface(marks=marks), make.surface().grid()[0], "loss")
-    assert [(mark.role, mark.words) for mark in found if mark.role != "best"] == [
+    assert [(mark.role, mark.text) for mark in found if mark.role != "best"] == [
         ("origin", "sam"),
         ("mark", "adam"),
         ("mark", "third"),
     ]
-    assert grids.marks(make.surface(), make.surface().grid()[0], "loss")[0].words == "the checkpoint"
+    assert grids.marks(make.surface(), make.surface().grid()[0], "loss")[0].text == "the checkpoint"
 
 
 def test_axes_along_eigenvectors_name_their_eigenvalues():
