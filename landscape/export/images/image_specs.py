@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 
 from landscape.errors import LandscapeError
 from landscape.export.images.labels import Names, names_of, relabelled, with_short_ends
+from landscape.export.images.layout import BAR, NARROW, line_height, square_height, step_back, width_of
 from landscape.figures.figure import compare
 from landscape.figures.grouping.families import families, is_between, seeds
 from landscape.figures.kinds.registry import kind_of
@@ -36,9 +37,6 @@ from landscape.results import (
     TrajectoryResult,
 )
 
-FAR = 1.22  # camera distance relative to the page's: images have no room beyond their edges
-BAR = 90  # pixels that a colour bar takes
-NARROW = 330  # pixels for a panel; where there are fewer, panels lie one below the other
 R = TypeVar("R", bound=Result)
 
 
@@ -140,7 +138,7 @@ def _surfaces(
             named = relabelled(maps, names)
             drawn = compare(named, clip=options.clip, dark=options.dark, title=options.title)
             width, notes = options.width or 70 + 430 * len(maps), [*_unfinished(maps), convexity_note(named)]
-            yield ImageSpec(_stem(name, maps), drawn, width, _square(width, len(maps)), notes)
+            yield ImageSpec(_stem(name, maps), drawn, width, square_height(width, len(maps)), notes)
         for chosen in (others, maps) if options.metric not in (None, "convexity") else (others,):
             shown = {label: r for label, r in chosen.items() if options.metric in (None, *grids.metrics_of(r))}
             if shown:
@@ -173,11 +171,11 @@ def _views(
             width = options.width or 70 + 440 * panels
             for column in range(2, panels + 1):  # the same axis as its neighbour's: once is enough
                 drawn.layout[f"yaxis{column}"].title.text = ""
-            yield ImageSpec(f"{stem}-{view}", drawn, width, _square(width, panels), notes)
+            yield ImageSpec(f"{stem}-{view}", drawn, width, square_height(width, panels), notes)
         else:
             width = options.width or 560 * panels
             height = round(min(520, 0.93 * width / panels))
-            drawn.for_each_scene(functools.partial(_step_back, aspect=(width - BAR) / panels / height))
+            drawn.for_each_scene(functools.partial(step_back, aspect=(width - BAR) / panels / height))
             yield ImageSpec(f"{stem}-{view}", drawn, width, height, notes)
 
 
@@ -194,11 +192,11 @@ def _lines(results: Mapping[str, Result], options: ImageOptions, names: Names) -
         known = dict.fromkeys(metric for line in flat for metric in line.metrics)
         metrics = [metric for metric in known if options.metric in (None, metric)]
         if metrics:
-            width, stacked = _across(len(metrics), options)
+            width, stacked = width_of(len(metrics), options.width)
             drawn = line_figure(
                 lines, metrics=metrics, log=options.log, stacked=stacked, dark=options.dark, title=options.title
             )
-            yield ImageSpec(stem, drawn, width, _tall(len(metrics), stacked), _unfinished(dict(enumerate(flat))))
+            yield ImageSpec(stem, drawn, width, line_height(len(metrics), stacked), _unfinished(dict(enumerate(flat))))
 
 
 def _trajectories(
@@ -217,24 +215,24 @@ def _trajectories(
         named = named if len(named) == len(together) else together
         metric = options.metric if on is not None and options.metric in grids.metrics_of(on) else None
         split = options.split if on is not None and options.split in grids.splits_of(on) else None
-        width, stacked = _across(2, options)
+        width, stacked = width_of(2, options.width)
         drawn_with = {"log": options.log, "stacked": stacked, "dark": options.dark, "title": options.title}
         drawn = trajectory_figure(named, on=on, metric=metric, split=split, **drawn_with)  # type: ignore[arg-type]
         notes = [f"{label}: {note}" for label, path in named.items() if (note := trajectory_note(path))]
         if "xaxis2" not in drawn.layout:
             width, stacked = options.width or 620, False
-        yield ImageSpec("-".join(next(iter(together)).split("/")), drawn, width, _tall(2, stacked) + 20, notes)
+        yield ImageSpec("-".join(next(iter(together)).split("/")), drawn, width, line_height(2, stacked) + 20, notes)
 
 
 def _histories(stem: str, group: Mapping[str, Result], options: ImageOptions) -> Iterator[ImageSpec]:
     runs = {label: r for label, r in group.items() if isinstance(r, HistoryResult) and recorded({label: r})}
     metrics = [metric for metric in recorded(runs) if options.metric in (None, metric)]
     if metrics:
-        width, stacked = _across(len(metrics), options)
+        width, stacked = width_of(len(metrics), options.width)
         by = "recipe" if len(seeds(runs)) < len(runs) else "checkpoint"
         drawn_with = {"by": by, "stacked": stacked, "log": options.log, "dark": options.dark, "title": options.title}
         yield ImageSpec(
-            stem, compare(runs, metrics=metrics, x=options.x, **drawn_with), width, _tall(len(metrics), stacked)
+            stem, compare(runs, metrics=metrics, x=options.x, **drawn_with), width, line_height(len(metrics), stacked)
         )
 
 
@@ -248,21 +246,6 @@ def _curves(stem: str, group: Mapping[str, SharpnessResult], options: ImageOptio
                 group, over=over, log=options.log, width=width, dark=options.dark, title=options.title
             )
             yield ImageSpec(f"{stem}-over-{over}", drawn, width, int(drawn.layout.height))
-
-
-def _across(panels: int, options: ImageOptions) -> tuple[int, bool]:
-    """Return the width of an image with this many panels, and True if they are stacked."""
-    width = options.width or (560 if panels == 1 else 500 * panels)
-    return width, panels > 1 and width < NARROW * panels
-
-
-def _tall(panels: int, stacked: bool) -> int:
-    return 120 + 280 * panels if stacked else 440
-
-
-def _square(width: int, panels: int) -> int:
-    """Return the height at which this many planes side by side are about square."""
-    return round(max((width - 70) / panels, 120))
 
 
 def _named(results: Mapping[str, R]) -> list[tuple[str, dict[str, R]]]:
@@ -294,9 +277,3 @@ def _cut(arrays: Sequence[Floats], group: Mapping[str, SurfaceResult], scale: Sc
         f"{nan:,} {'point is' if nan == 1 else 'points are'} no number (holes)." if nan else "",
     ]
     return [word for word in notes if word]
-
-
-def _step_back(scene: Any, *, aspect: float) -> None:
-    """Move the camera back until the axes of a relief fit into a scene of this aspect ratio (width over height)."""
-    eye, far = scene.camera.eye, FAR / min(aspect, 1.0)
-    scene.camera.eye = {axis: far * eye[axis] for axis in ("x", "y", "z")}

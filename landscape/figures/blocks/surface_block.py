@@ -14,7 +14,6 @@ from landscape.figures.blocks.json_payload import figure_json, packed
 from landscape.figures.blocks.surface_paths import SurfacePath, surface_paths
 from landscape.figures.grouping.comparability import cautions
 from landscape.figures.grouping.notes import completeness_note, estimate_note
-from landscape.figures.grouping.regions import regions
 from landscape.figures.plots.surfaces import contour, grids, relief
 from landscape.figures.plots.surfaces.trajectory import axis_titles, belongs
 from landscape.figures.style import theme
@@ -154,43 +153,6 @@ def surface_block(
         paths,
         data,
     )
-
-
-def group_surfaces(results: Mapping[str, Result]) -> dict[str, dict[str, SurfaceResult]]:
-    """Return the surfaces (by result key) that are shown together, by the group's name.
-
-    Those of one name; and those of one checkpoint and plane that differ in the BatchNorm mode, to be compared.
-    """
-    named: dict[str, dict[str, SurfaceResult]] = {}
-    for key, result in results.items():
-        if isinstance(result, SurfaceResult) and "convexity" not in result.metrics:
-            named.setdefault(key.rpartition("/")[2], {})[key] = result
-    groups: dict[str, dict[str, SurfaceResult]] = {}
-    for name, surfaces in named.items():
-        twin = next((other for other, group in groups.items() if _other_modes(group, surfaces)), name)
-        groups.setdefault(twin, {}).update(surfaces)
-    return groups | _in_detail(groups)
-
-
-def _in_detail(groups: Mapping[str, Mapping[str, SurfaceResult]]) -> dict[str, dict[str, SurfaceResult]]:
-    """Return a group for each region that surfaces of a group were measured more finely in."""
-    details: dict[str, dict[str, SurfaceResult]] = {}
-    for name, group in groups.items():
-        for key, surface in group.items():
-            for number, region in enumerate(regions(surface), start=1):
-                details.setdefault(f"{name}, region {number}", {})[key] = region
-    return details
-
-
-def _other_modes(group: Mapping[str, SurfaceResult], other: Mapping[str, SurfaceResult]) -> bool:
-    """Return True if two groups hold the same plane of the same checkpoint in different BatchNorm modes."""
-    first, second = ({(key.rpartition("/")[0], _hashes(s)): s for key, s in part.items()} for part in (group, other))
-    same = [(first[plane], second[plane]) for plane in first.keys() & second.keys() if plane[1]]
-    return any(a.attributes.get("batchnorm") != b.attributes.get("batchnorm") for a, b in same)
-
-
-def _hashes(surface: SurfaceResult) -> tuple[str, ...]:
-    return tuple((surface.attributes.get("directions") or {}).get("hashes") or ())
 
 
 def _note(surface: SurfaceResult) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from landscape.figures.blocks.surface_block import SurfaceBlock, group_surfaces, surface_block
+from landscape.figures.blocks.surface_block import SurfaceBlock, surface_block
+from landscape.figures.grouping.surface_groups import group_surfaces
 from landscape.figures.kinds.result_kind import ResultKind
 from landscape.figures.kinds.sampled import sampled_phrase, sampled_table
 from landscape.figures.plots.surfaces.surface import surface_figure

@@ -8,9 +8,10 @@ from cases import kinds
 from cases import synthetic as make
 
 from landscape.figures.blocks.json_payload import compact
-from landscape.figures.blocks.surface_block import group_surfaces, surface_block
+from landscape.figures.blocks.surface_block import surface_block
 from landscape.figures.blocks.surface_views import quantities
 from landscape.figures.grouping.notes import estimate_note
+from landscape.figures.grouping.surface_groups import group_surfaces
 
 
 def planes_of(results):
