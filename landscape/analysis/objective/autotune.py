@@ -139,7 +139,7 @@ def is_emulated(objective: Objective, splits: tuple[str, ...]) -> bool:
             forward = objective.network.forward(None, None, dtype)  # not timed: it may re-estimate BatchNorm
             for _ in range(3):  # the first one makes ready, and any can meet another program's load
                 started = time.perf_counter()
-                forward(0, inputs)
+                forward(inputs)
                 best = min(best, time.perf_counter() - started)
         return best
 

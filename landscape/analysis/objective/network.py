@@ -19,7 +19,7 @@ from landscape.analysis.objective.batchnorm import MODES, BatchNormMode, batch_n
 from landscape.analysis.objective.folding import Folding, NotFoldableError, find_folding
 from landscape.analysis.objective.model_copy import copy_for_derivatives
 from landscape.analysis.objective.model_loss import LossModule
-from landscape.analysis.objective.precision import RoundedInTurns, rounded_kernels
+from landscape.analysis.objective.precision import rounded_kernels
 from landscape.analysis.objective.random_state import RandomState
 from landscape.analysis.objective.weights import Weights, moving_parameters
 from landscape.errors import LandscapeError
@@ -100,10 +100,9 @@ class Network:
 
     def forward(
         self, weights: Mapping[str, Tensor] | None, buffers: Mapping[str, Tensor] | None, dtype: torch.dtype
-    ) -> Callable[[int, Nested], Any]:
-        """Return the network at a point of weight space, its tensors folded and cast once.
+    ) -> Callable[[Nested], Any]:
+        """Return the network at a point of weight space as a function of inputs, its tensors folded and cast once.
 
-        It is a function of a batch's place in the pass and its inputs: in bfloat16 rounding errors cancel over batches.
         A random model draws the same numbers in every pass.
         """
         if self._random is not None:
@@ -117,7 +116,7 @@ class Network:
             tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
         network, tensors = self._fast(tensors)
         ready = _working_copies(network, tensors, dtype)
-        return lambda place, inputs: self._call(network, ready(place), inputs)
+        return lambda inputs: self._call(network, ready, inputs)
 
     def point(self, weights: Mapping[str, Tensor] | None) -> tuple[Weights, Weights]:
         """Return the moving parameters at a point, and the buffers to hold fixed while differentiating there.
@@ -179,14 +178,13 @@ class Network:
             return self.module, tensors
         return self._folding.network, self._folding.fold(tensors)
 
-    def _batch_statistics(self, tensors: Weights, dtype: torch.dtype) -> Callable[[int, Nested], Any]:
+    def _batch_statistics(self, tensors: Weights, dtype: torch.dtype) -> Callable[[Nested], Any]:
         ready = _working_copies(self.module, tensors, dtype)
 
-        def forward(place: int, inputs: Nested) -> Any:
-            own = ready(place)
-            scratch = {name: own[name].clone() for name in self.buffers}  # running statistics are written to
+        def forward(inputs: Nested) -> Any:
+            scratch = {name: ready[name].clone() for name in self.buffers}  # running statistics are written to
             with self._norms.training():
-                return self._call(self.module, {**own, **scratch}, inputs)
+                return self._call(self.module, {**ready, **scratch}, inputs)
 
         return forward
 
@@ -214,16 +212,14 @@ class Network:
         return folding, ""
 
 
-def _working_copies(network: nn.Module, tensors: Weights, dtype: torch.dtype) -> Callable[[int], Weights]:
-    """Return a network's tensors as a pass in this precision takes them, as a function of a batch's place in it."""
-    if dtype != torch.bfloat16:
-        ready = {name: working_copy(t, dtype) for name, t in tensors.items()}
-        return lambda _: ready
-    floating = {name: t for name, t in tensors.items() if t.is_floating_point()}
-    kernels = rounded_kernels({name: floating[name] for name in _convolutions(network) if name in floating})
-    ready = {name: working_copy(t, dtype) for name, t in (tensors | kernels).items()}
-    turns = RoundedInTurns({name: t for name, t in floating.items() if t.ndim <= 1})
-    return lambda place: ready | turns.of(place)
+def _working_copies(network: nn.Module, tensors: Weights, dtype: torch.dtype) -> Weights:
+    """Return a network's tensors in the precision of a pass."""
+    if dtype == torch.bfloat16:
+        floating = {name: t for name, t in tensors.items() if t.is_floating_point()}
+        tensors = tensors | rounded_kernels(
+            {name: floating[name] for name in _convolutions(network) if name in floating}
+        )
+    return {name: working_copy(t, dtype) for name, t in tensors.items()}
 
 
 def _convolutions(network: nn.Module) -> Iterator[str]:

@@ -219,7 +219,7 @@ class Objective:
                 parts = _first(batches.iterate(batch_size or self.batch_size, dtype), limit)
                 total = torch.zeros(len(self._metrics), 5, dtype=exact, device=self.device)
                 work = partial(self._batch_sums, forward, exact, split)
-                for part in map_batches(work, enumerate(parts), self.device, limit=self.parallel_batches):
+                for part in map_batches(work, parts, self.device, limit=self.parallel_batches):
                     total += part
                 for row, name in zip(total, self._metrics, strict=True):
                     if name in self._weighted:
@@ -229,19 +229,16 @@ class Objective:
 
     def _batch_sums(
         self,
-        forward: Callable[[int, Nested], Any],
+        forward: Callable[[Nested], Any],
         exact: torch.dtype,
         split: str,
-        numbered: tuple[int, tuple[Nested, Nested, int]],
+        batch: tuple[Nested, Nested, int],
     ) -> Tensor:
-        """Return (M, 5): Σ values, Σ values², count, Σ values · weights and Σ weights² (0 if unweighted) of one batch.
-
-        `numbered` is the batch with its place in the pass.
-        """
-        place, (inputs, targets, count) = numbered
+        """Return a batch's (M, 5): Σ values, Σ values², count, Σ values · weights, Σ weights² (0 if unweighted)."""
+        inputs, targets, count = batch
         with torch.no_grad():
             rows = []
-            for values, weights, single in self.metric_values(forward(place, inputs), targets, count, split):
+            for values, weights, single in self.metric_values(forward(inputs), targets, count, split):
                 values = values.to(self.device, exact)
                 squares = values.square().sum() if single else torch.full_like(values[0], torch.nan)
                 row = [values.sum(), squares, torch.full_like(values[0], count)]
@@ -296,11 +293,11 @@ class Objective:
         total = 0.0
         with torch.no_grad(), full_float32():
             forward = self.network.forward(None, None, self.dtype) if by_targets is None else None
-            for place, (inputs, targets, count) in enumerate(self.batches(split)):
+            for inputs, targets, count in self.batches(split):
                 if by_targets is not None:
                     weights = by_targets(targets)
                 elif forward is not None:
-                    weights = losses.example_sums(metric(forward(place, inputs), targets), count).weights
+                    weights = losses.example_sums(metric(forward(inputs), targets), count).weights
                 total += float(count if weights is None else weights.double().sum())
         return total / self._split(split).examples
 
@@ -346,7 +343,7 @@ class Objective:
             def values(batch: tuple[Nested, Nested, int]) -> Tensor:
                 inputs, targets, count = batch
                 with torch.no_grad():
-                    found = self._values(metric, forward(0, inputs), targets, count, chosen)
+                    found = self._values(metric, forward(inputs), targets, count, chosen)
                     relative = torch.ones_like(found.values) if found.weights is None else found.weights
                     return torch.stack([found.values, relative]).cpu().double()
 

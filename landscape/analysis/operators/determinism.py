@@ -106,7 +106,7 @@ def _forward(objective: Objective) -> Callable[[Nested], list[torch.Tensor]]:
     """Return the floating-point outputs as a function of inputs, in the objective's BatchNorm mode."""
     network = objective.network
     if objective.batchnorm == "batch":
-        run = partial(network.forward(None, None, objective.dtype), 0)
+        run = network.forward(None, None, objective.dtype)
     else:
         run = partial(network.outputs, *network.point(None))
     return lambda inputs: [t for t in tensors(run(inputs)) if t.is_floating_point()]

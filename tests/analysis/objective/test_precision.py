@@ -1,4 +1,4 @@
-"""Weights in bfloat16: a kernel keeps its sum, biases their mean over the batches, and so the loss its value."""
+"""Weights in bfloat16: a kernel keeps its sum, and so the loss its value."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.objective.precision import TURNS, RoundedInTurns, rounded_kernels
+from landscape.analysis.objective.precision import rounded_kernels
 
 SHAPES = {
     "1d": (4, 3, 5),
@@ -54,29 +54,9 @@ def test_no_kernel_hears_of_another() -> None:
     torch.testing.assert_close(rounded_kernels({"a": a[1:2, 2:]})["a"], alone[1:2, 2:], rtol=0, atol=0)
 
 
-def test_biases_keep_their_mean_over_any_number_of_batches() -> None:
-    biases = {"a": drawn((40,), 0), "b": drawn((7,), 1) * 1e-3, "scale": torch.tensor(0.3)}
-    rounding = RoundedInTurns(biases)
-    last = rounding.of(TURNS - 1)
-    turns = [rounding.of(place) for place in range(TURNS)]  # in whatever order they are asked for
-    assert turns[-1] is last is rounding.of(2 * TURNS - 1)
-    for name, exact in biases.items():
-        rounded = torch.stack([turn[name] for turn in turns])
-        assert (rounded.dtype, rounded[0].shape) == (torch.bfloat16, exact.shape)
-        torch.testing.assert_close(rounded[0], exact.bfloat16(), rtol=0, atol=0)  # one batch alone: to the nearest
-        errors = rounded.double().cumsum(0) - exact.double() * torch.arange(1, TURNS + 1).view(-1, *[1] * exact.ndim)
-        assert (errors.abs() <= 1.01 * half_ulp(exact)).all()
-    assert RoundedInTurns({}).of(3) == {}
-
-
 def test_what_is_not_finite_stays_by_itself() -> None:
     most, inf = torch.finfo(torch.float32).max, float("inf")
-    mask = torch.tensor([-inf, inf, -most, 0.3])  # the most of float32 is beyond bfloat16
-    rounding = RoundedInTurns({"mask": mask})
-    for place in range(3):
-        assert rounding.of(place)["mask"][:3].tolist() == [-inf, inf, -inf]
-        assert rounding.of(place)["mask"][3].item() == pytest.approx(0.3, rel=0.01)
-    kernel = torch.tensor([0.3, inf, 0.3, most, 0.3]).view(1, 1, 5)
+    kernel = torch.tensor([0.3, inf, 0.3, most, 0.3]).view(1, 1, 5)  # the most of float32 is beyond bfloat16
     torch.testing.assert_close(
         rounded_kernels({"w": kernel})["w"].float(), kernel.bfloat16().float(), rtol=0.01, atol=0
     )
@@ -87,7 +67,7 @@ def test_bare_transposed_and_complex_convolutions() -> None:
     bare = Objective(
         nn.Conv2d(3, 10, 16), lambda z, y: F.cross_entropy(z.flatten(1), y), x, torch.arange(4), device="cpu"
     )
-    own = bare.network.forward(None, None, torch.bfloat16)(0, x.bfloat16())
+    own = bare.network.forward(None, None, torch.bfloat16)(x.bfloat16())
     weight = rounded_kernels({"w": bare.network.origin["weight"]})["w"]
     torch.testing.assert_close(own, F.conv2d(x.bfloat16(), weight, bare.network.origin["bias"].bfloat16()))
 
@@ -102,7 +82,7 @@ def test_bare_transposed_and_complex_convolutions() -> None:
 
     model = Waves()
     waves = Objective(model, "cross_entropy", x, torch.arange(4), params="up*", device="cpu")
-    found = waves.network.forward(None, None, torch.bfloat16)(0, x.bfloat16())
+    found = waves.network.forward(None, None, torch.bfloat16)(x.bfloat16())
     rounded = model.up.bfloat16()
     torch.testing.assert_close(found, rounded(x.bfloat16()).mean((2, 3)))
 
@@ -158,23 +138,3 @@ def test_passes_in_bfloat16_take_them(batchnorm: str) -> None:
     expected = rounded_kernels({"w": last[0]})["w"]
     torch.testing.assert_close(last[1], expected, rtol=0, atol=0)
     assert not torch.equal(expected, last[0].bfloat16())
-
-
-def test_many_batches_undo_what_rounding_the_biases_does() -> None:
-    images, labels = smooth_images(64), torch.arange(64) % 10
-    errors: dict[int, list[float]] = {64: [], 4: []}
-    for seed in range(8):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            layers = [nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 256, 10)]
-            model = nn.Sequential(*layers)
-        with torch.no_grad():  # so that of all tensors only the biases are rounded
-            model[0].weight.copy_(model[0].weight.bfloat16())
-            model[3].weight.copy_(model[3].weight.bfloat16())
-            model[0].bias.add_(2.0)
-        objective = Objective(model, "cross_entropy", images.bfloat16().float(), labels, device="cpu")
-        exact = objective.sums()[0, 0, 0].item()
-        for size, found in errors.items():
-            found.append(objective.sums(precision="bfloat16", batch_size=size)[0, 0, 0].item() / exact - 1)
-    one, many = (float(np.sqrt(np.mean(np.square(errors[size])))) for size in (64, 4))
-    assert many < one / 2
