@@ -16,19 +16,32 @@ from typing import TYPE_CHECKING, Any
 from landscape.version import __version__
 
 _HOMES = {
+    "AnalysisFile": "landscape.workflow.analysis_file",
     "AsamSharpness": "landscape.analysis.sharpness",
     "AverageSharpness": "landscape.analysis.sharpness",
+    "Axes": "landscape.workflow.measurements.axes",
+    "Convexity": "landscape.workflow.measurements.convexity",
+    "Density": "landscape.workflow.measurements.density",
+    "Eigenvalues": "landscape.workflow.measurements.eigenvalues",
+    "Evaluation": "landscape.workflow.measurements.surface",
     "KeskarSharpness": "landscape.analysis.sharpness",
-    "SamSharpness": "landscape.analysis.sharpness",
-    "WorstCaseSharpness": "landscape.analysis.sharpness",
-    "AnalysisFile": "landscape.storage.analysis_file",
     "LandscapeError": "landscape.errors",
     "LargestEigenvalue": "landscape.analysis.sharpness",
+    "Layers": "landscape.workflow.measurements.layers",
+    "LineBetween": "landscape.workflow.planes",
+    "Measurement": "landscape.workflow.measurement",
     "ModelLoss": "landscape.analysis.objective.model_loss",
     "Objective": "landscape.analysis.objective.objective",
+    "PlaneSpec": "landscape.workflow.planes",
     "RandomPerturbation": "landscape.training",
+    "RandomPlane": "landscape.workflow.planes",
     "SAM": "landscape.training",
+    "SamSharpness": "landscape.analysis.sharpness",
+    "Sharpness": "landscape.workflow.measurements.sharpness",
+    "Surface": "landscape.workflow.measurements.surface",
+    "Trace": "landscape.workflow.measurements.eigenvalues",
     "TrainConfig": "landscape.training",
+    "WorstCaseSharpness": "landscape.analysis.sharpness",
     "basin_width": "landscape.stats.basin_width",
     "convexity": "landscape.analysis.surfaces.convexity",
     "density": "landscape.analysis.curvature.density",
@@ -66,13 +79,26 @@ __all__ = [
     "AnalysisFile",
     "AsamSharpness",
     "AverageSharpness",
+    "Axes",
+    "Convexity",
+    "Density",
+    "Eigenvalues",
+    "Evaluation",
     "KeskarSharpness",
     "LandscapeError",
     "LargestEigenvalue",
+    "Layers",
+    "LineBetween",
+    "Measurement",
     "ModelLoss",
     "Objective",
+    "PlaneSpec",
     "RandomPerturbation",
+    "RandomPlane",
     "SamSharpness",
+    "Sharpness",
+    "Surface",
+    "Trace",
     "TrainConfig",
     "WorstCaseSharpness",
     "__version__",
@@ -147,8 +173,18 @@ if TYPE_CHECKING:
     from landscape.figures.report.page import write_report
     from landscape.models.checkpoint import load_checkpoint, save_checkpoint
     from landscape.stats.basin_width import basin_width
-    from landscape.storage.analysis_file import AnalysisFile, load
+    from landscape.storage.analysis_file import load
     from landscape.training import SAM, RandomPerturbation, TrainConfig, train, train_pair
+    from landscape.workflow.analysis_file import AnalysisFile
+    from landscape.workflow.measurement import Measurement
+    from landscape.workflow.measurements.axes import Axes
+    from landscape.workflow.measurements.convexity import Convexity
+    from landscape.workflow.measurements.density import Density
+    from landscape.workflow.measurements.eigenvalues import Eigenvalues, Trace
+    from landscape.workflow.measurements.layers import Layers
+    from landscape.workflow.measurements.sharpness import Sharpness
+    from landscape.workflow.measurements.surface import Evaluation, Surface
+    from landscape.workflow.planes import LineBetween, PlaneSpec, RandomPlane
 
 
 def __getattr__(name: str) -> Any:

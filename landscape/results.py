@@ -39,6 +39,10 @@ class Result(Protocol):
     def attributes(self) -> Attributes:
         """Settings, origin and cost of the measurement."""
 
+    @property
+    def finished(self) -> bool:
+        """False for a measurement that was stopped and is to be resumed."""
+
 
 @dataclass(frozen=True)
 class Measured:

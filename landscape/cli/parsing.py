@@ -15,31 +15,31 @@ from typing import Annotated, Any, Protocol, TextIO, TypeAlias
 import tyro
 from tyro.conf import subcommand
 
-from landscape.cli.commands.convexity import Convexity
-from landscape.cli.commands.curve import Curve
-from landscape.cli.commands.demo import Demo
-from landscape.cli.commands.export import Export
-from landscape.cli.commands.hessian import Hessian
-from landscape.cli.commands.info import Info
-from landscape.cli.commands.report import Report
-from landscape.cli.commands.sharpness import Sharpness
-from landscape.cli.commands.surface import Surface
-from landscape.cli.commands.train import Train
-from landscape.cli.commands.trajectory import Trajectory
+from landscape.cli.commands.convexity import ConvexityCommand
+from landscape.cli.commands.curve import CurveCommand
+from landscape.cli.commands.demo import DemoCommand
+from landscape.cli.commands.export import ExportCommand
+from landscape.cli.commands.hessian import HessianCommand
+from landscape.cli.commands.info import InfoCommand
+from landscape.cli.commands.report import ReportCommand
+from landscape.cli.commands.sharpness import SharpnessCommand
+from landscape.cli.commands.surface import SurfaceCommand
+from landscape.cli.commands.train import TrainCommand
+from landscape.cli.commands.trajectory import TrajectoryCommand
 from landscape.errors import LandscapeError
 
 Command: TypeAlias = (
-    Annotated[Demo, subcommand("demo")]
-    | Annotated[Train, subcommand("train")]
-    | Annotated[Surface, subcommand("surface")]
-    | Annotated[Curve, subcommand("curve")]
-    | Annotated[Trajectory, subcommand("trajectory")]
-    | Annotated[Hessian, subcommand("hessian")]
-    | Annotated[Convexity, subcommand("convexity")]
-    | Annotated[Sharpness, subcommand("sharpness")]
-    | Annotated[Report, subcommand("report")]
-    | Annotated[Export, subcommand("export")]
-    | Annotated[Info, subcommand("info")]
+    Annotated[DemoCommand, subcommand("demo")]
+    | Annotated[TrainCommand, subcommand("train")]
+    | Annotated[SurfaceCommand, subcommand("surface")]
+    | Annotated[CurveCommand, subcommand("curve")]
+    | Annotated[TrajectoryCommand, subcommand("trajectory")]
+    | Annotated[HessianCommand, subcommand("hessian")]
+    | Annotated[ConvexityCommand, subcommand("convexity")]
+    | Annotated[SharpnessCommand, subcommand("sharpness")]
+    | Annotated[ReportCommand, subcommand("report")]
+    | Annotated[ExportCommand, subcommand("export")]
+    | Annotated[InfoCommand, subcommand("info")]
 )
 COMMANDS = (
     "demo",

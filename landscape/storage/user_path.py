@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 from pathlib import Path
 
 from landscape.errors import LandscapeError
 
+_ABSOLUTE = re.compile(
+    r"\A((?:--[\w-]+=)?(?:folder:|npz:)?)"  # what may stand before a path
+    r"(?:/|~[^\\/]*[\\/]|[A-Za-z]:[\\/]|\\\\)(?:.*[\\/])?([^\\/]+)[\\/]*\Z",
+    re.DOTALL,
+)
 _SPECIAL = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISCHR, "a device"),
@@ -63,3 +69,12 @@ def make_writable_folder(path: Path) -> None:
         raise LandscapeError(f"cannot write {path}: {path.parent} is a file, not a folder") from error
     except OSError as error:
         raise LandscapeError(f"cannot write {path}: {error.strerror or error}; give another --out") from error
+
+
+def without_folders(word: str) -> str:
+    """Return a word of a command line, an absolute path in it shortened to its name.
+
+    >>> without_folders("--data=npz:/home/me/data.npz")
+    '--data=npz:.../data.npz'
+    """
+    return _ABSOLUTE.sub(r"\1.../\2", word)

@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from landscape.cli.jobs.calibration import AugmentedBatches, augmentation_of, calibration_inputs, calibration_words
 from landscape.data import Dataset, Split
 from landscape.models.checkpoint import Checkpoint, load_checkpoint
 from landscape.storage.analysis_file import load
+from landscape.workflow.sources.calibration import (
+    AugmentedBatches,
+    augmentation_of,
+    calibration_inputs,
+    calibration_words,
+)
 
 
 def dataset(examples: int = 40, size: int = 8) -> Dataset:

@@ -97,7 +97,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(run, interrupt, pair, after: int
     assert run("report", "--out", "partial.html").code == 0
     resumed = run(*words)
     assert resumed.code == 0
-    assert f"sam/convexity: going on with {15 - after} points left" in resumed.err
+    assert f"sam/convexity: resuming with {15 - after} points left" in resumed.err
     assert run(*words, "--out", "undisturbed.h5").code == 0
     same(load("results/sam.h5")["sam/convexity"], load("undisturbed.h5")["sam/convexity"])
 
@@ -125,7 +125,7 @@ def test_a_killed_run_loses_at_most_the_point_in_flight(run, pair, tmp_path: Pat
     done = int(load(tmp_path / "results/sam.h5")["sam/convexity"].computed().sum())
     assert kept <= done < 27
     resumed = run(*words)
-    assert f"going on with {27 - done} points left" in resumed.err
+    assert f"resuming with {27 - done} points left" in resumed.err
     assert run(*words, "--out", "undisturbed.h5").code == 0
     same(load("results/sam.h5")["sam/convexity"], load("undisturbed.h5")["sam/convexity"])
 

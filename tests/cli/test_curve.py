@@ -70,7 +70,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits(run, pair, monkeypatch: pyt
     assert f"To go on: landscape {' '.join(map(str, words))}" in outcome.err
     outcome = run(*words)
     assert outcome.code == 0
-    assert "going on after 3 of 6 steps" in outcome.err
+    assert "resumed after 3 of 6 steps" in outcome.err
     controls = []
     for folder in ("whole-vectors", "results/sam+adam-vectors"):
         with safe_open(next(Path(folder).iterdir()), framework="np") as file:

@@ -1,28 +1,18 @@
 import webbrowser
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from landscape.cli.commands import demo, hessian, sharpness
 from landscape.models.checkpoint import load_checkpoint
 from landscape.stats import number_format
 from landscape.storage.analysis_file import load
 
 
 def test_the_demo_does_the_whole_job_and_finds_it_done(run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "SAM_EPOCHS", 1)
-    monkeypatch.setattr(demo, "BATCH_SIZE", 1024)
-    monkeypatch.setattr(demo, "SUBSET", "16")
-    monkeypatch.setattr(demo, "grid_size", lambda _: (3, 3))
-    few = {"params": "linear.*"}
-    monkeypatch.setattr(hessian, "Hessian", partial(hessian.Hessian, **few))
-    monkeypatch.setattr(
-        sharpness, "Sharpness", partial(sharpness.Sharpness, **few, restarts=0, pairs=2, epsilons=(1e-3,))
-    )
+    sizes = ("--epochs", "1", "--batch-size", "1024", "--subset", "16", "--points", "3")
     opened: list[str] = []
     monkeypatch.setattr(webbrowser, "open", lambda url: not opened.append(url))
-    outcome = run("demo", "--out", "my demo")
+    outcome = run("demo", "--out", "my demo", *sizes)
     assert outcome.code == 0, outcome.err
     assert opened == [Path("my demo/report.html").resolve().as_uri()]
     assert set(load("my demo/analysis.h5")) == {
@@ -34,12 +24,12 @@ def test_the_demo_does_the_whole_job_and_finds_it_done(run, monkeypatch: pytest.
     for shown in (number_format.number(final["test_loss"]), "SAM sharpness", "λ_max"):
         assert shown in outcome.out
 
-    again = run("demo", "--out", "my demo", "--no-open")
+    again = run("demo", "--out", "my demo", *sizes, "--no-open")
     assert again.code == 0
     assert again.err.count("is there already with these settings") == 2
     assert again.err.count("is already in") == 9
     assert again.out == outcome.out
     assert len(opened) == 1
-    refused = run("demo", "--out", "my demo", "--seed", "1")
+    refused = run("demo", "--out", "my demo", *sizes, "--seed", "1")
     assert refused.code == 2
     assert "seed is 0 there and 1 here" in refused.err

@@ -288,7 +288,7 @@ def test_an_error_late_in_a_run_leaves_the_file_as_it_was(run, pair) -> None:
 
 
 def test_a_bug_is_no_expected_error(run, pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("landscape.cli.commands.surface.Surface.run", lambda self: 1 / 0)
+    monkeypatch.setattr("landscape.cli.commands.surface.SurfaceCommand.run", lambda self: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("surface", pair.sam)
 
@@ -297,5 +297,5 @@ def test_no_memory_is_one_line(run, pair, monkeypatch: pytest.MonkeyPatch) -> No
     def exhausted(self: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("landscape.cli.commands.surface.Surface.run", exhausted)
+    monkeypatch.setattr("landscape.cli.commands.surface.SurfaceCommand.run", exhausted)
     run("surface", pair.sam).refused("out of memory", "--subset")

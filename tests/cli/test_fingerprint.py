@@ -11,9 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from landscape.analysis.objective.autotune import PrecisionChoice
-from landscape.cli.jobs.fingerprint import code_fingerprints
-from landscape.cli.options.analysis import AnalysisOptions
 from landscape.storage.analysis_file import load
+from landscape.workflow.fingerprint import code_fingerprints
 
 MODULE = """
 from torch import nn
@@ -136,7 +135,7 @@ def test_points_and_measures_of_another_model_are_not_taken_over(run, own) -> No
 
 
 def test_a_surface_without_a_recorded_centre_is_checked_by_its_own(run, own, monkeypatch) -> None:
-    monkeypatch.setattr("landscape.cli.jobs.sampling.stamp", lambda *_: {})  # as before there were any
+    monkeypatch.setattr("landscape.workflow.runner.stamp", lambda *_: {})  # as before there were any
     assert run(*COMMANDS["surface"]).code == 0
     assert run(*COMMANDS["surface"]).code == 0
     own(of_relu(MODULE))
@@ -176,18 +175,18 @@ class Noise(nn.Module):
 def test_fingerprints_are_of_code_alone(tmp_path: Path) -> None:
     def found(text: str) -> dict[str, str]:
         (tmp_path / "code.py").write_text(text)
-        return code_fingerprints(AnalysisOptions(model=f"{tmp_path / 'code.py'}:make"))
+        return code_fingerprints([f"{tmp_path / 'code.py'}:make"])
 
     plain = found("def make():\n    if True:\n        x = 1\n    return x\n")
     assert set(plain) == {"code.py"}
     assert found("# why\ndef make():\n\n    if True:  # always\n        x = 1\n    return x\n") == plain
     assert found("def make():\n    if True:\n        x = 1\n        return x\n") != plain
     assert found("def make():\n    if True:\n        x = 2\n    return x\n") != plain
-    assert code_fingerprints(AnalysisOptions(model="resnet20", data="npz:my.npz")) == {}
+    assert code_fingerprints(["resnet20", "npz:my.npz"]) == {}
     found("from . import beside\nimport cycle\nimport torch\n\ndef make(): ...\n")
     (tmp_path / "beside.py").write_text("import code\n")
     (tmp_path / "cycle.py").write_text("import code\n")
-    names = code_fingerprints(AnalysisOptions(model=f"{tmp_path / 'code.py'}:make"))
+    names = code_fingerprints([f"{tmp_path / 'code.py'}:make"])
     assert set(names) == {"code.py", "beside.py", "cycle.py"}
 
 

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from landscape.analysis.operators.determinism import DeterminismWarning
-from landscape.cli.jobs.second_order import warnings_in_one_line
+from landscape.cli.terminal.warned import in_one_line
 from landscape.results import DensityResult, LayersResult, SpectrumResult
 from landscape.storage.analysis_file import load
 
@@ -179,7 +179,7 @@ def test_options_that_do_not_fit_are_refused(run, pair, words: str, message: str
 
 
 def test_what_is_not_deterministic_is_said_in_one_line_once(capsys) -> None:
-    with warnings_in_one_line():
+    with in_one_line(DeterminismWarning):
         for _ in range(2):
             warnings.warn("dropout\nis active", DeterminismWarning, stacklevel=1)
     assert capsys.readouterr().err == "warning: dropout is active\n"

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from landscape.cli import live_server
-from landscape.cli.terminal import interrupts
+from landscape.cli.terminal import interrupts, live_server
 from landscape.results import SurfaceResult
 from landscape.storage.analysis_file import load
 
@@ -103,7 +102,7 @@ def test_what_a_library_makes_of_the_exception_is_an_interruption_too(run, pair,
         except KeyboardInterrupt as error:
             raise ImportError("numpy failed to import") from error
 
-    monkeypatch.setattr("landscape.cli.commands.surface.Surface.run", fails)
+    monkeypatch.setattr("landscape.cli.commands.surface.SurfaceCommand.run", fails)
     outcome = run("surface", pair.sam)
     assert outcome.code == 130
     assert outcome.err.startswith(SAID)
@@ -151,6 +150,6 @@ def test_a_background_job_goes_on_ignoring_it(run, monkeypatch) -> None:
     def pressed(self: object) -> None:
         press()
 
-    monkeypatch.setattr("landscape.cli.commands.info.Info.run", pressed)
+    monkeypatch.setattr("landscape.cli.commands.info.InfoCommand.run", pressed)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert run("info", "nope.pt").code == 0

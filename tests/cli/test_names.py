@@ -129,6 +129,6 @@ def test_a_full_disk_under_a_measurement_is_one_line_too(run, folder, monkeypatc
     def full(self: object) -> None:
         raise OSError(28, "No space left on device", "/somewhere/file")
 
-    monkeypatch.setattr("landscape.cli.commands.surface.Surface.run", full)
+    monkeypatch.setattr("landscape.cli.commands.surface.SurfaceCommand.run", full)
     run("surface", "sam.pt").refused("/somewhere/file: No space left on device")
     assert not list(folder.glob("results/*"))

@@ -134,7 +134,7 @@ def test_eigenvalues_and_sharpness_of_ones_own_model(run, own) -> None:
     assert found["eigenvalues"] == pytest.approx([exact[-1].item(), exact[-2].item(), exact[0].item()], abs=2e-3)
     assert found["ends"] == ["top", "top", "bottom"]
     outcome = run("sharpness", "raw.pt", *OPTIONS[:4], "--params", "3.*", "--json", "--tolerance", "1e-3")
-    assert "λ_max is taken from the eigenvalues already in results/raw.h5" in outcome.err
+    assert "λ_max of the Hessian is taken from raw/hessian" in outcome.err
     measures = {m["name"]: m for m in json.loads(outcome.out)["raw"]["measures"]}
     assert measures["lambda_max"]["value"] == found["eigenvalues"][0]
     assert set(load("results/raw.h5")) == {"raw/hessian", "raw/sharpness"}

@@ -21,8 +21,8 @@ import pytest
 from cases import synthetic as make
 from cases.processes import LANDSCAPE
 
-from landscape.cli import live_server as watching
-from landscape.cli.live_server import Watched, served, stamp
+from landscape.cli.terminal import live_server as watching
+from landscape.cli.terminal.live_server import Watched, served, stamp
 from landscape.errors import LandscapeError
 from landscape.storage.analysis_file import AnalysisFile
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from landscape.analysis.objective.objective import Objective
-from landscape.cli.commands.sharpness import MEASURES as KINDS
-from landscape.cli.commands.sharpness import Sharpness as Options
-from landscape.cli.jobs.sharpness import wanted
+from landscape.cli.commands.sharpness import SharpnessCommand as Options
+from landscape.cli.options.sharpness import MEASURES as KINDS
+from landscape.cli.requests.measures import chosen_measures as wanted
 from landscape.errors import LandscapeError
 from landscape.figures.plots.study import study_figure
 from landscape.models.checkpoint import load_checkpoint, save_checkpoint
@@ -126,7 +126,7 @@ def test_a_known_eigenvalue_is_taken_from_the_file(run, pair) -> None:
     only = (*PART, "--measures", "lambda_max")
     run("hessian", pair.sam, *pair.data, "--top", "1", *PART)
     first = run("sharpness", pair.sam, *pair.data, *only)
-    assert "sam/sharpness: λ_max is taken from the eigenvalues already in results/sam.h5" in first.err
+    assert "sam/sharpness: λ_max of the Hessian is taken from sam/hessian" in first.err
     table, spectrum = load("results/sam.h5")["sam/sharpness"], load("results/sam.h5")["sam/hessian"]
     assert isinstance(table, SharpnessResult)
     assert isinstance(spectrum, SpectrumResult)
@@ -143,7 +143,7 @@ def test_a_stopped_run_goes_on_with_what_is_missing(run, pair) -> None:
     def stops(self, *arguments, **options):
         nonlocal calls
         calls += 1
-        if calls == 5:  # in the second checkpoint's SAM sharpness, after two for the estimate and two for the first
+        if calls == 7:  # in the second checkpoint's SAM sharpness, after two for each estimate and two for the first
             raise KeyboardInterrupt
         return per_example(self, *arguments, **options)
 
@@ -331,7 +331,6 @@ def test_options_become_measures() -> None:
         (["--eta", "-1"], ["--eta -1"]),
         (["--asam-scope", "biases"], ["--asam-scope biases"]),
         (["--batchnorm", "batch"], ["--batchnorm batch", "derivatives"]),
-        (["--loss", "mse", "--logits", "normalized"], ["classification only"]),
     ],
 )
 def test_what_cannot_be_is_one_clear_line(run, pair, options: list[str], words: list[str]) -> None:
@@ -340,3 +339,10 @@ def test_what_cannot_be_is_one_clear_line(run, pair, options: list[str], words: 
     assert outcome.err.splitlines()[-1].startswith("error: ")
     for word in words:
         assert word in outcome.err.splitlines()[-1]
+
+
+def test_a_command_none_of_whose_measures_can_be_taken_is_refused(run, pair) -> None:
+    words = ("--measures", "max", "--loss", "mse", "--logits", "normalized")
+    outcome = run("sharpness", pair.sam, *pair.data, *PART, *words)
+    assert outcome.code == 2
+    assert "classification only" in outcome.err.splitlines()[-1]

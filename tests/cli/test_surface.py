@@ -200,7 +200,6 @@ def test_hostile_file_names(run, pair, tmp_path: Path) -> None:
         "new\nline.pt",
         "quo'te \"$(x).pt",
         "..pt",
-        "\udcff.pt",
         "a:b*c.pt",
         "é" * 100 + ".pt",
     ]
@@ -211,7 +210,7 @@ def test_hostile_file_names(run, pair, tmp_path: Path) -> None:
     assert outcome.code == 0, outcome.err
     (path,) = Path("results").glob("*.h5")
     labels = {name.split("/")[0] for name in load(path)}
-    assert labels == {"[red]x _smile_", "new_line", "quo'te _$(x)", "_.", "_", "a_b_c", "é" * 100}
+    assert labels == {"[red]x _smile_", "new_line", "quo'te _$(x)", "_.", "a_b_c", "é" * 100}
     assert "[red]x _smile_/line" in outcome.out
     resumed = run(*shlex.split(outcome.err.splitlines()[-1].partition("next: landscape ")[2])[:-1])
     assert resumed.code == 0

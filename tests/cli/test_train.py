@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from landscape.cli.commands.train import Train
+from landscape.cli.commands.train import TrainCommand as Train
 from landscape.models.checkpoint import is_checkpoint, load_checkpoint
 from landscape.stats import number_format
 

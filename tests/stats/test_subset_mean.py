@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landscape.cli.jobs.subsets import disjoint_subsets
 from landscape.data import stratified_subset
+from landscape.data.disjoint_subsets import disjoint_subsets
 from landscape.errors import LandscapeError
 from landscape.results import SpectrumResult
 from landscape.stats.subset_mean import mean_spectrum

@@ -4,8 +4,9 @@ from landscape.analysis.sharpness.average_case import AverageSharpness
 from landscape.analysis.sharpness.evidence import Finding
 from landscape.analysis.sharpness.keskar import KeskarSharpness
 from landscape.analysis.sharpness.largest_eigenvalue import LargestEigenvalue
-from landscape.analysis.sharpness.measure import Spec, sharpness, usual_measures
+from landscape.analysis.sharpness.measure import sharpness, usual_measures
 from landscape.analysis.sharpness.one_step import AsamSharpness, SamSharpness
+from landscape.analysis.sharpness.protocol import SharpnessMeasure
 from landscape.analysis.sharpness.worst_case import WorstCaseSharpness
 
 __all__ = [
@@ -15,7 +16,7 @@ __all__ = [
     "KeskarSharpness",
     "LargestEigenvalue",
     "SamSharpness",
-    "Spec",
+    "SharpnessMeasure",
     "WorstCaseSharpness",
     "sharpness",
     "usual_measures",

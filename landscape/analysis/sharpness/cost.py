@@ -10,7 +10,8 @@ import numpy as np
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness.evidence import Cost
-from landscape.analysis.sharpness.measure import Spec, curves
+from landscape.analysis.sharpness.measure import curves
+from landscape.analysis.sharpness.protocol import SharpnessMeasure
 
 _PRODUCT = 2.5  # gradients that a product with the Hessian takes, about
 
@@ -36,7 +37,7 @@ def measured_rates(objective: Objective) -> Rates:
     return Rates(count / _timed(batch.per_example), count / _timed(batch.gradient))
 
 
-def cost_of(measures: Iterable[Spec], examples: int) -> Cost:
+def cost_of(measures: Iterable[SharpnessMeasure], examples: int) -> Cost:
     """Return what measures take together on so many examples."""
     total = Cost()
     for curve in curves(measures):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness.evidence import Cost, Finding, OnStep
-from landscape.results import SpectrumResult
+from landscape.results import Result, SpectrumResult
 
 _USUAL_PRODUCTS = 20.0  # for an estimate of the time
 
@@ -43,6 +43,19 @@ class LargestEigenvalue:
 
         spectrum = hessian(objective, top=1, tolerance=self.tolerance, seed=seed, on_product=on_product)
         return self.of_spectrum(spectrum, seed)
+
+    def from_stored(self, result: Result, seed: int) -> Finding | None:
+        """Return λ_max of a converged Hessian spectrum of one sample, within the tolerance; None for other results."""
+        if not isinstance(result, SpectrumResult):
+            return None
+        settings = result.attributes.get("settings", {})
+        fits = (
+            settings.get("operator") == "hessian"
+            and settings.get("top", 0) > 0
+            and "subsets" not in settings  # else it is a mean over several samples
+            and settings.get("tolerance", math.inf) <= self.tolerance
+        )
+        return self.of_spectrum(result, seed) if fits and result.converged[0] else None
 
     def of_spectrum(self, spectrum: SpectrumResult, seed: int) -> Finding:
         """Return the measure that a spectrum with the Hessian's top end holds."""

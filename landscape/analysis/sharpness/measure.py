@@ -7,7 +7,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
@@ -18,12 +18,10 @@ from landscape.analysis.sharpness.evidence import Finding, OnStep
 from landscape.analysis.sharpness.keskar import KeskarSharpness
 from landscape.analysis.sharpness.largest_eigenvalue import LargestEigenvalue
 from landscape.analysis.sharpness.one_step import AsamSharpness, SamSharpness
+from landscape.analysis.sharpness.protocol import RadiusMeasure, SharpnessMeasure, has_radius
 from landscape.analysis.sharpness.worst_case import WorstCaseSharpness
 from landscape.errors import LandscapeError
 from landscape.results import Measure, SharpnessResult
-
-Curved: TypeAlias = SamSharpness | AsamSharpness | WorstCaseSharpness | AverageSharpness  # over a radius ρ
-Spec: TypeAlias = Curved | KeskarSharpness | LargestEigenvalue
 
 KESKAR_EPSILONS = (1e-3, 5e-4)
 
@@ -34,7 +32,7 @@ class NotMeasuredWarning(DeterminismWarning):
 
 def sharpness(
     objective: Objective,
-    measures: Iterable[Spec] | None = None,
+    measures: Iterable[SharpnessMeasure] | None = None,
     *,
     epsilons: Sequence[float] = KESKAR_EPSILONS,
     restarts: int = 1,
@@ -114,7 +112,7 @@ def usual_measures(
     pairs: int = 10,
     lambda_max: bool = True,
     tolerance: float = 1e-3,
-) -> list[Spec]:
+) -> list[SharpnessMeasure]:
     """Return the measures that are taken where none are named: one of each kind, but Keskar's for each ε."""
     return [
         *(KeskarSharpness(epsilon, restarts=restarts) for epsilon in epsilons),
@@ -128,7 +126,7 @@ def usual_measures(
 
 def findings(
     objective: Objective,
-    measures: Iterable[Spec],
+    measures: Iterable[SharpnessMeasure],
     *,
     known: Container[str] = (),
     seed: int = 0,
@@ -146,38 +144,36 @@ def findings(
         if not curve:
             continue
         first, started = curve[0], time.perf_counter()
-        if isinstance(first, KeskarSharpness | LargestEigenvalue):
-            made: Iterator[Finding] = _one(first, objective, seed, on_step)
-        else:
-            radii = [spec.rho for spec in curve if not isinstance(spec, KeskarSharpness | LargestEigenvalue)]
+        if has_radius(first):
+            radii = [measure.rho for measure in curve if has_radius(measure)]
             resumed = whole[0].label in known
-            made = first.curve(objective, radii, seed=seed, on_step=on_step, resumed=resumed)
-        taken = set()
+            results = first.curve(objective, radii, seed=seed, on_step=on_step, resumed=resumed)
+        else:
+            results = _single(first, objective, seed, on_step)
+        measured = set()
         try:
-            for finding in made:
-                taken.add(finding.label)
+            for finding in results:
+                measured.add(finding.label)
                 yield finding.timed(time.perf_counter() - started)
                 started = time.perf_counter()
         except LandscapeError as error:
             if failures is None:
                 raise
-            failures.update((spec.label, str(error)) for spec in curve if spec.label not in taken)
+            failures.update((measure.label, str(error)) for measure in curve if measure.label not in measured)
 
 
-def _one(
-    measure: KeskarSharpness | LargestEigenvalue, objective: Objective, seed: int, on_step: OnStep | None
-) -> Iterator[Finding]:
+def _single(measure: SharpnessMeasure, objective: Objective, seed: int, on_step: OnStep | None) -> Iterator[Finding]:
     yield measure.measure(objective, seed=seed, on_step=on_step)
 
 
-def curves(measures: Iterable[Spec]) -> list[list[Spec]]:
+def curves(measures: Iterable[SharpnessMeasure]) -> list[list[SharpnessMeasure]]:
     """Return the measures in groups that differ in ρ only, in order of appearance."""
-    groups: dict[Spec, list[Spec]] = {}
+    groups: dict[SharpnessMeasure, list[SharpnessMeasure]] = {}
     for spec in measures:
-        if isinstance(spec, KeskarSharpness | LargestEigenvalue):
-            groups[spec] = [spec]
+        if has_radius(spec):
+            groups.setdefault(_without_radius(spec), []).append(spec)
         else:
-            groups.setdefault(dataclasses.replace(spec, rho=0.0), []).append(spec)
+            groups[spec] = [spec]
     return list(groups.values())
 
 
@@ -198,7 +194,7 @@ def with_evidence(result: SharpnessResult) -> list[Finding]:
     ]
 
 
-def _distinct(measures: list[Spec]) -> list[Spec]:
+def _distinct(measures: list[SharpnessMeasure]) -> list[SharpnessMeasure]:
     for label, count in Counter(spec.label for spec in measures).items():
         if count > 1:
             raise LandscapeError(f"{count} measures are called {label!r}; measure them in separate calls")
@@ -207,3 +203,9 @@ def _distinct(measures: list[Spec]) -> list[Spec]:
 
 def _several(value: float | Sequence[float]) -> Sequence[float]:
     return [value] if isinstance(value, int | float) else value
+
+
+def _without_radius(measure: RadiusMeasure) -> SharpnessMeasure:
+    """Return the measure at ρ = 0: equal for all measures of one curve."""
+    replace: Callable[..., SharpnessMeasure] = dataclasses.replace
+    return replace(measure, rho=0.0)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from landscape.cli.options.analysis import AnalysisOptions, expect_number, grid_size
+from landscape.cli.options.analysis import AnalysisOptions, expect, expect_number, grid_size, subset_size
 from landscape.cli.terminal import console
-from landscape.stats import number_format
-
-if TYPE_CHECKING:
-    from landscape.results import Result
+from landscape.errors import LandscapeError
 
 
 @dataclass(frozen=True)
@@ -37,57 +34,67 @@ class CurveOptions:
 
 
 @dataclass(frozen=True)
-class Curve(AnalysisOptions, CurveOptions):
+class CurveCommand(AnalysisOptions, CurveOptions):
     """Train a curve of low loss between two checkpoints, and measure it beside the straight line.
 
     A quadratic Bezier curve with one control point (Garipov et al. 2018). Stores the loss along the curve and along the
-    line, each with its barrier, and the plane that holds both. Stopped, it goes on when the command is given again.
+    line, each with its barrier, and the plane that holds both. A run that was stopped is resumed by the same command.
     """
 
     def run(self) -> None:
         """Train, measure, store, and print."""
-        from landscape.cli.commands.surface import summary
-        from landscape.cli.jobs.curve import check, connect
-        from landscape.cli.jobs.loaded_model import load_subjects
-        from landscape.cli.jobs.result_names import closing, keep_history, open_file
-        from landscape.execution.allocator import tune_allocator
-        from landscape.results import Sampled
+        from landscape.analysis.objective.batchnorm import BatchNormMode
+        from landscape.cli.requests.planes import modes_of
+        from landscape.cli.requests.session import session
+        from landscape.cli.tables.curve import print_curve
+        from landscape.cli.tables.surface import summary
+        from landscape.results import Result, Sampled
+        from landscape.workflow.measurements.axes import Axes
+        from landscape.workflow.measurements.curve import CurveTrainingOptions, measure_curve
+        from landscape.workflow.measurements.surface import Evaluation, Surface
 
-        tune_allocator()
-        check(self)
-        expect_number("--learning-rate", self.learning_rate, above=True)
-        grid_size(self.points)
-        subjects = load_subjects(self)
-        with open_file(self, subjects) as file:
-            for subject in subjects:
-                keep_history(file, subject)
-            found = connect(file, subjects[0], subjects[1], self)
+        _check(self)
+        points = grid_size(self.points)
+        surface = Surface(
+            axes=Axes(points),
+            evaluation=Evaluation(self.precision),
+            seed=self.seed,
+        )
+        training = CurveTrainingOptions(
+            self.steps, self.batch_size, self.learning_rate, subset_size(self.train_subset), self.seed
+        )
+        with session(self) as opened:
+            first, second = opened.models
+            plane = None if self.plane == "0" else grid_size(self.plane)
+            modes: list[BatchNormMode | None] = [*modes_of(self.batchnorm)]
+            results: dict[str, Result] = {}
+            for mode in modes or [None]:
+                suffix = "" if len(modes) < 2 or mode == "recalibrated" else f"-{mode}"
+                measured = dataclasses.replace(surface, batchnorm=mode, suffix=suffix)
+                name = None if self.name is None else self.name + suffix
+                results |= measure_curve(
+                    opened.runner, first, second, training, measured, plane_points=plane, name=name
+                )
             if self.json:
-                sampled = {key: result for key, result in found.items() if isinstance(result, Sampled)}
+                sampled = {key: result for key, result in results.items() if isinstance(result, Sampled)}
                 console.print_json({key: summary(result) for key, result in sampled.items()})
             else:
-                _print(found)
-            closing(file)
+                print_curve(results)
 
 
-def _print(found: Mapping[str, Result]) -> None:
-    from landscape.results import LineResult
+def _check(options: CurveCommand) -> None:
+    """Check the options before anything is read.
 
-    rows = []
-    for key, result in found.items():
-        if not isinstance(result, LineResult):
-            continue
-        for split, metrics in result.attributes.get("barrier", {}).items():
-            loss = result.grid("loss")[result.splits.index(split)]
-            height = metrics["loss"]
-            rows.append(
-                [
-                    key,
-                    split,
-                    *(number_format.number(float(value)) for value in (loss[0], loss[-1], loss.max())),
-                    number_format.uncertain(height["value"], height["stderr"]),
-                    f"{height['at']:.2f}",
-                ]
-            )
-    columns = ["result", "split", "loss at the first", "at the second", "highest", "barrier", "at t ="]
-    console.print_table("along the straight line and the curve, BatchNorm recalibrated at every point", columns, rows)
+    Raises:
+        LandscapeError: naming the option.
+    """
+    if len(options.checkpoints) != 2:
+        raise LandscapeError(f"a curve connects two checkpoints; got {len(options.checkpoints)}")
+    expect_number("--steps", options.steps, least=1)
+    expect_number("--batch-size", options.batch_size, least=1)
+    expect_number("--learning-rate", options.learning_rate, above=True)
+    expect("x" not in options.points.lower(), "--points", options.points, "one number, for a curve")
+    subset_size(options.train_subset)
+    grid_size(options.points)
+    if options.plane != "0":
+        grid_size(options.plane)

@@ -26,7 +26,7 @@ VIEWS = ("3d", "contour", "overlay")
 
 
 @dataclass(frozen=True)
-class Export:
+class ExportCommand:
     """Write results as images, tables, arrays, grids for ParaView, solids for printers or meshes for slides."""
 
     format: Annotated[Names, arg(metavar="png|svg|pdf|csv|npz|vtk|stl|glb")] = ("png",)
@@ -126,7 +126,7 @@ class Export:
             width=self.width,
             labels=self.labels,
         )
-        size = None if self.font_size == Export.font_size else self.font_size
+        size = None if self.font_size == ExportCommand.font_size else self.font_size
         images, names = [], _Names(folder, form)
         for spec in image_specs(results, options, separate=self.separate):
             path = names.path(spec.stem)

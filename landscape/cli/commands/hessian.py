@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
@@ -13,19 +14,19 @@ from landscape.cli.options.analysis import (
     AnalysisOptions,
     OptionalNumber,
     default,
+    derivative_mode,
     expect,
     expect_derivatives,
     expect_number,
+    subset_size,
 )
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 
 if TYPE_CHECKING:
-    from landscape.cli.jobs.loaded_model import Subject
-    from landscape.results import DensityResult, LayersResult, SpectrumResult
-    from landscape.storage.analysis_file import AnalysisFile
-
-    Compute = Callable[[AnalysisFile, Subject, "Hessian"], tuple[str, SpectrumResult | DensityResult | LayersResult]]
+    from landscape.workflow.measurement import Measurement
+    from landscape.workflow.measurements.eigenvalues import Eigenvalues
+    from landscape.workflow.sources.loaded_model import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -65,50 +66,68 @@ class HessianOptions:
 
 
 @dataclass(frozen=True)
-class Hessian(AnalysisOptions, HessianOptions):
+class HessianCommand(AnalysisOptions, HessianOptions):
     """Compute the eigenvalues of the loss's Hessian, each with its residual; its trace, density and layers."""
 
     def run(self) -> None:
-        """Compute, store, and print."""
-        from landscape.cli.jobs import density_layers as densities
-        from landscape.cli.jobs import eigenvalues
-        from landscape.cli.jobs.loaded_model import load_subjects
-        from landscape.cli.jobs.result_names import closing, keep_history, open_file
-        from landscape.cli.jobs.second_order import warnings_in_one_line
+        """Measure, store, and print."""
+        from landscape.cli.requests.session import session
         from landscape.cli.tables.curvature import print_curvature, summary
-        from landscape.execution.allocator import tune_allocator
 
-        tune_allocator()
         _check(self)
-        wanted: list[Compute] = [eigenvalues.compute] if self.top + self.bottom else []
-        wanted += [densities.density_of] if self.density else []
-        wanted += [densities.layers_of] if self.layers else []
-        subjects = load_subjects(self)
-        with open_file(self, subjects) as file, warnings_in_one_line():
-            found: dict[str, SpectrumResult | DensityResult | LayersResult] = {}
-            for subject in subjects:
-                keep_history(file, subject)
-                found.update(compute(file, subject, self) for compute in wanted)
+        with session(self) as opened:
+            results: dict[str, Any] = {}
+            for model in opened.models:
+                for measurement, suffix in self._measurements(opened.runner.file.path, model):
+                    name = None if self.name is None else self.name + suffix
+                    key, result = opened.runner.measure(measurement, model, name=name)
+                    results[key] = result
             if self.json:
-                console.print_json({key: summary(result) for key, result in found.items()})
+                console.print_json({key: summary(result) for key, result in results.items()})
             else:
-                print_curvature(found)
-            closing(file)
+                print_curvature(results)
+
+    def _measurements(self, results: Path, model: LoadedModel) -> Iterator[tuple[Measurement[Any], str]]:
+        """Yield what to measure of one checkpoint, and what follows on a given --name."""
+        from landscape.workflow.measurements.density import Density
+        from landscape.workflow.measurements.layers import Layers
+
+        if self.top + self.bottom:
+            yield self._eigenvalues(results, model), ""
+        mode = derivative_mode(self)
+        if self.density:
+            yield (
+                Density(self.operator, mode, self.seed, self.density_vectors, self.density_steps, self.sigma),
+                "-density",
+            )
+        if self.layers:
+            yield Layers(self.operator, mode, self.seed, self.tolerance, self.max_products), "-layers"
+
+    def _eigenvalues(self, results: Path, model: LoadedModel) -> Eigenvalues:
+        """Return the measurement of the eigenvalues."""
+        from landscape.workflow.measurements.eigenvalues import Eigenvalues, Trace
+        from landscape.workflow.vectors import vector_file
+
+        measurement = Eigenvalues(
+            operator=self.operator,
+            batchnorm=derivative_mode(self),
+            seed=self.seed,
+            top=self.top,
+            bottom=self.bottom,
+            tolerance=self.tolerance,
+            max_products=self.max_products,
+            trace=Trace(self.trace_method, self.trace_products) if self.trace else None,
+            subsets=self.subsets,
+            subset_size=subset_size(self.subset),
+        )
+        if not self.vectors:
+            return measurement
+        settings = {**measurement.identity(model), "vectors": True, "code": dict(model.code)}
+        file = vector_file(results, f"{model.label}-{self.name or measurement.name}", settings)
+        return dataclasses.replace(measurement, vectors=file)
 
 
-def compute(file: AnalysisFile, subject: Subject, options: Hessian) -> tuple[str, SpectrumResult]:
-    """Return the name and the spectrum of one checkpoint, computed as far as the file lacks it."""
-    from landscape.cli.jobs import eigenvalues
-
-    return eigenvalues.compute(file, subject, options)
-
-
-def named(options: Hessian, suffix: str) -> Hessian:
-    """Return the options with what follows on the --name of the eigenvalues, where there is one."""
-    return options if options.name is None else dataclasses.replace(options, name=f"{options.name}-{suffix}")
-
-
-def _check(options: Hessian) -> None:
+def _check(options: HessianCommand) -> None:
     """Check that the options make sense, alone and together.
 
     Raises:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Info:
+class InfoCommand:
     """Say what checkpoints and analysis files hold."""
 
     json: bool = False

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Report:
+class ReportCommand:
     """Write one self-contained HTML page of the results in analysis files; it needs no network and no server."""
 
     out: Annotated[str, arg(metavar="F.html")] = "report.html"
@@ -71,7 +71,7 @@ class Report:
 
     def _watch(self, paths: Sequence[Path], out: Path) -> None:
         """Write the page whenever the files change, and serve it, until Ctrl-C."""
-        from landscape.cli.live_server import Watched, follow, served
+        from landscape.cli.terminal.live_server import Watched, follow, served
 
         def render() -> tuple[bytes, str]:
             words = progress(self._write(paths, out))

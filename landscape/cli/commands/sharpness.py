@@ -2,172 +2,45 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import arg
-
-from landscape.cli.options.analysis import (
-    AnalysisOptions,
-    Names,
-    Numbers,
-    OptionalNumbers,
-    default,
-    expect,
-    expect_derivatives,
-    expect_number,
-)
+from landscape.cli.options.analysis import AnalysisOptions, derivative_mode, expect_derivatives
+from landscape.cli.options.sharpness import SharpnessOptions, check_sharpness
 from landscape.cli.terminal import console
 
-if TYPE_CHECKING:
-    from landscape.cli.jobs.loaded_model import Subject
-    from landscape.results import SharpnessResult
-    from landscape.storage.analysis_file import AnalysisFile
-
-MEASURES = ("keskar", "sam", "asam", "max", "average", "lambda_max")
-
 
 @dataclass(frozen=True)
-class SharpnessOptions:
-    """Which measures, in which neighbourhoods. Several values of an option give a measure for each; of rho, a curve."""
-
-    measures: Names = MEASURES
-    """Any of keskar, sam, asam, max (worst case), average, lambda_max."""
-    study: bool = False
-    """Also correlate every measure with the generalization gap over the checkpoints (Kendall's tau)."""
-    epsilons: Numbers = (1e-3, 5e-4)
-    """Box sizes of Keskar's ε-sharpness."""
-    spaces: Names = ("full",)
-    """Where Keskar's box lies: full (all of weight space), manifold (100 random directions)."""
-    restarts: Annotated[int, arg(metavar="N")] = 1
-    """Random starts of Keskar's maximization, besides the vertex in the gradient's direction."""
-    rho: Annotated[OptionalNumbers, default("0.05 for p = 2, 0.0005 for inf")] = None
-    """Radii of SAM's ascent step."""
-    asam_rho: Annotated[OptionalNumbers, default("0.5 for p = 2, 0.002 for inf")] = None
-    """Radii of ASAM's ascent step, relative to the weights."""
-    p: Numbers = (2.0,)
-    """Norms of SAM's and ASAM's step: 2, inf, or any number above 1."""
-    m: Names = ("all",)
-    """Examples that SAM and ASAM take a step for: all of them together, or random subsets of a size (m-sharpness)."""
-    eta: Annotated[float, arg(metavar="X")] = 0.01
-    """What ASAM adds to each |w|."""
-    asam_scope: Literal["all", "weights-only"] = "all"
-    """Parameters that ASAM scales: all, or as in its authors' code those with weight in their name."""
-    max_rho: Annotated[OptionalNumbers, default("0.5 for p = 2, 0.002 for inf")] = None
-    """Radii of the worst case."""
-    max_p: Numbers = (math.inf,)
-    """Norms of the worst case: 2, inf."""
-    max_m: Annotated[int, arg(metavar="N")] = 128
-    """Size of the random subsets whose worst case is sought."""
-    max_examples: Annotated[int, arg(metavar="N")] = 1024
-    """How many examples these subsets have together."""
-    max_restarts: Annotated[int, arg(metavar="N")] = 0
-    """Random starts of the search for the worst case, besides the weights themselves."""
-    average_rho: Numbers = (0.1,)
-    """Sizes of the average case's random perturbations."""
-    pairs: Annotated[int, arg(metavar="N")] = 10
-    """Antithetic pairs of such perturbations."""
-    scales: Names = ("adaptive",)
-    """Worst and average case: adaptive (relative to each weight), plain."""
-    logits: Names = ("raw",)
-    """Worst and average case: raw, normalized."""
-    tolerance: Annotated[float, arg(metavar="X")] = 1e-3
-    """Largest relative bound on the error of lambda_max."""
-
-
-@dataclass(frozen=True)
-class Sharpness(AnalysisOptions, SharpnessOptions):
+class SharpnessCommand(AnalysisOptions, SharpnessOptions):
     """Measure how sharp minima are: Keskar's ε-sharpness, SAM, ASAM, worst-case and average-case sharpness, and λ_max.
 
     Several checkpoints are measured on the same examples with the same random numbers, and ranked with paired
-    differences. A run that was stopped goes on with the measures that are missing.
+    differences. A run that was stopped is resumed with the missing measures.
     """
 
     def run(self) -> None:
         """Measure, store, and print."""
-        from landscape.cli.jobs.loaded_model import load_subjects
-        from landscape.cli.jobs.result_names import closing, keep_history, open_file
-        from landscape.cli.jobs.second_order import warnings_in_one_line
-        from landscape.cli.jobs.sharpness import Job, estimate
-        from landscape.cli.jobs.study import conduct, expect_study, print_study, study_summary
+        from landscape.cli.requests.measures import chosen_measures
+        from landscape.cli.requests.session import session
         from landscape.cli.tables.sharpness import print_sharpness, summaries
-        from landscape.execution.allocator import tune_allocator
+        from landscape.cli.tables.study import print_study, study_summary
+        from landscape.workflow.measurements.sharpness import Sharpness
+        from landscape.workflow.measurements.study import check_study, conduct_study
 
-        tune_allocator()
-        check(self)
-        subjects = load_subjects(self)
-        if self.study:
-            expect_study(subjects)
-        with open_file(self, subjects) as file, warnings_in_one_line():
-            for subject in subjects:
-                keep_history(file, subject)
-            jobs = [Job(file, subject, self) for subject in subjects]
-            estimate(jobs)
-            found = {subject.label: job.run() for subject, job in zip(subjects, jobs, strict=True)}
-            studied = conduct(file, subjects, found, self) if self.study else None
+        check_sharpness(self)
+        expect_derivatives(self)
+        measurement = Sharpness(chosen_measures(self), derivative_mode(self), self.seed)
+        with session(self) as opened:
+            if self.study:
+                check_study(opened.models)
+            measured = opened.runner.measure_all([(measurement, model, self.name) for model in opened.models])
+            by_label = {model.label: result for model, (_, result) in zip(opened.models, measured, strict=True)}
+            studies = {}
+            if self.study:
+                key, study = conduct_study(opened.runner, opened.models, by_label, seed=self.seed, name=self.name)
+                studies[key] = study
             if self.json:
-                study = {} if studied is None else {studied[0]: study_summary(studied[1])}
-                console.print_json({**summaries(found), **study})
-            else:
-                print_sharpness(found)
-                if studied is not None:
-                    print_study(studied[1])
-            closing(file)
-
-
-def compute(file: AnalysisFile, subject: Subject, options: Sharpness) -> SharpnessResult:
-    """Return the sharpness of one checkpoint; what the file has of it is not computed again."""
-    from landscape.cli.jobs.sharpness import Job
-
-    return Job(file, subject, options).run()
-
-
-def print_sharpness(found: Mapping[str, SharpnessResult]) -> None:
-    """Print the measures of several checkpoints, ranked, and what each number is."""
-    from landscape.cli.tables import sharpness as sharpness_table
-
-    sharpness_table.print_sharpness(found)
-
-
-def check(options: Sharpness) -> None:
-    """Check the options.
-
-    Raises:
-        LandscapeError: for one that cannot be.
-    """
-    expect_derivatives(options)
-    for option, words, known in (
-        ("--measures", options.measures, MEASURES),
-        ("--spaces", options.spaces, ("full", "manifold")),
-        ("--scales", options.scales, ("adaptive", "plain")),
-        ("--logits", options.logits, ("raw", "normalized")),
-    ):
-        for word in words:
-            expect(word in known, option, word or "''", f"some of {', '.join(known)}")
-    for option, values in (
-        ("--epsilons", options.epsilons),
-        ("--rho", options.rho or ()),
-        ("--asam-rho", options.asam_rho or ()),
-        ("--max-rho", options.max_rho or ()),
-        ("--average-rho", options.average_rho),
-        ("--tolerance", (options.tolerance,)),
-    ):
-        for value in values:
-            expect_number(option, value, above=True)
-    for p in options.p:
-        expect(p > 1, "--p", f"{p:g}", "numbers above 1, or inf")
-    for p in options.max_p:
-        expect(p in (2, math.inf), "--max-p", f"{p:g}", "2 or inf")
-    for size in options.m:
-        expect(size == "all" or (size.isdecimal() and int(size) > 0), "--m", size or "''", "numbers above 0, or all")
-    expect_number("--eta", options.eta)
-    for option, number, least in (
-        ("--restarts", options.restarts, 0),
-        ("--max-restarts", options.max_restarts, 0),
-        ("--pairs", options.pairs, 1),
-        ("--max-m", options.max_m, 1),
-        ("--max-examples", options.max_examples, options.max_m),
-    ):
-        expect_number(option, number, least=least)
+                console.print_json({**summaries(by_label), **{key: study_summary(s) for key, s in studies.items()}})
+                return
+            print_sharpness(by_label)
+            for study in studies.values():
+                print_study(study)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from landscape.cli.jobs.training import partial
 from landscape.cli.options.analysis import (
     DataOptions,
     OptionalCount,
@@ -22,6 +21,7 @@ from landscape.cli.options.analysis import (
     expect,
     json_object,
 )
+from landscape.cli.requests.training import partial
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 
@@ -137,7 +137,7 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
-class Train(DataOptions, RegularizationOptions, SharpnessAwareOptions, TrainOptions):
+class TrainCommand(DataOptions, RegularizationOptions, SharpnessAwareOptions, TrainOptions):
     """Train a model by a recipe.
 
     adam, sgd: the optimizer alone. sam, asam, gsam, looksam (over Adam), sam-sgd, asam-sgd: sharpness-aware. rwp:
@@ -165,7 +165,7 @@ class Train(DataOptions, RegularizationOptions, SharpnessAwareOptions, TrainOpti
             self._run()
 
     def _run(self) -> None:
-        from landscape.cli.jobs.training import check_places, fit
+        from landscape.cli.requests.training import check_places, fit
         from landscape.cli.tables.training import print_final, print_seeds
         from landscape.execution.allocator import tune_allocator
 
@@ -232,12 +232,13 @@ class Train(DataOptions, RegularizationOptions, SharpnessAwareOptions, TrainOpti
         return self.model or ("coursework" if self.recipe.startswith("coursework") else "resnet20")
 
     def _dataset(self) -> Dataset:
-        from landscape.cli.jobs.loaded_model import read_data
+        from landscape.cli.requests.source import data_spec
+        from landscape.workflow.sources.loading import read_data
 
         options: DataOptions = self
         if self.recipe.startswith("coursework") and self.mean is None:  # its images are at 0…1
             options = dataclasses.replace(self, no_normalize=True)
-        dataset = read_data(options, self.data)
+        dataset = read_data(data_spec(options), self.data)
         for note in dataset.notes:
             console.say(f"data: {note}")
         return dataset

@@ -169,6 +169,11 @@ def expect_derivatives(options: MeasureOptions) -> None:
     expect(fits, "--batchnorm", options.batchnorm, "fixed or recalibrated, for derivatives")
 
 
+def derivative_mode(options: MeasureOptions) -> Any:
+    """Return the BatchNorm mode of derivatives: fixed unless another is asked for."""
+    return "fixed" if options.batchnorm == "auto" else options.batchnorm
+
+
 def subset_size(text: str) -> int | None:
     """Return the number of a --subset option, None for "all".
 

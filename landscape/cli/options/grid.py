@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from tyro.conf import arg
 
 from landscape.cli.options.analysis import OptionalNumber, OptionalNumbers, default, expect, grid_size
 from landscape.errors import LandscapeError
-
-if TYPE_CHECKING:
-    from landscape.results import Floats
 
 
 @dataclass(frozen=True)
@@ -62,21 +59,3 @@ def check_grid(options: GridOptions, *, is_line: bool, known: str | None = None)
     expect(len(options.region) == (2 if is_line else 4), "--region", ",".join(map(str, options.region)), ends)
     if options.alpha is not None or options.beta is not None:
         raise LandscapeError("--region has --points of its own; leave out --alpha and --beta, which say the axes")
-
-
-def stated(coordinates: Floats, given: tuple[float, ...] | None, spacing: str) -> list[Any]:
-    """Return what identifies an axis among the settings of a result."""
-    if given is not None:
-        return ["given", *coordinates.tolist()]
-    ends = [len(coordinates), coordinates[0], coordinates[-1]]
-    return ends if spacing == "linear" else [*ends, spacing]
-
-
-def region_axes(options: GridOptions, alpha: Floats, beta: Floats | None) -> tuple[Floats, Floats | None]:
-    """Return the coordinates of the region asked for; those that the axes hold as well are theirs to the bit."""
-    from landscape.analysis.planes.axes import region_axis
-
-    assert options.region is not None
-    counts = grid_size(options.points)
-    x = region_axis(counts[0], options.region[0], options.region[1], alpha)
-    return x, None if beta is None else region_axis(counts[1], options.region[2], options.region[3], beta)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from landscape.cli.tables.width import print_widths
 from landscape.cli.terminal import console
-from landscape.results import SurfaceResult
+from landscape.results import LineResult, Sampled, SurfaceResult
 from landscape.stats import number_format
-
-if TYPE_CHECKING:
-    from landscape.results import LineResult
 
 
 def print_surfaces(found: Mapping[str, LineResult | SurfaceResult]) -> None:
@@ -58,3 +55,16 @@ def _say_tolerance(key: str, result: LineResult | SurfaceResult) -> None:
         f"{number_format.share(report['measured_worst'])}; {number_format.number(report['saving'], 3)} times fewer "
         "evaluations than an exact surface"
     )
+
+
+def summary(result: Sampled) -> dict[str, Any]:
+    """Return a surface's numbers and provenance, JSON-able; grids are [split][y][x]."""
+    return {
+        "kind": result.kind,
+        "splits": result.splits,
+        "alpha": result.alpha,
+        **({"beta": result.beta} if isinstance(result, SurfaceResult) else {}),
+        **{metric: result.grid(metric) for metric in result.metrics},
+        **{f"{metric}_stderr": result.grid(metric, column="stderr") for metric in result.metrics},
+        "attributes": dict(result.attributes),
+    }

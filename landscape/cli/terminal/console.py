@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import shlex
 import sys
 import time
@@ -28,16 +27,12 @@ from rich.text import Text
 
 from landscape.cli.terminal.interrupts import arguments
 from landscape.stats import number_format
+from landscape.storage.user_path import without_folders
 
 PLAIN_SECONDS = 10.0  # between progress lines where stderr is no terminal
 
 _stderr = Console(stderr=True, highlight=False, markup=False, emoji=False)
 _stdout: list[TextIO] = []  # where results go while stdout is redirected
-_ABSOLUTE = re.compile(
-    r"\A((?:--[\w-]+=)?(?:folder:|npz:)?)"  # what may stand before a path
-    r"(?:/|~[^\\/]*[\\/]|[A-Za-z]:[\\/]|\\\\)(?:.*[\\/])?([^\\/]+)[\\/]*\Z",
-    re.DOTALL,
-)
 
 
 @contextmanager
@@ -76,12 +71,7 @@ def _results() -> TextIO:
 
 def recorded_command() -> str:
     """Return the command for provenance: of an absolute path only the name is kept, since files travel."""
-    return " ".join(["landscape", *(shlex.quote(shortened(word)) for word in arguments())])
-
-
-def shortened(word: str) -> str:
-    """Return a word of the command line, an absolute path in it shortened to its name."""
-    return _ABSOLUTE.sub(r"\1.../\2", word)
+    return " ".join(["landscape", *(shlex.quote(without_folders(word)) for word in arguments())])
 
 
 def say(message: str) -> None:

@@ -10,18 +10,13 @@ import math
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 
 from landscape.analysis.objective.objective import Objective
-from landscape.cli.options.analysis import AnalysisOptions
-from landscape.errors import LandscapeError
 from landscape.results import Result, Sampled
-from landscape.storage.analysis_file import AnalysisFile
-
-R = TypeVar("R", bound=Result)
 
 _centres: WeakKeyDictionary[Objective, dict[str, dict[str, dict[str, float]]]] = WeakKeyDictionary()
 
@@ -30,35 +25,20 @@ ROUNDING = 1e-4  # relative difference of float32 means that devices, threads an
 OLD_ROUNDING = 2e-3  # the same for surfaces without a recorded centre, whose values may be in bfloat16
 
 
-def stamp(objective: Objective, options: AnalysisOptions) -> dict[str, Any]:
-    """Return the attributes that `confirm` compares: `centre`, and `code` if the user's own takes part."""
-    return {"centre": centre(objective), **code_settings(options)}
+def stamp(objective: Objective, code: Mapping[str, str]) -> dict[str, Any]:
+    """Return the attributes that `changed` compares: `centre`, and `code` if there is code of the user's own."""
+    return {"centre": centre(objective), **({"code": dict(code)} if code else {})}
 
 
-def confirm(file: AnalysisFile, key: str, found: R | None, objective: Objective, options: AnalysisOptions) -> R | None:
-    """Return a result of the file if it is still that of the model, loss and data as they are now.
+def changed(stored: Result, objective: Objective, code: Mapping[str, str]) -> str | None:
+    """Return the difference between a stored result and the measurement as it would be now; None if there is none.
 
-    Returns:
-        The result; None if there is none, or if it differs and is to be overwritten.
-
-    Raises:
-        LandscapeError: if it differs; names the difference.
+    Args:
+        stored: a result of the same settings.
+        objective: the loss as it is now.
+        code: fingerprints of the user's own source files, see `code_fingerprints`.
     """
-    if found is None:
-        return None
-    difference = changed(found, objective, options)
-    if difference is None:
-        return found
-    if options.overwrite:
-        return None
-    raise LandscapeError(
-        f"{key} in {file.path}: {difference}: the model, loss or data changed since; use --overwrite or another --name"
-    )
-
-
-def changed(found: Result, objective: Objective, options: AnalysisOptions) -> str | None:
-    """Return the difference between a result and the measurement as it would be now; None if there is none."""
-    recorded = found.attributes.get("centre")
+    recorded = stored.attributes.get("centre")
     if isinstance(recorded, Mapping):
         now = centre(objective)
         for split, metrics in recorded.items():
@@ -66,14 +46,13 @@ def changed(found: Result, objective: Objective, options: AnalysisOptions) -> st
                 new = now.get(split, {}).get(metric)
                 if new is not None and not _agree(new["value"], old["value"], old["spread"], ROUNDING):
                     return _differs(metric, split, new["value"], old["value"])
-    elif isinstance(found, Sampled) and "loss" in found.metrics and set(found.splits) <= set(objective.splits):
-        for split, value in _old_centre(found).items():
+    elif isinstance(stored, Sampled) and "loss" in stored.metrics and set(stored.splits) <= set(objective.splits):
+        for split, value in _old_centre(stored).items():
             estimate = objective.evaluate(splits=(split,))[split]["loss"]
             spread = estimate.stderr * math.sqrt(estimate.n)
             if not _agree(estimate.value, value, spread, OLD_ROUNDING):
                 return _differs("loss", split, estimate.value, value)
-    code = code_fingerprints(options)
-    old_code = found.attributes.get("code", code)
+    old_code = stored.attributes.get("code", code)
     names = [name for name in sorted(code.keys() & old_code.keys()) if code[name] != old_code[name]]
     return f"the code in {', '.join(names)} is not what it was measured with" if names else None
 
@@ -107,22 +86,18 @@ def centre(objective: Objective) -> dict[str, dict[str, dict[str, float]]]:
     return _centres[objective]
 
 
-def code_settings(options: AnalysisOptions) -> dict[str, Any]:
-    """Return {"code": fingerprints} if the user's own code takes part; empty if not."""
-    code = code_fingerprints(options)
-    return {"code": code} if code else {}
+def code_fingerprints(specs: Iterable[str | None]) -> dict[str, str]:
+    """Return the SHA-256 of each source file that `package.module:name` or `file.py:name` refers to, by file name.
 
-
-def code_fingerprints(options: AnalysisOptions) -> dict[str, str]:
-    """Return the fingerprint of each source file that the options name, and of what it imports from its own folder."""
-    specs = [options.model, options.loss, options.data, *(getattr(options, "metrics", None) or ())]
+    What these files import from their own folder is included; comments and blank lines are not.
+    """
     sources: dict[Path, str] = {}
     for spec in specs:
         root = _source(spec)
         if root is not None:
             _collect(root, root.parent, sources)
-    common = len({path.name for path in sources}) == len(sources)
-    return {path.name if common else "/".join(path.parts[-2:]): digest for path, digest in sources.items()}
+    unique = len({path.name for path in sources}) == len(sources)
+    return {path.name if unique else "/".join(path.parts[-2:]): digest for path, digest in sources.items()}
 
 
 def _source(spec: str | None) -> Path | None:
@@ -182,11 +157,11 @@ def _without_comments(text: str) -> str:
     return " ".join(marks.get(token.type, token.string) for token in tokens if token.type not in left_out)
 
 
-def _old_centre(found: Sampled) -> dict[str, float]:
+def _old_centre(stored: Sampled) -> dict[str, float]:
     """Return the loss by split at the centre of a surface or line that recorded no `centre`; empty if not measured."""
-    points, loss = found.points, found.metrics.index("loss")
+    points, loss = stored.points, stored.metrics.index("loss")
     rows = points[(points["alpha"] == 0) & (points["beta"] == 0) & (points["level"] <= 1) & (points["metric"] == loss)]
-    return {found.splits[int(row["split"])]: float(row["value"]) for row in rows}
+    return {stored.splits[int(row["split"])]: float(row["value"]) for row in rows}
 
 
 def _agree(new: float, old: float, spread: float, tolerance: float) -> bool:

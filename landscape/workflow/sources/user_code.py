@@ -14,14 +14,13 @@ import torch
 from torch import nn
 
 from landscape.analysis.objective.losses import LOSSES, Loss, Metric
-from landscape.cli.options.analysis import AnalysisOptions, json_object
-from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 from landscape.import_object import import_object
 from landscape.models import MODELS, build
 from landscape.models.checkpoint import Checkpoint, build_model
 from landscape.models.state_dict import load_state
 from landscape.models.weight_files import load_weights
+from landscape.workflow.sources.specs import ModelSpec
 
 
 def load_loss(name: str) -> str | Loss:
@@ -59,34 +58,31 @@ def load_metrics(names: Sequence[str] | None) -> dict[str, Metric]:
     return metrics
 
 
-def load_model(options: AnalysisOptions, path: Path, checkpoint: Checkpoint | None) -> tuple[nn.Module, list[str]]:
-    """Return the model with the weights of a file, in evaluation mode, and what was done to get at the weights.
+def load_model(spec: ModelSpec, path: Path, checkpoint: Checkpoint | None) -> tuple[nn.Module, list[str]]:
+    """Return the model with the weights of a file, in evaluation mode, and notes on how the weights were read.
 
     Args:
-        options: of the command; they name the model where it is not the checkpoint's own.
+        spec: architecture, if it is not the checkpoint's own.
         path: the file.
         checkpoint: what it holds; None for foreign weights.
 
     Raises:
-        LandscapeError: where the model cannot be made, or the weights do not fit it.
+        LandscapeError: if the model cannot be made, or the weights do not fit it.
     """
-    if checkpoint is not None and options.weights_key is not None:
+    if checkpoint is not None and spec.weights_key is not None:
         raise LandscapeError(f"{path} is a landscape checkpoint, whose weights have one key; omit --weights-key")
-    if options.model is None and checkpoint is not None:
+    if spec.name is None and checkpoint is not None:
         return build_model(checkpoint), []
-    model = _own_model(options)
+    model = _user_model(spec.name or "", spec.arguments)
     if checkpoint is not None:
         load_state(model, checkpoint.state)
         return model.eval(), []
-    state, notes = load_weights(path, names=list(model.state_dict()), key=options.weights_key)
-    for note in notes:
-        console.say(f"{path.name}: {note}")
+    state, notes = load_weights(path, names=list(model.state_dict()), key=spec.weights_key)
     load_state(model, state)
     return model.eval(), notes
 
 
-def _own_model(options: AnalysisOptions) -> nn.Module:
-    name, arguments = options.model or "", json_object(options.model_args)
+def _user_model(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         if name in MODELS:
             return build(name, **arguments)

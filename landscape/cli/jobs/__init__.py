@@ -1,1 +1,0 @@
-"""What the commands run: load, identify, resume, measure, store."""

@@ -1,0 +1,69 @@
+"""What every analysis command begins and ends with: models, the analysis file, warnings, and the next step."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from landscape.analysis.operators.determinism import LossWarning
+from landscape.cli.options.analysis import AnalysisOptions, expand
+from landscape.cli.requests.source import check_source, data_spec, model_spec, sample_of
+from landscape.cli.terminal import console
+from landscape.cli.terminal.warned import in_one_line
+from landscape.execution.allocator import tune_allocator
+from landscape.storage.analysis_file import AnalysisFile
+from landscape.workflow.runner import Runner
+from landscape.workflow.sources.history import stage_history
+from landscape.workflow.sources.loaded_model import LoadedModel
+from landscape.workflow.sources.loading import load_models
+
+
+@dataclass(frozen=True)
+class Session:
+    """The models of a command, and the runner of its measurements."""
+
+    models: list[LoadedModel]
+    runner: Runner
+
+
+@contextmanager
+def session(options: AnalysisOptions) -> Iterator[Session]:
+    """Load the checkpoints of a command and open its analysis file; print the next step at the end.
+
+    Raises:
+        LandscapeError: for impossible options, anything unreadable, or data that does not fit a checkpoint.
+    """
+    tune_allocator()
+    models = load(options)
+    path = expand(options.out) if options.out is not None else default_out([model.label for model in models])
+    if options.no_lock:
+        console.warn(f"{path} is written without a lock: a second command that writes to it now would lose results")
+    with AnalysisFile(path, lock=not options.no_lock) as file, in_one_line(LossWarning):
+        for model in models:
+            stage_history(file, model)
+        runner = Runner(file, reporter=console, overwrite=options.overwrite, command=console.recorded_command())
+        yield Session(models, runner)
+        wrote = f"wrote {file.path}; " if file.written else ""
+        console.say(f"{wrote}next: landscape report {shlex.quote(str(file.path))} --open")
+
+
+def load(options: AnalysisOptions) -> list[LoadedModel]:
+    """Return the checkpoints or weight files of a command with their data."""
+    check_source(options)
+    return load_models(
+        [expand(path) for path in options.checkpoints],
+        model=model_spec(options),
+        data=data_spec(options),
+        sample=sample_of(options),
+        metrics=getattr(options, "metrics", None) or (),
+        reporter=console,
+    )
+
+
+def default_out(labels: Sequence[str]) -> Path:
+    """Return results/<labels>.h5, the same for all analyses of the same checkpoints."""
+    stem = "+".join(labels).encode()[:120].decode(errors="ignore")  # a file's name has at most 255 bytes
+    return Path("results") / f"{stem}.h5"

@@ -1,0 +1,1 @@
+"""Kinds of measurements: one file each, and one line in the public interface."""

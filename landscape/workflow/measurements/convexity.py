@@ -1,0 +1,182 @@
+"""The convexity map as a measurement that resumes point by point."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from landscape.analysis.objective.batchnorm import BatchNormMode
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.provenance import describe
+from landscape.analysis.surfaces.convexity import METRICS, QUICK_PRODUCTS, convexity
+from landscape.analysis.surfaces.surface import Points
+from landscape.results import Floats, SurfaceResult, points_table
+from landscape.stats.number_format import duration
+from landscape.workflow.measurement import Keep, Measurement, Source
+from landscape.workflow.measurements.axes import Axes
+from landscape.workflow.measurements.surface import check_resumable
+from landscape.workflow.planes import PlaneSpec, RandomPlane
+
+TYPICAL_PRODUCTS = 17  # at a point, to the default tolerance
+
+
+@dataclass(frozen=True)
+class Convexity(Measurement[SurfaceResult]):
+    """|λ_min / λ_max| of the Hessian over a plane (Li et al. 2018, section 6), with both eigenvalues and their bounds.
+
+    Args:
+        plane: kind of plane; two filter-normalized random directions of `seed` by default.
+        axes: coordinates of the grid.
+        tolerance: bound on the error of both eigenvalues, relative to the one of larger magnitude.
+        quick: a few products from the eigenvectors of the previous point; the proven bounds are then wide.
+        max_products: products at a point; if they do not suffice, the bounds are larger.
+        batchnorm: mode of the BatchNorm statistics; the plane's default if None.
+        seed: of the starting vectors, and of random directions.
+        suffix: of the default name.
+    """
+
+    plane: PlaneSpec | None = None
+    axes: Axes = field(default_factory=lambda: Axes(points=(21, 21)))
+    tolerance: float = 0.05
+    quick: bool = False
+    max_products: int = 100
+    batchnorm: BatchNormMode | None = None
+    seed: int = 0
+    suffix: str = ""
+
+    @property
+    def kind(self) -> type[SurfaceResult]:
+        """`SurfaceResult`."""
+        return SurfaceResult
+
+    @property
+    def spec(self) -> PlaneSpec:
+        """The kind of plane."""
+        return self.plane or RandomPlane(seed=self.seed)
+
+    @property
+    def name(self) -> str:
+        """`convexity`, with the plane's name unless its directions are random."""
+        plane = self.spec.name + self.suffix
+        return plane.replace("plane", "convexity", 1) if plane.startswith("plane") else f"convexity-{plane}"
+
+    def label(self, source: Source) -> str:
+        """Return the label of all the weights that the plane goes through."""
+        return self.spec.label(source)
+
+    def settings(self) -> dict[str, Any]:
+        """Return axes, directions, BatchNorm mode, tolerance and products."""
+        return {
+            "batchnorm": self.batchnorm or self.spec.batchnorm,
+            **self.axes.identity(*self._coordinates()),
+            "tolerance": self.tolerance,
+            "quick": self.quick,
+            "max_products": self.max_products,
+            **self.spec.identity(),
+        }
+
+    def attributes(self, source: Source) -> dict[str, Any]:
+        """Return the checkpoints that the plane goes through."""
+        return {
+            "checkpoint": self.label(source),
+            "checkpoints": self.spec.checkpoints(source),
+            **self.spec.attributes(),
+            **source.calibration(self.batchnorm or self.spec.batchnorm),
+        }
+
+    def identity(self, source: Source) -> dict[str, Any]:
+        """Return the settings, and the examples that BatchNorm is recalibrated on."""
+        return {**super().identity(source), **source.calibration(self.batchnorm or self.spec.batchnorm)}
+
+    def objective(self, source: Source) -> Objective:
+        """Return the loss on the first split."""
+        return source.objective(first_split=True, batchnorm=self.batchnorm or self.spec.batchnorm)
+
+    def is_complete(self, found: SurfaceResult) -> bool:
+        """Return True if no point is missing and the map was finished."""
+        return found.complete
+
+    def total_steps(self, objective: Objective, found: SurfaceResult | None) -> int:
+        """Return the number of points left."""
+        return int((~self._begun(objective, found).computed()).sum())
+
+    def cost(self, objective: Objective, found: SurfaceResult | None) -> str:
+        """Return the number of points and products, and the time from two timed products."""
+        left = ~self._begun(objective, found).computed()
+        points = int(left.sum())
+        if not points:
+            return "all points are measured; deriving the rest"
+        full = int(left.any(axis=1).sum()) if self.quick else points
+        first, each = _product_seconds(objective)
+        counts = f"about {QUICK_PRODUCTS} at most of them" if self.quick else f"about {TYPICAL_PRODUCTS} at each"
+        products = full * TYPICAL_PRODUCTS + (points - full) * QUICK_PRODUCTS
+        total = points * (first - each) + each * products
+        examples = objective.data[objective.splits[0]].examples
+        resumed = "" if found is None else f"resuming with {points} points left, "
+        return (
+            f"{resumed}{points} points x {examples} examples, {each:.2g} s a product, {counts}: about {duration(total)}"
+        )
+
+    def run(self, objective: Objective, found: SurfaceResult | None, keep: Keep) -> SurfaceResult:
+        """Return the map, its missing points measured and kept one by one."""
+        plane = self.spec.make(objective, None if found is None else found.attributes["directions"])
+        begun = self._begun(objective, found)
+        if found is None:
+            attributes = {
+                **describe(objective, objective.splits[:1]),
+                "directions": dict(plane.recipe),
+                **({"marks": list(plane.marks)} if plane.marks else {}),
+            }
+            begun = dataclasses.replace(begun, attributes=attributes)
+        else:
+            check_resumable(found, objective, plane)
+            torch.set_num_threads(int(found.attributes["threads"]))
+        keep.begin(begun)
+
+        def on_point(rows: Points) -> None:
+            keep.append(rows)
+            keep.advance()
+
+        measured = convexity(
+            objective,
+            plane,
+            alpha=begun.alpha,
+            beta=begun.beta,
+            tolerance=self.tolerance,
+            quick=self.quick,
+            max_products=self.max_products,
+            seed=self.seed,
+            done=begun.points,
+            on_point=on_point,
+        )
+        seconds = measured.attributes["seconds"] + float(begun.attributes.get("seconds", 0.0))
+        return dataclasses.replace(measured, attributes={**measured.attributes, **begun.attributes, "seconds": seconds})
+
+    def _begun(self, objective: Objective, found: SurfaceResult | None) -> SurfaceResult:
+        """Return the stored part, or the map before its first point."""
+        if found is not None:
+            return found
+        alpha, beta = self._coordinates()
+        assert beta is not None
+        return SurfaceResult(alpha, objective.splits[:1], METRICS, points_table([]), {}, beta)
+
+    def _coordinates(self) -> tuple[Floats, Floats | None]:
+        spec = self.spec
+        return self.axes.coordinates(is_line=spec.is_line, extent=spec.extent, margin=spec.margin)
+
+
+def _product_seconds(objective: Objective) -> tuple[float, float]:
+    """Return the seconds of a first product, with its set-up, and of one more."""
+    product = objective.product()
+    vector = torch.ones(product.size) / product.size**0.5
+    product.way  # noqa: B018  # chosen before the clock runs
+    seconds = []
+    for _ in range(2):
+        started = time.perf_counter()
+        product(vector)
+        seconds.append(time.perf_counter() - started)
+    return seconds[0], min(seconds)

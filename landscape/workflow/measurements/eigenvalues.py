@@ -1,0 +1,200 @@
+"""Eigenvalues of a curvature operator, with its trace on request, as a measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor
+
+from landscape.analysis.curvature.eigenvalues import eigenvectors, hessian
+from landscape.analysis.curvature.trace import trace
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.weights import Weights
+from landscape.analysis.planes.eigenvectors import pair_names
+from landscape.data.disjoint_subsets import disjoint_subsets
+from landscape.results import SpectrumResult
+from landscape.stats.subset_mean import mean_spectrum
+from landscape.storage.analysis_file import with_attributes
+from landscape.workflow.measurement import Keep, Source
+from landscape.workflow.measurements.curvature import CurvatureMeasurement, product_cost
+from landscape.workflow.vectors import VectorFile
+
+_TRACE_ATTRIBUTES = ("trace", "frobenius", "effective_rank", "trace_asked")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Options of the estimated trace and Frobenius norm.
+
+    Args:
+        method: "hutch++" (Meyer et al. 2021) or "hutchinson".
+        products: matrix-vector products.
+    """
+
+    method: Literal["hutch++", "hutchinson"] = "hutch++"
+    products: int = 60
+
+
+@dataclass(frozen=True)
+class Eigenvalues(CurvatureMeasurement[SpectrumResult]):
+    """The largest and smallest eigenvalues of a curvature operator, each with a bound on its error.
+
+    Args:
+        top: number of largest (algebraic) eigenvalues.
+        bottom: number of smallest ones.
+        tolerance: bound on the error of each, relative to it or to a tenth of the largest magnitude.
+        max_products: matrix-vector products after which eigenvalues are flagged as not converged.
+        trace: also estimate the trace, the Frobenius norm and, of the GGN, the effective rank.
+        subsets: disjoint stratified subsets; more than one gives means with standard errors over them.
+        subset_size: examples of each; all of them are shared out if None.
+        vectors: file that the eigenvectors are written to, as directions for planes.
+    """
+
+    top: int = 5
+    bottom: int = 0
+    tolerance: float = 1e-3
+    max_products: int = 200
+    trace: Trace | None = None
+    subsets: int = 1
+    subset_size: int | None = None
+    vectors: VectorFile | None = field(default=None, repr=False)
+
+    @property
+    def kind(self) -> type[SpectrumResult]:
+        """`SpectrumResult`."""
+        return SpectrumResult
+
+    @property
+    def name(self) -> str:
+        """The operator's name, followed by `-subsets` for several."""
+        return self.operator + ("-subsets" if self.subsets > 1 else "")
+
+    def settings(self) -> dict[str, Any]:
+        """Return operator, BatchNorm mode, numbers of eigenvalues, tolerance and products."""
+        return {
+            **super().settings(),
+            "top": self.top,
+            "bottom": self.bottom,
+            "tolerance": self.tolerance,
+            "max_products": self.max_products,
+            **({"subsets": self.subsets} if self.subsets > 1 else {}),
+        }
+
+    def objective(self, source: Source) -> Objective:
+        """Return the loss on the first split, on all its examples if there are subsets to draw from them.
+
+        Raises:
+            LandscapeError: if the examples do not suffice for disjoint subsets.
+        """
+        objective = source.objective(first_split=True, every_example=self.subsets > 1, batchnorm=self.batchnorm)
+        self._subset_indices(objective)  # refused here, before anything is measured
+        return objective
+
+    def is_complete(self, found: SpectrumResult) -> bool:
+        """Return True if a stored spectrum has its vectors and trace where they are asked for."""
+        return not (self._lacks_vectors() or self._lacks_trace(found))
+
+    def cost(self, objective: Objective, found: SpectrumResult | None) -> str:
+        """Return the number of products and their time."""
+        products = self.subsets * self.max_products if found is None or self._lacks_vectors() else 0
+        if self.trace is not None and (found is None or self._lacks_trace(found)):
+            products += self.subsets * min(self.trace.products, objective.size)
+        sample = next(self._samples(objective), objective)
+        return product_cost(sample, self.operator, products, at_most=True)
+
+    def run(self, objective: Objective, found: SpectrumResult | None, keep: Keep) -> SpectrumResult:
+        """Return the eigenvalues, with the trace; means over subsets if there are several."""
+        lacks_trace = self.trace is not None and (found is None or self._lacks_trace(found))
+        parts = []
+        for number, sample in enumerate(self._samples(objective)):
+            part = found
+            if part is None or self._lacks_vectors() or self.subsets > 1:
+                part = self._eigenvalues(sample, keep)
+            if lacks_trace:
+                part = self._with_trace(sample, part, keep, seed=self.seed + number)
+            parts.append(part)
+        spectrum = parts[0] if len(parts) == 1 else mean_spectrum(parts)
+        if found is not None and not lacks_trace:  # an earlier run's estimates, of the same loss, stay
+            earlier = {name: found.attributes[name] for name in _TRACE_ATTRIBUTES if name in found.attributes}
+            spectrum = with_attributes(spectrum, **earlier)
+        return spectrum
+
+    def _lacks_vectors(self) -> bool:
+        return self.vectors is not None and self.vectors.read() is None
+
+    def _lacks_trace(self, found: SpectrumResult) -> bool:
+        return self.trace is not None and found.attributes.get("trace_asked") != self._trace_settings()
+
+    def _trace_settings(self) -> dict[str, Any]:
+        assert self.trace is not None
+        return {"method": self.trace.method, "products": self.trace.products}
+
+    def _samples(self, objective: Objective) -> Iterator[Objective]:
+        """Yield the loss on each subset, or the objective itself."""
+        if self.subsets == 1:
+            yield objective
+            return
+        (split,) = objective.splits
+        for chosen in self._subset_indices(objective):
+            yield objective.variant(data={split: objective.data[split].take(chosen.numpy())})
+
+    def _subset_indices(self, objective: Objective) -> Sequence[Tensor]:
+        if self.subsets == 1:
+            return ()
+        labels = objective.data[objective.splits[0]].labels()
+        return disjoint_subsets(labels, self.subsets, self.subset_size, self.seed)
+
+    def _eigenvalues(self, objective: Objective, keep: Keep) -> SpectrumResult:
+        def on_product(count: int, relative: Tensor) -> None:
+            left = self.top + self.bottom - int((relative <= 1).sum())
+            keep.advance(1, f"{left} eigenvalues still to converge")
+
+        options: dict[str, Any] = {
+            "top": self.top,
+            "bottom": self.bottom,
+            "operator": self.operator,
+            "tolerance": self.tolerance,
+            "max_products": self.max_products,
+            "seed": self.seed,
+            "on_product": on_product,
+        }
+        if self.vectors is None:
+            return hessian(objective, **options)
+        spectrum, vectors = eigenvectors(objective, **options)
+        return self._write_vectors(self.vectors, spectrum, vectors, keep)
+
+    def _write_vectors(
+        self, file: VectorFile, spectrum: SpectrumResult, vectors: Sequence[Weights], keep: Keep
+    ) -> SpectrumResult:
+        """Write the eigenvectors as directions, and return the spectrum with the name of their file."""
+        names = pair_names(spectrum)
+        tensors = {
+            f"{name}/{parameter}": part
+            for name, vector in zip(names, vectors, strict=True)
+            for parameter, part in vector.items()
+        }
+        file.write(tensors, what="unit eigenvectors, <name>/<parameter>")
+        along = ",".join(f"{file.path}:{name}" for name in names[:2])
+        keep.reporter.say(f"wrote the eigenvectors {', '.join(names)}; landscape surface ... --along {along}")
+        return with_attributes(spectrum, vectors=f"{file.path.parent.name}/{file.path.name}")
+
+    def _with_trace(self, objective: Objective, spectrum: SpectrumResult, keep: Keep, *, seed: int) -> SpectrumResult:
+        """Return the spectrum with trace, Frobenius norm and effective rank.
+
+        Each subset has its own seed, so that the spread over them contains the error of the random probes.
+        """
+        assert self.trace is not None
+        estimate = trace(
+            objective,
+            operator=self.operator,
+            method=self.trace.method,
+            products=self.trace.products,
+            seed=seed,
+            on_product=lambda: keep.advance(1, "trace"),
+        )
+        more = {**estimate.attributes(), "trace_asked": self._trace_settings()}
+        if self.operator == "ggn" and self.top > 0:
+            more["effective_rank"] = estimate.trace / float(spectrum.eigenvalues[0])
+        return with_attributes(spectrum, **more)

@@ -1,0 +1,156 @@
+"""Sharpness measures as one measurement, resumed measure by measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from landscape.analysis.objective.batchnorm import BatchNormMode
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.provenance import describe
+from landscape.analysis.operators.reliability import warn_of_unreliable_derivatives
+from landscape.analysis.sharpness import LargestEigenvalue, SharpnessMeasure, usual_measures
+from landscape.analysis.sharpness.cost import cost_of, measured_rates
+from landscape.analysis.sharpness.evidence import Finding
+from landscape.analysis.sharpness.measure import findings, gathered, with_evidence
+from landscape.analysis.sharpness.protocol import StoredMeasure
+from landscape.errors import LandscapeError
+from landscape.results import Result, SharpnessResult
+from landscape.stats.number_format import duration
+from landscape.storage.json_values import jsonable
+from landscape.workflow.measurement import Keep, Measurement, Run, Source
+from landscape.workflow.reporter import Reporter
+
+_OWN_SETTINGS = ("measures", "splits", "data", "top", "bottom", "operator", "tolerance", "max_products")
+
+
+@dataclass(frozen=True)
+class Sharpness(Measurement[SharpnessResult]):
+    """Sharpness of the minimum on the first split, by several measures.
+
+    Args:
+        measures: what to measure, such as `SamSharpness(rho=0.1)`; one of each kind by default. A user's own class
+            with the methods of `SharpnessMeasure` is a measure, too.
+        batchnorm: mode of the BatchNorm statistics; the source's own if None.
+        seed: of all random draws.
+    """
+
+    measures: tuple[SharpnessMeasure, ...] = field(default_factory=lambda: tuple(usual_measures()))
+    batchnorm: BatchNormMode | None = None
+    seed: int = 0
+
+    @property
+    def kind(self) -> type[SharpnessResult]:
+        """`SharpnessResult`."""
+        return SharpnessResult
+
+    @property
+    def name(self) -> str:
+        """`sharpness`."""
+        return "sharpness"
+
+    def settings(self) -> dict[str, Any]:
+        """Return the measures with their parameters."""
+        mode = {} if self.batchnorm is None else {"batchnorm": self.batchnorm}
+        return {**mode, "measures": [self._recipe(measure) for measure in self.measures]}
+
+    def objective(self, source: Source) -> Objective:
+        """Return the loss on the first split."""
+        return source.objective(first_split=True, batchnorm=self.batchnorm)
+
+    def is_complete(self, found: SharpnessResult) -> bool:
+        """Return True if every measure is there."""
+        return not self._missing(found)
+
+    def reuse(
+        self, run: Run[SharpnessResult], others: Mapping[str, Result], reporter: Reporter
+    ) -> SharpnessResult | None:
+        """Return the measures that other results of the same loss hold, λ_max of a spectrum among them."""
+        known: dict[str, Finding] = {}
+        for key, other in others.items():
+            if not _same_loss(other, run.identity):
+                continue
+            stored = with_evidence(other) if isinstance(other, SharpnessResult) else []
+            by_label = {finding.label: finding for finding in stored}
+            for measure in self.measures:
+                finding = by_label.get(measure.label)
+                if finding is None and measure.label not in known and isinstance(measure, StoredMeasure):
+                    finding = measure.from_stored(other, self.seed)
+                    if finding is not None:
+                        reporter.say(f"{run.key}: {measure.label} is taken from {key}")
+                if finding is not None and self._matches(measure, finding):
+                    known.setdefault(measure.label, finding)
+        return gathered([known[m.label] for m in self.measures if m.label in known], {}) if known else None
+
+    def cost(self, objective: Objective, found: SharpnessResult | None) -> str:
+        """Return the number of missing measures, and their time from one measured batch."""
+        missing = self._missing(found)
+        examples = objective.data[objective.splits[0]].examples
+        if not missing:
+            return ""
+        count = f"{len(missing)} of {len(self.measures)} measures are left to take"
+        seconds = measured_rates(objective).seconds(cost_of(missing, examples))
+        what = count if found is not None else f"{len(missing)} measures"
+        return f"{what} on {examples} examples: about {duration(seconds)}"
+
+    def run(self, objective: Objective, found: SharpnessResult | None, keep: Keep) -> SharpnessResult:
+        """Return all measures; each missing one is stored as soon as it is there."""
+        known = {} if found is None else {finding.label: finding for finding in with_evidence(found)}
+        failures: dict[str, str] = {}
+        second = any(isinstance(measure, LargestEigenvalue) for measure in self.measures)
+        missing = self._missing(found)
+        warnings = warn_of_unreliable_derivatives(objective, second=second) if missing else ()
+        results = findings(
+            objective,
+            self.measures,
+            known=frozenset(known),
+            seed=self.seed,
+            on_step=lambda name: keep.advance(1, name),
+            failures=failures,
+        )
+        for finding in results:
+            known[finding.label] = finding
+            partial = self._gathered(objective, known, warnings)
+            if "unfinished" in partial.attributes:
+                keep.put(partial)
+        messages = [f"{label} was not measured: {reason}" for label, reason in failures.items()]
+        if not known:
+            raise LandscapeError(messages[0])
+        for message in messages:
+            keep.reporter.warn(message)
+        return self._gathered(objective, known, (*warnings, *messages))
+
+    def _gathered(self, objective: Objective, known: Mapping[str, Finding], warnings: Sequence[str]) -> SharpnessResult:
+        ordered = [known[measure.label] for measure in self.measures if measure.label in known]
+        seconds = sum(finding.evidence.get("seconds", 0.0) for finding in ordered)
+        missing = [measure.label for measure in self.measures if measure.label not in known]
+        attributes: dict[str, Any] = {**describe(objective), "seed": self.seed, "seconds": seconds}
+        if missing:
+            attributes["unfinished"] = missing
+        if warnings:
+            attributes["warnings"] = list(warnings)
+        return gathered(ordered, attributes)
+
+    def _missing(self, found: SharpnessResult | None) -> list[SharpnessMeasure]:
+        labels = set() if found is None else {measure.label for measure in found.measures}
+        return [measure for measure in self.measures if measure.label not in labels]
+
+    def _recipe(self, measure: SharpnessMeasure) -> dict[str, Any]:
+        return {"name": measure.name, **measure.parameters(self.seed)}
+
+    def _matches(self, measure: SharpnessMeasure, finding: Finding) -> bool:
+        """Return True if a stored number was measured with the same parameters."""
+        return bool(jsonable(self._recipe(measure)) == jsonable({"name": finding.name, **finding.parameters}))
+
+
+def _same_loss(result: Result, identity: Mapping[str, Any]) -> bool:
+    """Return True if a stored result is of the same loss on the same first split."""
+    stored = result.attributes.get("settings")
+    if stored is None or not {"splits", "data"} <= stored.keys():
+        return False
+    split = identity["splits"][0]
+    if stored["splits"][0] != split or stored["data"][split] != identity["data"][split]:
+        return False
+    common = {name: value for name, value in stored.items() if name in identity and name not in _OWN_SETTINGS}
+    return bool(jsonable(common) == {name: jsonable(identity[name]) for name in common})

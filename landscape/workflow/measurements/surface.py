@@ -1,0 +1,444 @@
+"""Loss and accuracy on a line or a plane, as a measurement that resumes point by point."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+
+from landscape.analysis.objective.batchnorm import BatchNormMode
+from landscape.analysis.objective.losses import Metric
+from landscape.analysis.objective.objective import Objective, Precision
+from landscape.analysis.objective.provenance import describe
+from landscape.analysis.planes import Plane
+from landscape.analysis.surfaces.levels import check_subsets
+from landscape.analysis.surfaces.reliability import surface_warnings
+from landscape.analysis.surfaces.surface import Points, Settings, empty, grid_points, probe_points, settle, surface
+from landscape.errors import LandscapeError
+from landscape.results import Floats, LineResult, Result, SurfaceResult
+from landscape.stats.number_format import duration
+from landscape.storage.analysis_file import AnalysisFile
+from landscape.storage.json_values import jsonable
+from landscape.workflow.measurement import Keep, Measurement, Run, Source
+from landscape.workflow.measurements.axes import Axes
+from landscape.workflow.names import difference, series
+from landscape.workflow.planes import PlaneSpec, RandomPlane
+from landscape.workflow.reporter import Reporter
+
+SampledResult: TypeAlias = LineResult | SurfaceResult
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How the points of a surface are evaluated.
+
+    Args:
+        precision: of the forward passes; "auto" takes bfloat16 if it is measured to be faster and accurate enough.
+        precision_tolerance: largest relative error of the loss, at probe points of the grid, that "auto" accepts.
+        workers: processes that share the points, on CUDA one per GPU; the values do not depend on them.
+        settings: precision, batch size and threads of another surface, to make several comparable.
+    """
+
+    precision: Precision | Literal["auto"] = "auto"
+    precision_tolerance: float = 0.01
+    workers: int = 1
+    settings: Settings | None = None
+
+
+@dataclass(frozen=True)
+class Surface(Measurement[SampledResult]):
+    """Loss, accuracy and other metrics on a grid of a plane or along a line.
+
+    Args:
+        plane: kind of plane; two filter-normalized random directions of `seed` by default.
+        points: (x, y) counts, odd; one number for both. Ignored if `axes` is given.
+        span: axes run from −span to span. Ignored if `axes` is given.
+        axes: coordinates in full detail.
+        metrics: further functions like the loss, by name.
+        gradient_norm: also measure the norm of the loss's gradient.
+        tolerance: relative error of the mean loss that 95 % of the points may have; 0 measures every point on all
+            examples.
+        evaluation: precision and processes.
+        batchnorm: mode of the BatchNorm statistics; the plane's default if None.
+        seed: of the subsets and the held-out points of a tolerance, and of random directions.
+        suffix: of the default name.
+    """
+
+    plane: PlaneSpec | None = None
+    points: int | tuple[int, int] = 51
+    span: float = 1.0
+    axes: Axes | None = None
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    gradient_norm: bool = False
+    tolerance: float = 0.0
+    evaluation: Evaluation = Evaluation()
+    batchnorm: BatchNormMode | None = None
+    seed: int = 0
+    suffix: str = ""
+
+    @property
+    def kind(self) -> type[SampledResult]:
+        """`LineResult` or `SurfaceResult`."""
+        return LineResult if self.spec.is_line else SurfaceResult
+
+    @property
+    def spec(self) -> PlaneSpec:
+        """The kind of plane."""
+        return self.plane or RandomPlane(seed=self.seed)
+
+    @property
+    def grid(self) -> Axes:
+        """The axes in full detail."""
+        counts = (self.points, self.points) if isinstance(self.points, int) else self.points
+        return self.axes or Axes(counts, self.span)
+
+    @property
+    def mode(self) -> BatchNormMode:
+        """Mode of the BatchNorm statistics."""
+        return self.batchnorm or self.spec.batchnorm
+
+    @property
+    def name(self) -> str:
+        """The plane's name and the suffix."""
+        return self.spec.name + self.suffix
+
+    def label(self, source: Source) -> str:
+        """Return the label of all the weights that the plane goes through."""
+        return self.spec.label(source)
+
+    def settings(self) -> dict[str, Any]:
+        """Return axes, directions, BatchNorm mode, precision and tolerance."""
+        return {
+            "batchnorm": self.mode,
+            **self.grid.identity(*self._coordinates()),
+            "precision": self.evaluation.precision,
+            "precision_tolerance": self.evaluation.precision_tolerance,
+            **({"metrics": list(self.metrics)} if self.metrics else {}),
+            **({"gradient_norm": True} if self.gradient_norm else {}),
+            **({"tolerance": self.tolerance} if self.tolerance else {}),
+            **self.spec.identity(),
+        }
+
+    def attributes(self, source: Source) -> dict[str, Any]:
+        """Return the checkpoints that the plane goes through."""
+        return {
+            "checkpoint": self.label(source),
+            "checkpoints": self.spec.checkpoints(source),
+            **self.spec.attributes(),
+            **source.calibration(self.mode),
+        }
+
+    def identity(self, source: Source) -> dict[str, Any]:
+        """Return the settings, and the examples that BatchNorm is recalibrated on."""
+        return {**super().identity(source), **source.calibration(self.mode)}
+
+    def objective(self, source: Source) -> Objective:
+        """Return the objective on all splits, having checked that it can be measured so.
+
+        Raises:
+            LandscapeError: for a tolerance or a gradient norm that the objective does not allow.
+        """
+        objective = source.objective(batchnorm=self.mode, metrics=self.metrics)
+        if self.tolerance:
+            check_subsets(objective)
+        if self.gradient_norm and objective.batchnorm == "batch":
+            raise LandscapeError(
+                "the gradient norm is that of the loss in evaluation mode; use batchnorm fixed or recalibrated with it"
+            )
+        return objective
+
+    def resolve(
+        self, file: AnalysisFile, wanted: str, identity: Mapping[str, Any], *, is_given: bool, overwrite: bool
+    ) -> tuple[str, SampledResult | None]:
+        """Return the name of the result, and what is stored; a region is added to a finished result on any axes.
+
+        Raises:
+            LandscapeError: for a region without such a result.
+        """
+        if self.grid.region is None:
+            return super().resolve(file, wanted, identity, is_given=is_given, overwrite=overwrite)
+        for key in series(file, wanted):
+            stored = file.results[key]
+            if (
+                isinstance(stored, LineResult | SurfaceResult)
+                and stored.computed().all()
+                and difference(stored, identity, self.kind, but=("alpha", "beta")) is None
+            ):
+                return key, stored
+        raise LandscapeError(
+            f"there is no finished result of {wanted} with these settings in {file.path} to add a region to; "
+            "measure it without --region first"
+        )
+
+    def is_complete(self, found: SampledResult) -> bool:
+        """Return True if no point is missing and everything derived from them is there."""
+        if not found.complete or self._points_left(found):
+            return False
+        if self.grid.region is None or not self.tolerance:
+            return True
+        region = _region_axes(self.grid.region_coordinates(found.alpha, beta_of(found)))
+        known = found.attributes.get("regions", ())
+        return any(region.items() <= each.items() and "tolerance" in each for each in known)
+
+    def sources(self, source: Source) -> Sequence[Source]:
+        """Return all the weights that the plane goes through."""
+        return self.spec.sources(source)
+
+    def reuse(self, run: Run[SampledResult], others: Mapping[str, Result], reporter: Reporter) -> SampledResult | None:
+        """Return the points of a result on other axes that lie on these: they are the same to the bit."""
+        directions = self.spec.make(run.objective, None).recipe["hashes"]
+        alpha, beta = self._coordinates()
+        wanted = set(grid_points(alpha, beta))
+        level = 1 if self.tolerance else 0  # measured values; above are estimates of that very grid
+        for other in others.values():
+            if not isinstance(other, LineResult | SurfaceResult) or "directions" not in other.attributes:
+                continue
+            stored = other.attributes
+            if (
+                difference(other, run.identity, self.kind, but=("alpha", "beta")) is None
+                and stored["directions"]["hashes"] == directions
+                and stored["path"] == run.objective.path
+                and stored["device"].split()[0] == run.objective.device.type
+            ):
+                rows = other.points[other.points["level"] >= level]
+                points = zip(rows["alpha"].tolist(), rows["beta"].tolist(), strict=True)
+                rows = rows[[point in wanted for point in points]]
+                keys = ("directions", "path", "device", "precision", "precision_error", "batch_size", "threads")
+                attributes = {key: stored[key] for key in keys}
+                begun = empty(run.objective, alpha, beta, attributes, gradient_norm=self.gradient_norm)
+                if not len(rows):
+                    return None
+                count = len(np.unique(rows[["alpha", "beta"]]))
+                reporter.say(f"{run.key}: {count} points are taken from a result on other axes")
+                return dataclasses.replace(begun, points=rows)
+        return None
+
+    def share(
+        self, runs: Sequence[Run[SampledResult]], file: AnalysisFile, reporter: Reporter
+    ) -> list[Run[SampledResult]]:
+        """Give all surfaces of one command the same precision and batch size.
+
+        Those of a stored result are adopted by the others; else bfloat16 is taken only if every checkpoint allows it.
+        """
+        todo = [run for run in runs if not run.finished]
+        if not todo or self.evaluation.settings is not None:
+            return list(runs)
+        stored = [_recorded(run.found) for run in runs if run.found is not None]
+        choices = stored or [self._choose(run, file) for run in todo]
+        slow = [choice for choice in choices if choice.precision != "bfloat16"]
+        worst = max((choice.precision_error for choice in choices if choice.precision_error is not None), default=None)
+        shared = slow[0] if slow else dataclasses.replace(choices[0], precision_error=worst)
+        if len({choice.precision for choice in stored}) > 1:
+            reporter.warn(f"results of earlier runs differ in precision; the others are measured in {shared.precision}")
+        for run in todo:
+            measurement = run.measurement
+            assert isinstance(measurement, Surface)
+            settings = shared if run.found is None else _recorded(run.found)
+            evaluation = dataclasses.replace(measurement.evaluation, settings=settings)
+            run.measurement = dataclasses.replace(measurement, evaluation=evaluation)
+        return list(runs)
+
+    def cost(self, objective: Objective, found: SampledResult | None) -> str:
+        """Return the number of points and examples, the precision and the time."""
+        settings = self.evaluation.settings
+        points = self._points_left(found)
+        if not points:
+            return "all points are measured; deriving the rest"
+        examples = sum(batches.examples for batches in objective.data.values())
+        resumed = "" if found is None else f"resuming with {points} points left, "
+        if self.grid.region is not None:
+            resumed = f"adding a region: {points} points left, "
+        text = f"{resumed}{points} points x {examples} examples"
+        if settings is None:
+            return text
+        error = "" if settings.precision_error is None else f", off by at most {settings.precision_error:.2%}"
+        rate = settings.images_per_second and settings.images_per_second * self.evaluation.workers
+        exactly = "exactly it would take " if self.tolerance else ""
+        time = f": {exactly}about {duration(points * examples / rate)}" if rate else ""
+        return f"{text} in {settings.precision}{error}{time}"
+
+    def total_steps(self, objective: Objective, found: SampledResult | None) -> int | None:
+        """Return the number of points left; unknown under a tolerance."""
+        return None if self.tolerance else self._points_left(found)
+
+    def run(self, objective: Objective, found: SampledResult | None, keep: Keep) -> SampledResult:
+        """Return the surface, its missing points measured and kept one by one."""
+        if objective.path == "plain":
+            keep.reporter.say(f"BatchNorm is not folded: {objective.path_reason}")
+        plane = self.spec.make(objective, None if found is None else found.attributes["directions"])
+        if found is not None:
+            check_resumable(found, objective, plane)
+        alpha, beta = self._coordinates() if found is None else (found.alpha, beta_of(found))
+        settings = self.evaluation.settings or self._settle(objective, plane, alpha, beta)
+        if self.mode == "batch":  # there the batch size is part of what is measured
+            settings = dataclasses.replace(settings, batch_size=objective.batch_size)
+        threads = settings.threads or max(1, torch.get_num_threads() // self.evaluation.workers)
+        begun = empty(objective, alpha, beta, {}, gradient_norm=self.gradient_norm)
+        attributes = {
+            **describe(objective, objective.splits),
+            "directions": dict(plane.recipe),
+            **({"marks": list(plane.marks)} if plane.marks else {}),
+            "precision": settings.precision,
+            "precision_error": settings.precision_error,
+            "batch_size": settings.batch_size,
+            "threads": threads,
+            **({} if found is None else found.attributes),
+        }
+        warnings = surface_warnings(objective, plane, objective.splits)
+        if warnings:  # stored before the first point, so that an unfinished result carries them
+            attributes["warnings"] = list(warnings)
+        region = None if self.grid.region is None else self.grid.region_coordinates(alpha, beta)
+        regions = _regions(attributes, region)
+        points = begun.points if found is None else found.points
+        begun = dataclasses.replace(begun, points=points, attributes={**attributes, **regions})
+        torch.set_num_threads(threads)
+        keep.begin(begun)
+
+        def on_point(rows: Points) -> None:
+            keep.append(rows)
+            keep.advance()
+
+        measured = surface(
+            objective,
+            plane,
+            alpha=alpha,
+            beta=beta,
+            region=region,
+            seed=self.seed,
+            gradient_norm=self.gradient_norm,
+            tolerance=self.tolerance,
+            workers=self.evaluation.workers,
+            settings=dataclasses.replace(settings, threads=threads),
+            done=points,
+            on_point=on_point,
+        )
+        report = {name: measured.attributes[name] for name in ("tolerance",) if name in measured.attributes}
+        if region is not None:
+            report = _regions(attributes, region, **report)
+        seconds = measured.attributes["seconds"] + float(attributes.get("seconds", 0.0))
+        if "warnings" in measured.attributes:
+            report["warnings"] = measured.attributes["warnings"]
+        read_off = self.spec.read_off(objective, plane, measured) if isinstance(measured, LineResult) else {}
+        complete = {**begun.attributes, **report, **read_off, "seconds": seconds}
+        return dataclasses.replace(measured, attributes=complete)
+
+    def _coordinates(self) -> tuple[Floats, Floats | None]:
+        spec = self.spec
+        return self.grid.coordinates(is_line=spec.is_line, extent=spec.extent, margin=spec.margin)
+
+    def _points_left(self, found: SampledResult | None) -> int:
+        alpha, beta = self._coordinates() if found is None else (found.alpha, beta_of(found))
+        grid = (alpha, beta) if self.grid.region is None else self.grid.region_coordinates(alpha, beta)
+        return sum(1 for _ in grid_points(*grid, None if found is None else found.points))
+
+    def _choose(self, run: Run[SampledResult], file: AnalysisFile) -> Settings:
+        """Return precision and batch size, chosen by measurement."""
+        measurement = run.measurement
+        assert isinstance(measurement, Surface)
+        plane = measurement.spec.make(run.objective, None)
+        known = _known_precision(run, file)
+        return measurement._settle(run.objective, plane, *measurement._coordinates(), known=known)
+
+    def _settle(
+        self,
+        objective: Objective,
+        plane: Plane,
+        alpha: Floats,
+        beta: Floats | None,
+        *,
+        known: Precision | None = None,
+    ) -> Settings:
+        return settle(
+            objective,
+            [plane],
+            probe_points(alpha, beta),
+            precision=self.evaluation.precision,
+            precision_tolerance=self.evaluation.precision_tolerance,
+            known=known,
+        )
+
+
+def check_resumable(found: Result, objective: Objective, plane: Plane) -> None:
+    """Refuse to resume a run whose points the new ones would not match bit for bit.
+
+    Raises:
+        LandscapeError: for other directions, another device, or another code path.
+    """
+    stored = found.attributes
+    if stored["directions"]["hashes"] != plane.recipe["hashes"]:
+        raise LandscapeError(
+            "the directions drawn here differ from those in the file (another NumPy or landscape?); "
+            "choose another name, or overwrite the result"
+        )
+    for what, old, new in (
+        ("device", stored["device"].split()[0], objective.device.type),
+        ("code path", stored["path"], objective.path),
+    ):
+        if old != new:
+            raise LandscapeError(
+                f"the result was begun with the {what} {old} and this is {new}: its points would not match; "
+                "resume it there, or choose another name"
+            )
+
+
+def beta_of(result: SampledResult) -> Floats | None:
+    """Return the coordinates along the second direction; None for a line."""
+    return result.beta if isinstance(result, SurfaceResult) else None
+
+
+def _recorded(found: Result) -> Settings:
+    """Return the evaluation settings of a stored or reused result."""
+    stored = found.attributes
+    return Settings(
+        stored["precision"], stored["precision_error"], stored["batch_size"], threads=int(stored["threads"])
+    )
+
+
+def _regions(
+    attributes: Mapping[str, Any], region: tuple[Floats, Floats | None] | None, **report: Any
+) -> dict[str, Any]:
+    """Return the attribute that lists the regions of a result, this one with what is known of its error."""
+    if region is None:
+        return {}
+    new = _region_axes(region)
+    known = attributes.get("regions", ())
+    return {"regions": [*(each for each in known if not new.items() <= each.items()), {**new, **report}]}
+
+
+def _region_axes(region: tuple[Floats, Floats | None]) -> dict[str, list[float]]:
+    """Return the ends and the number of points of a region along each axis."""
+    axes = zip(("alpha", "beta"), region, strict=True)
+    return {name: [float(x[0]), float(x[-1]), len(x)] for name, x in axes if x is not None}
+
+
+def _known_precision(run: Run[SampledResult], file: AnalysisFile) -> Precision | None:
+    """Return the precision that "auto" took for another checkpoint's result in the file, of the same settings."""
+    same = (
+        "model",
+        "model_args",
+        "data",
+        "splits",
+        "subset",
+        "loss",
+        "params",
+        "batchnorm",
+        "precision",
+        "precision_tolerance",
+    )
+    settings = {name: jsonable(run.identity.get(name)) for name in same}
+    model = run.source.attributes()["model"]
+    for result in file.results.values():
+        stored = result.attributes
+        if (
+            isinstance(result, LineResult | SurfaceResult)
+            and settings == {name: stored.get("settings", {}).get(name) for name in same}
+            and (stored["path"], stored["model"]) == (run.objective.path, model)
+            and stored["device"].split()[0] == run.objective.device.type
+        ):
+            precision: Precision = stored["precision"]
+            return precision
+    return None

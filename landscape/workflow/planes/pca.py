@@ -1,0 +1,59 @@
+"""The plane of a training run's two principal components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from landscape.analysis.objective.batchnorm import BatchNormMode
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.planes import Extent, Plane
+from landscape.analysis.planes.pca import plane_again
+from landscape.analysis.planes.snapshots import Snapshots
+from landscape.results import TrajectoryResult
+from landscape.workflow.planes.spec import PlaneSpec
+
+
+@dataclass(frozen=True)
+class PcaPlane(PlaneSpec):
+    """The plane of a training trajectory's first two principal components (Li et al. 2018, section 7).
+
+    Args:
+        snapshots: weights along the run.
+        digest: SHA-256 over the snapshots' files, in order.
+        trajectory: the run projected on the plane.
+    """
+
+    snapshots: Snapshots = field(repr=False)
+    digest: str
+    trajectory: TrajectoryResult = field(repr=False)
+
+    batchnorm: ClassVar[BatchNormMode] = "recalibrated"
+
+    @property
+    def name(self) -> str:
+        """`pca`."""
+        return "pca"
+
+    @property
+    def is_line(self) -> bool:
+        """False."""
+        return False
+
+    @property
+    def extent(self) -> Extent:
+        """The extent of the trajectory and of the origin."""
+        x, y = self.trajectory.alpha, self.trajectory.beta
+        return (
+            (min(0.0, float(x.min())), max(0.0, float(x.max()))),
+            (min(0.0, float(y.min())), max(0.0, float(y.max()))),
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Return the hash of the snapshots."""
+        return {"directions": "pca", "snapshots": self.digest}
+
+    def make(self, objective: Objective, recipe: Mapping[str, Any] | None) -> Plane:
+        """Return the plane."""
+        return plane_again(objective.origin, self.snapshots, recipe or self.trajectory.attributes["directions"])
