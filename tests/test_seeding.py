@@ -9,7 +9,7 @@ import torch
 from landscape import seeding
 from landscape.analysis.objective.batchnorm import random_places
 from landscape.analysis.planes.normalization import raw_direction
-from landscape.analysis.sharpness.random_subspace import RandomManifold
+from landscape.analysis.sharpness.solvers.random_subspace import RandomManifold
 from landscape.analysis.surfaces.tolerance import held_out
 from landscape.data.subset import stratified_subset
 from landscape.seeding import derived_seed, numbered_generator, random_words, seeded_generator

@@ -6,9 +6,8 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from landscape.results import Attributes, Measure, SharpnessResult
+from landscape.results import Attributes, MeasureResult, SharpnessResult
 from landscape.stats.difference import Difference, Estimate, Samples, difference
 
 SAME_EXAMPLES = ("splits", "examples", "subset", "subset_seed")  # attributes that identify the examples measured
@@ -56,24 +55,24 @@ def rank_by_measure(results: Mapping[str, SharpnessResult]) -> dict[str, list[Ra
     return {label: rank(by_checkpoint) for label, by_checkpoint in estimates.items()}
 
 
-def measure_estimate(measure: Measure, attributes: Attributes) -> Estimate:
+def measure_estimate(measure: MeasureResult, attributes: Attributes) -> Estimate:
     """Return a sharpness measure as an estimate, with the group means that pairing needs if its result stores them.
 
     Args:
         measure: one of a `Sharpness` result.
-        attributes: of that result: its "evidence" has bounds and group means; the rest says what was measured.
+        attributes: of that result: the examples measured.
     """
-    evidence: Mapping[str, Any] = (attributes.get("evidence") or {}).get(measure.label) or {}
+    diagnostics = measure.diagnostics
     samples = None
-    if evidence.get("units"):
-        samples = Samples(evidence["units"], int(evidence["count"]), _sample_key(measure, evidence, attributes))
-    return Estimate(measure.value, measure.stderr, float(evidence.get("bound", math.nan)), samples)
+    if diagnostics.get("samples"):
+        samples = Samples(diagnostics["samples"], int(diagnostics["count"]), _sample_key(measure, attributes))
+    return Estimate(measure.value, measure.stderr, float(diagnostics.get("bound", math.nan)), samples)
 
 
-def _sample_key(measure: Measure, evidence: Mapping[str, Any], attributes: Attributes) -> str:
-    """Return what two samples share if they are over the same examples, with the same random numbers."""
+def _sample_key(measure: MeasureResult, attributes: Attributes) -> str:
+    """Return a key, the same for two samples if they are over the same examples, with the same random numbers."""
     data = attributes.get("data")
     prints = data.get("fingerprints") if isinstance(data, Mapping) else None
     examples = [attributes.get(name) for name in SAME_EXAMPLES]
-    key = [evidence.get("unit"), dict(measure.parameters), examples, prints]
+    key = [measure.diagnostics.get("unit"), dict(measure.parameters), examples, prints]
     return json.dumps(key, sort_keys=True, default=str)

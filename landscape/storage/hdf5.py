@@ -22,7 +22,7 @@ from landscape.results import (
     HistoryResult,
     LayersResult,
     LineResult,
-    Measure,
+    MeasureResult,
     Result,
     Sampled,
     SharpnessResult,
@@ -32,6 +32,7 @@ from landscape.results import (
     TrajectoryResult,
 )
 from landscape.storage.hdf5_arrays import Group, array, dataset, read_attributes, scale, to_json, write_attributes
+from landscape.storage.schema import check_diagnostics
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ def _read_kind(group: Group, attributes: dict[str, Any]) -> Result:
     if kind in _ARRAYS:
         return _read_arrays(group, _ARRAYS[kind], attributes)
     if kind == SharpnessResult.kind:
-        return SharpnessResult(_read_measures(group), attributes)
+        evidence = attributes.pop("evidence", {})  # of files of before measures had diagnostics
+        return SharpnessResult(_read_measures(group, evidence), attributes)
     names = ["epoch", *(name for name in group if name != "epoch")]
     columns = {name: group[name][()].astype(np.float64) for name in names}
     _check_sizes({"epoch": {column.shape for column in columns.values()}})
@@ -272,7 +274,7 @@ def _check_names(metrics: Sequence[str]) -> None:
         raise LandscapeError(f"a metric cannot be stored under the name {clash!r}; give it another name")
 
 
-def _write_measures(group: Group, measures: Sequence[Measure]) -> None:
+def _write_measures(group: Group, measures: Sequence[MeasureResult]) -> None:
     scale(group, "measure", [m.label for m in measures])
     dataset(group, "name", [m.name for m in measures], ["measure"])
     dataset(group, "value", np.array([m.value for m in measures]), ["measure"])
@@ -280,14 +282,22 @@ def _write_measures(group: Group, measures: Sequence[Measure]) -> None:
     dataset(group, "meaning", [m.meaning for m in measures], ["measure"])
     dataset(group, "evaluations", np.array([m.evaluations for m in measures]), ["measure"])
     dataset(group, "parameters", [to_json(m.parameters) for m in measures], ["measure"])
+    dataset(group, "diagnostics", [to_json(m.diagnostics) for m in measures], ["measure"])
 
 
-def _read_measures(group: Group) -> tuple[Measure, ...]:
-    text = {name: group[name].asstr()[()] for name in ("measure", "name", "meaning", "parameters")}
+def _read_measures(group: Group, evidence: Mapping[str, Mapping[str, Any]]) -> tuple[MeasureResult, ...]:
+    texts = ("measure", "name", "meaning", "parameters", *(["diagnostics"] if "diagnostics" in group else []))
+    text = {name: group[name].asstr()[()] for name in texts}
     numbers = ("value", "stderr", "evaluations")
     _check_sizes({"measure": {*(len(values) for values in text.values()), *(len(group[name]) for name in numbers)}})
+    if "diagnostics" in text:
+        diagnostics = [json.loads(entry) for entry in text["diagnostics"]]
+    else:
+        diagnostics = [_diagnostics_of(evidence.get(str(label), {})) for label in text["measure"]]
+    for entry in diagnostics:
+        check_diagnostics(entry)
     return tuple(
-        Measure(
+        MeasureResult(
             name=str(text["name"][i]),
             label=str(text["measure"][i]),
             value=float(group["value"][i]),
@@ -295,9 +305,15 @@ def _read_measures(group: Group) -> tuple[Measure, ...]:
             meaning=str(text["meaning"][i]),
             evaluations=int(group["evaluations"][i]),
             parameters=json.loads(text["parameters"][i]),
+            diagnostics=diagnostics[i],
         )
         for i in range(len(text["measure"]))
     )
+
+
+def _diagnostics_of(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the diagnostics that earlier versions stored as evidence; samples were called units."""
+    return {"samples" if name == "units" else name: value for name, value in evidence.items()}
 
 
 def as_rows(points: NDArray[Any]) -> list[list[Any]]:

@@ -55,7 +55,6 @@ ATTRIBUTES: dict[str, Spec] = {
         "coefficients": [[float]],
         "third": [float],
     },
-    "evidence": {...: {"rounding": float, "converged": bool}},
     "examples": {...: int},
     "family": str,
     "final": {...: float},
@@ -88,6 +87,15 @@ ATTRIBUTES: dict[str, Spec] = {
     "training": {"recipe": str, "seed": int},
     "width": [Record(rise=float, left=float, right=float)],
 }
+DIAGNOSTICS: Spec = {
+    "bound": float,
+    "converged": bool,
+    "count": int,
+    "rounding": float,
+    "samples": [float],
+    "seconds": float,
+    "unit": str,
+}
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -100,6 +108,15 @@ def check_attributes(attributes: Mapping[str, Any]) -> None:
     for name, spec in ATTRIBUTES.items():
         if attributes.get(name) is not None:
             _check(attributes[name], spec, f"attribute {name}")
+
+
+def check_diagnostics(diagnostics: Mapping[str, Any]) -> None:
+    """Check the types of a sharpness measure's diagnostics.
+
+    Raises:
+        ValueError: naming the first entry of another type, what was expected, and what came.
+    """
+    _check(diagnostics, DIAGNOSTICS, "diagnostics")
 
 
 def _check(value: Any, spec: Spec, name: str) -> None:

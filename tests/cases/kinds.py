@@ -8,7 +8,7 @@ from landscape.results import (
     HistoryResult,
     LayersResult,
     LineResult,
-    Measure,
+    MeasureResult,
     SharpnessResult,
     StudyResult,
     SurfaceResult,
@@ -165,18 +165,22 @@ def bezier(first="a", second="b"):
 def sweep(label="a", scale=1.0, rhos=(0.01, 0.02, 0.05, 0.1), ms=(32, 64, 128)):
     """SAM sharpness over ρ, worst-case sharpness over ρ (two norms) and m-sharpness over m, in no order."""
     measures = [
-        Measure("sam", f"SAM sharpness, ρ = {rho:g}", scale * rho**2, 0.1 * rho**2, "one step", 3,
+        MeasureResult("sam", f"SAM sharpness, ρ = {rho:g}", scale * rho**2, 0.1 * rho**2, "one step", 3,
                 {"rho": rho, "p": 2, "gradient_norm": float(scale)})
         for rho in rhos[::-1]
     ]  # fmt: skip
     for p in ("2", "inf"):
         for rho in rhos:
             label_ = f"worst-case sharpness, p = {p}, ρ = {rho:g}"
-            measures.append(Measure("worst", label_, 3 * scale * rho, float("nan"), "bound", 9, {"rho": rho, "p": p}))
+            measures.append(
+                MeasureResult("worst", label_, 3 * scale * rho, float("nan"), "bound", 9, {"rho": rho, "p": p})
+            )
     for m in ms:
         label_ = f"m-sharpness, ρ = 0.05, m = {m}"
-        measures.append(Measure("m_sam", label_, scale / m, 0.01 / m, "mean over subsets", 9, {"rho": 0.05, "m": m}))
-    measures.append(Measure("lambda_max", "λ_max of the Hessian", 9.0, float("nan"), "bound", 9, {"seed": 0}))
+        measures.append(
+            MeasureResult("m_sam", label_, scale / m, 0.01 / m, "mean over subsets", 9, {"rho": 0.05, "m": m})
+        )
+    measures.append(MeasureResult("lambda_max", "λ_max of the Hessian", 9.0, float("nan"), "bound", 9, {"seed": 0}))
     return SharpnessResult(tuple(measures), make.attributes(label))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from landscape.results import (
     HistoryResult,
     LineResult,
-    Measure,
+    MeasureResult,
     SharpnessResult,
     SpectrumResult,
     SurfaceResult,
@@ -110,9 +110,13 @@ def spectrum(label="a", scale=1.0):
 def sharpness(label="a", keskar=1.8, sam=0.012, average=1.2e-5):
     """Three measures, of which two have standard errors."""
     measures = (
-        Measure("keskar", "Keskar ε-sharpness, ε = 0.001", keskar, float("nan"), "lower bound of the maximum", 42),
-        Measure("sam", "SAM sharpness, ρ = 0.05", sam, 0.0004, "one-step value", 2),
-        Measure("average", "Average-case sharpness, ρ = 0.05", average, 2e-6, "mean over 10 antithetic pairs", 20),
+        MeasureResult(
+            "keskar", "Keskar ε-sharpness, ε = 0.001", keskar, float("nan"), "lower bound of the maximum", 42
+        ),
+        MeasureResult("sam", "SAM sharpness, ρ = 0.05", sam, 0.0004, "one-step value", 2),
+        MeasureResult(
+            "average", "Average-case sharpness, ρ = 0.05", average, 2e-6, "mean over 10 antithetic pairs", 20
+        ),
     )
     return SharpnessResult(measures=measures, attributes=attributes(label))
 

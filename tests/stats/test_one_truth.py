@@ -1,5 +1,6 @@
 """For the same results the terminal and the report give the same numbers, signs and verdicts."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -14,7 +15,7 @@ from landscape.figures.plots.sharpness_bars import measures
 from landscape.figures.report.paired_seeds import comparisons, paired_table
 from landscape.figures.report.summary import checkpoints, key_numbers, summary_table
 from landscape.figures.report.verdict import verdict
-from landscape.results import LineResult, Measure, SharpnessResult, points_table
+from landscape.results import LineResult, MeasureResult, SharpnessResult, points_table
 from landscape.stats import number_format
 from landscape.stats.paired_difference import paired_difference
 
@@ -23,22 +24,23 @@ def measured(seed: int, shift: float, **attributes: object) -> SharpnessResult:
     """SAM sharpness whose per-example values share most of their noise, a maximum without error, and λ_max."""
     common = np.random.default_rng(0).normal(size=60)
     values = 1.0 + shift + common + 0.02 * np.random.default_rng(seed).normal(size=60)
-    evidence = {
-        "SAM": {"unit": "examples", "count": 60, "units": values.tolist()},
-        "λ_max by power": {"bound": 0.01},
-    }
+    samples = {"unit": "examples", "count": 60, "samples": values.tolist()}
+    stderr = values.std(ddof=1) / math.sqrt(60)
     measures = (
-        Measure("sam", "SAM", values.mean(), values.std(ddof=1) / math.sqrt(60), "rise", 2, {"rho": 0.05}),
-        Measure("keskar", "Keskar", 2.0 + shift, math.nan, "lower bound of the maximum", 20),
-        Measure("top", "λ_max by power", 3.0 + shift, math.nan, "an eigenvalue", 20),
+        MeasureResult("sam", "SAM", values.mean(), stderr, "rise", 2, {"rho": 0.05}, samples),
+        MeasureResult("keskar", "Keskar", 2.0 + shift, math.nan, "lower bound of the maximum", 20),
+        MeasureResult("top", "λ_max by power", 3.0 + shift, math.nan, "an eigenvalue", 20, {}, {"bound": 0.01}),
     )
     common_attributes = {"examples": {"train": 60}, "subset": 60, "subset_seed": 0}
-    return SharpnessResult(measures, {**common_attributes, "evidence": evidence, **attributes})
+    return SharpnessResult(measures, {**common_attributes, **attributes})
 
 
 PAIRED = {"a": measured(1, 0.0), "b": measured(2, 0.1)}
 REVERSED = {"b": PAIRED["b"], "a": PAIRED["a"]}
-OLD = {label: SharpnessResult(r.measures, {**r.attributes, "evidence": {}}) for label, r in PAIRED.items()}
+OLD = {
+    label: SharpnessResult(tuple(dataclasses.replace(m, diagnostics={}) for m in r.measures), r.attributes)
+    for label, r in PAIRED.items()
+}
 OTHER = {"a": PAIRED["a"], "b": measured(2, 0.1, subset_seed=1)}
 
 

@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landscape.errors import LandscapeError
-from landscape.results import Measure, SharpnessResult
+from landscape.results import MeasureResult, SharpnessResult
 from landscape.stats.rank_correlation import rank_correlation, study
 
 
 def result(**values: float) -> SharpnessResult:
-    return SharpnessResult(tuple(Measure(name, name, value, 0.1 * abs(value), "", 1) for name, value in values.items()))
+    return SharpnessResult(
+        tuple(MeasureResult(name, name, value, 0.1 * abs(value), "", 1) for name, value in values.items())
+    )
 
 
 def test_a_study_of_five_checkpoints() -> None:

@@ -20,8 +20,8 @@ from landscape.analysis.sharpness import (
     WorstCaseSharpness,
     sharpness,
 )
-from landscape.analysis.sharpness.evidence import units_of
-from landscape.results import Measure, SharpnessResult
+from landscape.analysis.sharpness.diagnostics import samples_of
+from landscape.results import MeasureResult, SharpnessResult
 from landscape.stats.difference import NOT_ALIKE, NOT_STORED, Estimate, Samples, difference
 from landscape.stats.grouped_mean import MAX_GROUPS, group_means, group_sizes, paired_stderr
 from landscape.stats.ranking import rank, rank_by_measure
@@ -43,7 +43,7 @@ def test_the_paired_standard_error_is_that_of_the_differences() -> None:
         common = generator.standard_normal(count)
         a, b = (common + 0.1 * generator.standard_normal(count) for _ in range(2))
         exact = (a - b).std(ddof=1) / math.sqrt(count)
-        found = paired_stderr(units_of(a, "examples")["units"], units_of(b, "examples")["units"], count)
+        found = paired_stderr(samples_of(a, "examples")["samples"], samples_of(b, "examples")["samples"], count)
         assert found == pytest.approx(exact, rel=1e-6 if count <= MAX_GROUPS else 0.2)
         assert count < 100 or found < 0.5 * math.hypot(a.std(), b.std()) / math.sqrt(count)
     assert math.isnan(paired_stderr([1.0], [2.0], 1))
@@ -85,15 +85,15 @@ def test_checkpoints_are_ranked_with_paired_differences() -> None:
     assert top.bound == pytest.approx(sum(ranked[specs[3].label][i].estimate.bound for i in range(2)))
 
 
-def result(value: float, stderr: float = math.nan, **evidence: object) -> SharpnessResult:
-    return SharpnessResult((Measure("x", "x", value, stderr, "", 1),), {"evidence": {"x": evidence}})
+def result(value: float, stderr: float = math.nan, **diagnostics: object) -> SharpnessResult:
+    return SharpnessResult((MeasureResult("x", "x", value, stderr, "", 1, {}, diagnostics),))
 
 
 def test_differences_of_other_measurements_are_not_paired_and_nan_comes_last() -> None:
-    alike = {"unit": "subsets", "count": 3, "units": [1.0, 2.0, 3.0]}
+    alike = {"unit": "subsets", "count": 3, "samples": [1.0, 2.0, 3.0]}
     found = {
         "nan": result(math.nan),
-        "b": result(2.0, 0.4, **{**alike, "count": 4, "units": [1.0, 2.0, 3.0, 4.0]}),
+        "b": result(2.0, 0.4, **{**alike, "count": 4, "samples": [1.0, 2.0, 3.0, 4.0]}),
         "inf": result(math.inf),
         "a": result(1.0, 0.3, **alike),
     }
@@ -101,22 +101,22 @@ def test_differences_of_other_measurements_are_not_paired_and_nan_comes_last() -
     assert [place.checkpoint for place in places] == ["a", "b", "inf", "nan"]
     assert places[1].above.stderr == pytest.approx(0.5)
     assert places[1].above.unpaired == NOT_ALIKE
-    other = dataclasses.replace(found["b"].measures[0], parameters={"rho": 2})
-    unlike = rank_by_measure({"a": found["a"], "c": SharpnessResult((other,), {"evidence": {"x": alike}})})["x"]
+    other = dataclasses.replace(found["b"].measures[0], parameters={"rho": 2}, diagnostics=alike)
+    unlike = rank_by_measure({"a": found["a"], "c": SharpnessResult((other,))})["x"]
     assert not unlike[1].above.paired
 
 
 def test_samples_of_other_examples_are_not_paired() -> None:
     """Two files may hold as many examples of another subset, or of other data."""
-    evidence = {"x": {"unit": "examples", "count": 3, "units": [1.0, 2.0, 3.0]}}
-    attributes = {"evidence": evidence, "subset": 3, "subset_seed": 0, "data": {"fingerprints": {"train": "aa"}}}
-    measure = Measure("x", "x", 2.0, 0.3, "", 1)
+    diagnostics = {"unit": "examples", "count": 3, "samples": [1.0, 2.0, 3.0]}
+    attributes = {"subset": 3, "subset_seed": 0, "data": {"fingerprints": {"train": "aa"}}}
+    measure = MeasureResult("x", "x", 2.0, 0.3, "", 1, {}, diagnostics)
     pair = {"a": SharpnessResult((measure,), attributes), "b": SharpnessResult((measure,), attributes)}
     assert rank_by_measure(pair)["x"][1].above.paired
     for other in ({"subset_seed": 1}, {"data": {"fingerprints": {"train": "bb"}}}, {"splits": ["test"]}):
         unlike = {**pair, "b": SharpnessResult((measure,), {**attributes, **other})}
         assert rank_by_measure(unlike)["x"][1].above.unpaired == NOT_ALIKE
-    old = {**pair, "b": SharpnessResult((measure,), {**attributes, "evidence": {}})}
+    old = {**pair, "b": SharpnessResult((dataclasses.replace(measure, diagnostics={}),), attributes)}
     assert rank_by_measure(old)["x"][1].above.unpaired == NOT_STORED
 
 

@@ -16,7 +16,7 @@ from landscape.errors import LandscapeError
 from landscape.results import (
     HistoryResult,
     LineResult,
-    Measure,
+    MeasureResult,
     Result,
     SharpnessResult,
     SpectrumResult,
@@ -70,7 +70,8 @@ RESULTS: dict[str, Result] = {
         9,
     ),
     "a/sharpness": SharpnessResult(
-        (Measure("sam", "SAM, ρ = 0.05", 0.5, np.nan, "…", 3, {"rho": 0.05}),), {"nested": {"x": [1, None]}}
+        (MeasureResult("sam", "SAM, ρ = 0.05", 0.5, np.nan, "…", 3, {"rho": 0.05}, {"samples": [0.25, np.inf]}),),
+        {"nested": {"x": [1, None]}},
     ),
     "b/history": HistoryResult(
         {"epoch": np.array([1.0, 2.0]), "train_loss": np.array([0.5, np.nan])}, {"checkpoint": "b\0\udcff"}

@@ -19,14 +19,17 @@ from landscape.results import (
     DensityResult,
     LayersResult,
     LineResult,
+    MeasureResult,
     Result,
     Sampled,
+    SharpnessResult,
     StudyResult,
     SurfaceResult,
     TrajectoryResult,
     points_table,
 )
 from landscape.storage.analysis_file import AnalysisFile, load
+from landscape.storage.hdf5 import read_result, write_result
 
 SHIPPED = Path(landscape.__file__).parent.parent / "figures" / "resnet20-cifar10.h5"
 EVERYTHING: dict[str, Result] = {**kinds.make.everything("a", "b"), **kinds.everything("a")}
@@ -62,6 +65,27 @@ def test_every_kind_survives_bit_for_bit(tmp_path: Path) -> None:
     assert {type(result) for result in found.values()} > {TrajectoryResult, DensityResult, LayersResult, StudyResult}
     for name, made in EVERYTHING.items():
         assert_same(found[name], made)
+
+
+def test_evidence_of_earlier_versions_is_read_as_diagnostics(tmp_path: Path) -> None:
+    """They stored it in an attribute of the result, by label, and called samples units."""
+    measure = MeasureResult("sam", "SAM", 0.5, 0.1, "rise", 3, {"rho": 0.05})
+    evidence = {"SAM": {"unit": "subsets", "count": 2, "units": [0.25, 0.75]}}
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        write_result(file, SharpnessResult((measure,), {"evidence": evidence}))
+        del file["diagnostics"]
+        found = read_result(file)
+    assert isinstance(found, SharpnessResult)
+    assert found.measures[0].diagnostics == {"unit": "subsets", "count": 2, "samples": [0.25, 0.75]}
+    assert "evidence" not in found.attributes
+
+
+def test_diagnostics_of_another_type_are_refused(tmp_path: Path) -> None:
+    measure = MeasureResult("sam", "SAM", 0.5, 0.1, "rise", 3, {}, {"samples": "many"})
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        write_result(file, SharpnessResult((measure,)))
+        with pytest.raises(ValueError, match=r"expected diagnostics\.samples as a list, got 'many'"):
+            read_result(file)
 
 
 def test_a_table_of_several_levels_and_regions_survives_bit_for_bit(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ import numpy as np
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, moved
 from landscape.analysis.planes.normalization import raw_direction
-from landscape.analysis.sharpness.evidence import Cost, Finding, OnStep, label_of, units_of
+from landscape.analysis.sharpness.diagnostics import Rounding, samples_of
+from landscape.analysis.sharpness.labels import label_of
 from landscape.analysis.sharpness.logits import Logits, with_logits
-from landscape.analysis.sharpness.rounding import Rounding
-from landscape.results import Floats
+from landscape.analysis.sharpness.protocol import Cost, OnStep
+from landscape.results import Floats, MeasureResult
 from landscape.stats.mean import mean_of
 
 
@@ -51,7 +52,7 @@ class AverageSharpness:
         """Return what a curve of some radii takes."""
         return Cost(forwards=(1 + 2 * self.pairs * radii) * examples)
 
-    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> Finding:
+    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> MeasureResult:
         """Return S_avg with its standard error over the pairs."""
         return next(self.curve(objective, [self.rho], seed=seed, on_step=on_step))
 
@@ -63,7 +64,7 @@ class AverageSharpness:
         seed: int = 0,
         on_step: OnStep | None = None,
         resumed: bool = False,
-    ) -> Iterator[Finding]:
+    ) -> Iterator[MeasureResult]:
         """Yield the same at several radii ρ, which share the draws and the loss at the weights.
 
         The first radius counts that loss's evaluation, unless the curve is `resumed` after radii measured before.
@@ -87,7 +88,7 @@ class AverageSharpness:
         for r, rho in enumerate(radii):
             mean = mean_of(rises[r])
             at = dataclasses.replace(self, rho=rho)
-            yield Finding(
+            yield MeasureResult(
                 name=self.name,
                 label=at.label,
                 value=mean.value,
@@ -96,9 +97,9 @@ class AverageSharpness:
                 "the pairs",
                 evaluations=2 * self.pairs + (r == 0 and not resumed),
                 parameters=at.parameters(seed),
-                evidence={
+                diagnostics={
                     "rounding": rounding.error({name: rho * d for name, d in first.items()}),
-                    **units_of(rises[r], "pairs"),
+                    **samples_of(rises[r], "pairs"),
                 },
             )
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.sharpness.evidence import Cost
 from landscape.analysis.sharpness.measure import curves
-from landscape.analysis.sharpness.protocol import SharpnessMeasure
+from landscape.analysis.sharpness.protocol import Cost, SharpnessMeasure
 
 _PRODUCT = 2.5  # gradients that a product with the Hessian takes, about
 

@@ -12,12 +12,13 @@ import torch
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, flatten, unflatten
-from landscape.analysis.sharpness.evidence import Cost, Finding, OnStep, label_of
-from landscape.analysis.sharpness.lbfgsb import ITERATIONS, BoxMaximum, box_half_widths, maximize_in_box
-from landscape.analysis.sharpness.random_subspace import COLUMNS, RandomManifold
-from landscape.analysis.sharpness.rounding import Rounding
+from landscape.analysis.sharpness.diagnostics import Rounding
+from landscape.analysis.sharpness.labels import label_of
+from landscape.analysis.sharpness.protocol import Cost, OnStep
+from landscape.analysis.sharpness.solvers.lbfgsb import ITERATIONS, box_half_widths, maximize_in_box
+from landscape.analysis.sharpness.solvers.random_subspace import COLUMNS, RandomManifold
 from landscape.errors import LandscapeError
-from landscape.results import Floats
+from landscape.results import Floats, MeasureResult
 
 Space: TypeAlias = Literal["full", "manifold"]
 
@@ -57,8 +58,8 @@ class KeskarSharpness:
         """Return what it takes, as far as that is known before."""
         return Cost(gradients=radii * (1 + _USUAL_EVALUATIONS * (self.restarts + 1)) * examples)
 
-    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> Finding:
-        """Return φ as far as the starts found it."""
+    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> MeasureResult:
+        """Return the largest φ over all starts."""
         step = on_step or (lambda _: None)
         space = _Full(objective) if self.space == "full" else _OnManifold(objective, self.columns, seed)
 
@@ -66,33 +67,33 @@ class KeskarSharpness:
             value, gradient = objective.gradient(space.weights(z))
             return value, space.pull(flatten(gradient).cpu().double().numpy())
 
-        found = maximize_in_box(
+        maximum = maximize_in_box(
             function,
             box_half_widths(space.centre, self.epsilon),
             restarts=self.restarts,
             seed=seed,
             on_evaluation=lambda: step(self.name),
         )
-        away = {name: w - objective.origin[name] for name, w in space.weights(found.point).items()}
-        return Finding(
+        away = {name: w - objective.origin[name] for name, w in space.weights(maximum.point).items()}
+        return MeasureResult(
             name=self.name,
             label=self.label,
-            value=percent(found),
+            value=_percent(maximum.value, maximum.base),
             stderr=math.nan,
             meaning="percent; lower bound of the maximum over the box, best of the starts",
-            evaluations=found.evaluations,
+            evaluations=maximum.evaluations,
             parameters=self.parameters(seed),
-            evidence={
-                "loss": found.base,
-                "starts": [100 * (value - found.base) / (1 + found.base) for value in found.starts],
-                "rounding": 100 * Rounding(objective).error(away) / (1 + found.base),
+            diagnostics={
+                "loss": maximum.base,
+                "starts": [_percent(value, maximum.base) for value in maximum.starts],
+                "rounding": 100 * Rounding(objective).error(away) / (1 + maximum.base),
             },
         )
 
 
-def percent(found: BoxMaximum) -> float:
+def _percent(value: float, base: float) -> float:
     """Return φ = 100 · (max f − f) / (1 + f)."""
-    return 100 * (found.value - found.base) / (1 + found.base)
+    return 100 * (value - base) / (1 + base)
 
 
 class _Full:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.sharpness.evidence import Cost, Finding, OnStep
-from landscape.results import Result, SpectrumResult
+from landscape.analysis.sharpness.protocol import Cost, OnStep
+from landscape.results import MeasureResult, Result, SpectrumResult
 
 _USUAL_PRODUCTS = 20.0  # for an estimate of the time
 
@@ -34,7 +34,7 @@ class LargestEigenvalue:
         """Return what it takes, as far as that is known before."""
         return Cost(products=_USUAL_PRODUCTS * examples)
 
-    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> Finding:
+    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> MeasureResult:
         """Return λ_max with its bound."""
 
         def on_product(*_: object) -> None:
@@ -44,7 +44,7 @@ class LargestEigenvalue:
         spectrum = hessian(objective, top=1, tolerance=self.tolerance, seed=seed, on_product=on_product)
         return self.of_spectrum(spectrum, seed)
 
-    def from_stored(self, result: Result, seed: int) -> Finding | None:
+    def from_stored(self, result: Result, seed: int) -> MeasureResult | None:
         """Return λ_max of a converged Hessian spectrum of one sample, within the tolerance; None for other results."""
         if not isinstance(result, SpectrumResult):
             return None
@@ -57,10 +57,10 @@ class LargestEigenvalue:
         )
         return self.of_spectrum(result, seed) if fits and result.converged[0] else None
 
-    def of_spectrum(self, spectrum: SpectrumResult, seed: int) -> Finding:
+    def of_spectrum(self, spectrum: SpectrumResult, seed: int) -> MeasureResult:
         """Return the measure that a spectrum with the Hessian's top end holds."""
         bound, converged = float(spectrum.bounds[0]), bool(spectrum.converged[0])
-        return Finding(
+        return MeasureResult(
             name=self.name,
             label=self.label,
             value=float(spectrum.eigenvalues[0]),
@@ -68,5 +68,5 @@ class LargestEigenvalue:
             meaning=f"an eigenvalue lies within ± {bound:.2g} of it{'' if converged else '; NOT CONVERGED'}",
             evaluations=spectrum.products,
             parameters=self.parameters(seed),
-            evidence={"bound": bound, "residual": float(spectrum.residuals[0]), "converged": converged},
+            diagnostics={"bound": bound, "residual": float(spectrum.residuals[0]), "converged": converged},
         )

@@ -1,33 +1,32 @@
-"""The verb: all the sharpness measures that are asked for, at an objective's weights."""
+"""Sharpness measures of an objective at its weights."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
 from landscape.analysis.operators.determinism import DeterminismWarning
 from landscape.analysis.operators.reliability import warn_of_unreliable_derivatives
 from landscape.analysis.sharpness.average_case import AverageSharpness
-from landscape.analysis.sharpness.evidence import Finding, OnStep
 from landscape.analysis.sharpness.keskar import KeskarSharpness
 from landscape.analysis.sharpness.largest_eigenvalue import LargestEigenvalue
 from landscape.analysis.sharpness.one_step import AsamSharpness, SamSharpness
-from landscape.analysis.sharpness.protocol import RadiusMeasure, SharpnessMeasure, has_radius
+from landscape.analysis.sharpness.protocol import OnStep, RadiusMeasure, SharpnessMeasure, has_radius
 from landscape.analysis.sharpness.worst_case import WorstCaseSharpness
 from landscape.errors import LandscapeError
-from landscape.results import Measure, SharpnessResult
+from landscape.results import MeasureResult, SharpnessResult
 
 KESKAR_EPSILONS = (1e-3, 5e-4)
 
 
 class NotMeasuredWarning(DeterminismWarning):
-    """A measure could not be taken; the others were."""
+    """One of several measures could not be taken."""
 
 
 def sharpness(
@@ -43,37 +42,44 @@ def sharpness(
     tolerance: float = 1e-3,
     seed: int = 0,
     on_step: OnStep | None = None,
-    on_measure: Callable[[Finding], None] | None = None,
+    on_measure: Callable[[MeasureResult], None] | None = None,
 ) -> SharpnessResult:
     """Return sharpness measures of an objective at its weights, on its first split.
 
-    Measures that differ only in their radius ρ make a curve, and share what they can. What was found besides each
-    number (values per subset, rounding errors, starts) is in `attributes["evidence"]`, by the measure's label.
+    Measures that differ only in their radius ρ make a curve and share evaluations. Each result has `diagnostics`, such
+    as values per subset, rounding errors and starts.
+
+    >>> import torch, landscape
+    >>> objective = landscape.Objective(torch.nn.Linear(2, 1), "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
+    >>> result = landscape.sharpness(objective, [landscape.SamSharpness(0.01), landscape.SamSharpness(0.1)])
+    >>> [measure.label for measure in result.measures]
+    ['SAM sharpness, ρ = 0.01', 'SAM sharpness, ρ = 0.1']
 
     Args:
-        objective: whose loss, at whose weights.
-        measures: what to measure: `SamSharpness(rho=0.1, p=math.inf, m=128)`, `WorstCaseSharpness()`, and so on; by
-            default those of `usual_measures`, which the options from `epsilons` to `tolerance` are for.
+        objective: loss and weights.
+        measures: such as `SamSharpness(rho=0.1, p=math.inf, m=128)` or an object of a user's own class with the methods
+            of `SharpnessMeasure`; by default those of `usual_measures`, to which the options from `epsilons` to
+            `tolerance` apply.
         epsilons: box sizes of Keskar's ε-sharpness.
         restarts: random starts of its maximization besides the vertex.
         rho: radius of SAM's ascent step, or several.
         average_rho: relative size of the average case's Gaussian perturbations, or several.
         pairs: antithetic pairs of these.
-        lambda_max: whether to compute the largest Hessian eigenvalue.
+        lambda_max: compute the largest Hessian eigenvalue, too.
         tolerance: of that eigenvalue's bound, relative.
         seed: of all random draws.
-        on_step: called with the name of the measure after each evaluation, be it of all the examples or of a subset.
-        on_measure: called with each measure and its evidence as soon as it is there.
+        on_step: called with the name of the measure after each evaluation, of all the examples or of a subset.
+        on_measure: called with each result as soon as it is measured.
 
     Raises:
-        LandscapeError: for two measures of one label, or where none can be taken. One of several that cannot is warned
-            of, with the reason also in `attributes["warnings"]`.
+        LandscapeError: for two measures of one label, or if no measure can be taken. If one of several cannot, it is
+            skipped with a `NotMeasuredWarning` and the reason in `attributes["warnings"]`.
     """
     started = time.perf_counter()
     if measures is not None:
-        wanted = _distinct(list(measures))
+        chosen = distinct(measures)
     else:
-        wanted = usual_measures(
+        chosen = usual_measures(
             epsilons=epsilons,
             restarts=restarts,
             rho=rho,
@@ -82,14 +88,14 @@ def sharpness(
             lambda_max=lambda_max,
             tolerance=tolerance,
         )
-    found = []
+    results = []
     failures: dict[str, str] = {}
-    cautions = warn_of_unreliable_derivatives(objective, second=any(isinstance(m, LargestEigenvalue) for m in wanted))
-    for finding in findings(objective, wanted, seed=seed, on_step=on_step, failures=failures):
-        found.append(finding)
+    cautions = warn_of_unreliable_derivatives(objective, second=any(isinstance(m, LargestEigenvalue) for m in chosen))
+    for result in iter_measures(objective, chosen, seed=seed, on_step=on_step, failures=failures):
+        results.append(result)
         if on_measure is not None:
-            on_measure(finding)
-    if failures and not found:
+            on_measure(result)
+    if failures and not results:
         raise LandscapeError(next(iter(failures.values())))
     lost = [f"{label} was not measured: {reason}" for label, reason in failures.items()]
     for message in lost:
@@ -100,7 +106,7 @@ def sharpness(
         **({"warnings": [*cautions, *lost]} if cautions or lost else {}),
         "seconds": time.perf_counter() - started,
     }
-    return gathered(found, attributes)
+    return SharpnessResult(tuple(results), attributes)
 
 
 def usual_measures(
@@ -113,7 +119,11 @@ def usual_measures(
     lambda_max: bool = True,
     tolerance: float = 1e-3,
 ) -> list[SharpnessMeasure]:
-    """Return the measures that are taken where none are named: one of each kind, but Keskar's for each ε."""
+    """Return the default measures: one of each kind, but Keskar's for each ε.
+
+    >>> [measure.name for measure in usual_measures(epsilons=[1e-3], lambda_max=False)]
+    ['keskar', 'sam', 'asam', 'max', 'average']
+    """
     return [
         *(KeskarSharpness(epsilon, restarts=restarts) for epsilon in epsilons),
         *(SamSharpness(radius) for radius in _several(rho)),
@@ -124,7 +134,7 @@ def usual_measures(
     ]
 
 
-def findings(
+def iter_measures(
     objective: Objective,
     measures: Iterable[SharpnessMeasure],
     *,
@@ -132,80 +142,96 @@ def findings(
     seed: int = 0,
     on_step: OnStep | None = None,
     failures: dict[str, str] | None = None,
-) -> Iterator[Finding]:
-    """Yield each measure with its evidence as soon as it is there, except those whose label is `known`.
+) -> Iterator[MeasureResult]:
+    """Yield each measure's result as soon as it is measured, curve by curve.
 
-    One that cannot be taken does not lose the others: with `failures` its label and the reason are put there.
+    The results do not depend on interruptions: a resumed curve counts its evaluations as an uninterrupted one.
 
-    The findings do not depend on the interruptions between them: a resumed curve counts its evaluations as a whole one.
+    Args:
+        objective: to be measured, on its first split.
+        measures: to take.
+        known: labels of measures to skip.
+        seed: of all random draws.
+        on_step: called with the name of the measure after each evaluation.
+        failures: receives the reason by label of each measure that cannot be taken, which else ends the iteration.
+
+    Raises:
+        LandscapeError: if a measure cannot be taken and `failures` is None, or if it does not return its result.
     """
     for whole in curves(measures):
-        curve = [spec for spec in whole if spec.label not in known]
-        if not curve:
-            continue
-        first, started = curve[0], time.perf_counter()
-        if has_radius(first):
-            radii = [measure.rho for measure in curve if has_radius(measure)]
-            resumed = whole[0].label in known
-            results = first.curve(objective, radii, seed=seed, on_step=on_step, resumed=resumed)
-        else:
-            results = _single(first, objective, seed, on_step)
-        measured = set()
+        curve = [measure for measure in whole if measure.label not in known]
+        pending = {measure.label for measure in curve}
+        started = time.perf_counter()
         try:
-            for finding in results:
-                measured.add(finding.label)
-                yield finding.timed(time.perf_counter() - started)
+            for result in _results(curve, objective, seed, on_step, resumed=whole[0].label in known):
+                _check_result(result, pending)
+                pending.remove(result.label)
+                seconds = time.perf_counter() - started
+                yield dataclasses.replace(result, diagnostics={**result.diagnostics, "seconds": seconds})
                 started = time.perf_counter()
         except LandscapeError as error:
             if failures is None:
                 raise
-            failures.update((measure.label, str(error)) for measure in curve if measure.label not in measured)
+            failures.update((measure.label, str(error)) for measure in curve if measure.label in pending)
 
 
-def _single(measure: SharpnessMeasure, objective: Objective, seed: int, on_step: OnStep | None) -> Iterator[Finding]:
-    yield measure.measure(objective, seed=seed, on_step=on_step)
+def _results(
+    curve: Sequence[SharpnessMeasure], objective: Objective, seed: int, on_step: OnStep | None, *, resumed: bool
+) -> Iterator[MeasureResult]:
+    """Yield the results of the measures of one curve."""
+    with_radius = [measure for measure in curve if has_radius(measure)]
+    if with_radius:
+        radii = [measure.rho for measure in with_radius]
+        yield from with_radius[0].curve(objective, radii, seed=seed, on_step=on_step, resumed=resumed)
+        return
+    for measure in curve:
+        yield measure.measure(objective, seed=seed, on_step=on_step)
+
+
+def _check_result(result: object, labels: Collection[str]) -> None:
+    """Check what a measure, perhaps a user's own, returned.
+
+    Raises:
+        LandscapeError: if it is no result, or not that of a measure asked for.
+    """
+    expected = " or ".join(map(repr, sorted(labels)))
+    if not isinstance(result, MeasureResult):
+        raise LandscapeError(f"expected a MeasureResult from the measure {expected}, got {type(result).__name__}")
+    if result.label not in labels:
+        raise LandscapeError(f"expected a result with the label {expected}, got {result.label!r}")
 
 
 def curves(measures: Iterable[SharpnessMeasure]) -> list[list[SharpnessMeasure]]:
-    """Return the measures in groups that differ in ρ only, in order of appearance."""
-    groups: dict[SharpnessMeasure, list[SharpnessMeasure]] = {}
-    for spec in measures:
-        if has_radius(spec):
-            groups.setdefault(_without_radius(spec), []).append(spec)
-        else:
-            groups[spec] = [spec]
+    """Return the measures in groups that differ in ρ only, in order of appearance.
+
+    >>> [len(curve) for curve in curves([SamSharpness(0.1), LargestEigenvalue(), SamSharpness(0.2)])]
+    [2, 1]
+    """
+    groups: dict[object, list[SharpnessMeasure]] = {}
+    for index, measure in enumerate(measures):
+        key = _without_radius(measure) if has_radius(measure) else index
+        groups.setdefault(key, []).append(measure)
     return list(groups.values())
 
 
-def gathered(found: Iterable[Finding], attributes: dict[str, Any]) -> SharpnessResult:
-    """Return the measures as one result, their evidence among its attributes."""
-    found = list(found)
-    evidence = {finding.label: dict(finding.evidence) for finding in found}
-    return SharpnessResult(tuple(finding.measure for finding in found), {**attributes, "evidence": evidence})
+def distinct(measures: Iterable[SharpnessMeasure]) -> list[SharpnessMeasure]:
+    """Return the measures if their labels differ.
 
-
-def with_evidence(result: SharpnessResult) -> list[Finding]:
-    """Return a result's measures with their evidence, as `gathered` took them apart."""
-    evidence = result.attributes.get("evidence", {})
-    fields = [entry.name for entry in dataclasses.fields(Measure)]
-    return [
-        Finding(**{name: getattr(measure, name) for name in fields}, evidence=evidence.get(measure.label, {}))
-        for measure in result.measures
-    ]
-
-
-def _distinct(measures: list[SharpnessMeasure]) -> list[SharpnessMeasure]:
-    for label, count in Counter(spec.label for spec in measures).items():
+    Raises:
+        LandscapeError: for two of one label.
+    """
+    chosen = list(measures)
+    for label, count in Counter(measure.label for measure in chosen).items():
         if count > 1:
             raise LandscapeError(f"{count} measures are called {label!r}; measure them in separate calls")
-    return measures
+    return chosen
 
 
 def _several(value: float | Sequence[float]) -> Sequence[float]:
     return [value] if isinstance(value, int | float) else value
 
 
-def _without_radius(measure: RadiusMeasure) -> SharpnessMeasure:
-    """Return the measure at ρ = 0: equal for all measures of one curve."""
-    replace: Callable[..., SharpnessMeasure] = dataclasses.replace
-    return replace(measure, rho=0.0)
+def _without_radius(measure: RadiusMeasure) -> tuple[type, str]:
+    """Return the class and the parameters but ρ: equal for all measures of one curve."""
+    parameters = {name: value for name, value in measure.parameters(0).items() if name != "rho"}
+    return type(measure), json.dumps(parameters, sort_keys=True, default=str)

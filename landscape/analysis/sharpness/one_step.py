@@ -11,7 +11,10 @@ import numpy as np
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, moved
-from landscape.analysis.sharpness.ascent_step import (
+from landscape.analysis.sharpness.diagnostics import Rounding, samples_of
+from landscape.analysis.sharpness.labels import jsonable_norm, label_of, norm_detail, over_subsets
+from landscape.analysis.sharpness.protocol import Cost, OnStep
+from landscape.analysis.sharpness.solvers.ascent_step import (
     ETA,
     Scope,
     asam_perturbation,
@@ -19,21 +22,9 @@ from landscape.analysis.sharpness.ascent_step import (
     gradient_norm,
     sam_perturbation,
 )
-from landscape.analysis.sharpness.evidence import (
-    Cost,
-    Finding,
-    OnStep,
-    evidence_of,
-    jsonable_norm,
-    label_of,
-    norm_detail,
-    over_subsets,
-    units_of,
-)
-from landscape.analysis.sharpness.rounding import Rounding
 from landscape.analysis.sharpness.subsets import count_subsets, subsets
 from landscape.errors import LandscapeError
-from landscape.results import Floats
+from landscape.results import Floats, MeasureResult
 from landscape.stats.mean import mean_of
 
 
@@ -68,7 +59,7 @@ class OneStep:
         """Return what a curve of some radii takes."""
         return Cost(forwards=(1 + radii) * examples, gradients=examples)
 
-    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> Finding:
+    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> MeasureResult:
         """Return L(w + ε̂) − L(w) with its standard error over the examples (ε̂ held), or over the subsets."""
         return next(self.curve(objective, [self.rho], seed=seed, on_step=on_step))
 
@@ -80,19 +71,19 @@ class OneStep:
         seed: int = 0,
         on_step: OnStep | None = None,
         resumed: bool = False,
-    ) -> Iterator[Finding]:
+    ) -> Iterator[MeasureResult]:
         """Yield the same at several radii ρ, which share their gradients.
 
         The first radius counts the shared evaluations, unless the curve is `resumed` after radii measured before.
         """
         step = on_step or (lambda _: None)
         curve = self._on_all if self.m is None else self._on_subsets
-        for index, finding in enumerate(curve(objective, radii, seed, lambda: step(self.name))):
-            yield finding if index or resumed else dataclasses.replace(finding, evaluations=finding.evaluations + 2)
+        for index, result in enumerate(curve(objective, radii, seed, lambda: step(self.name))):
+            yield result if index or resumed else dataclasses.replace(result, evaluations=result.evaluations + 2)
 
     def _on_all(
         self, objective: Objective, radii: Sequence[float], seed: int, step: Callable[[], None]
-    ) -> Iterator[Finding]:
+    ) -> Iterator[MeasureResult]:
         _, gradient = objective.gradient()
         step()
         base = objective.per_example()
@@ -104,23 +95,23 @@ class OneStep:
                 rises = objective.per_example(moved(objective.origin, [(1.0, perturbation)])) - base
             step()
             rise = mean_of(rises, per_example=single)
-            yield self._finding(
+            yield self._result(
                 rho,
                 seed,
                 value=rise.value,
                 stderr=rise.stderr,
                 meaning="rise of the loss after one ascent step; standard error over the examples",
                 evaluations=1,
-                evidence={
+                diagnostics={
                     "gradient_norm": gradient_norm(gradient),
                     "rounding": rounding.error(perturbation),
-                    **(units_of(rises, "examples") if single else {}),
+                    **(samples_of(rises, "examples") if single else {}),
                 },
             )
 
     def _on_subsets(
         self, objective: Objective, radii: Sequence[float], seed: int, step: Callable[[], None]
-    ) -> Iterator[Finding]:
+    ) -> Iterator[MeasureResult]:
         assert self.m is not None
         available = objective.data[objective.splits[0]].examples
         count, used = count_subsets(available, self.m), min(self.m, available)
@@ -139,7 +130,7 @@ class OneStep:
                     rounding[r] = checked.error(perturbation)
         for index, rho in enumerate(radii):
             rise = mean_of(rises[index])
-            yield self._finding(
+            yield self._result(
                 rho,
                 seed,
                 value=rise.value,
@@ -147,14 +138,12 @@ class OneStep:
                 meaning=f"rise of the loss after one ascent step, {over_subsets(count, used)}; standard error over the "
                 "subsets",
                 evaluations=1,
-                evidence={"rounding": rounding[index], **units_of(rises[index], "subsets")},
+                diagnostics={"rounding": rounding[index], **samples_of(rises[index], "subsets")},
             )
 
-    def _finding(self, rho: float, seed: int, *, evidence: dict[str, Any], **found: Any) -> Finding:
-        at = type(self)(**{**self.__dict__, "rho": rho})
-        return Finding(
-            name=self.name, label=at.label, parameters=at.parameters(seed), evidence=evidence_of(evidence), **found
-        )
+    def _result(self, rho: float, seed: int, **measured: Any) -> MeasureResult:
+        at = dataclasses.replace(self, rho=rho)
+        return MeasureResult(name=self.name, label=at.label, parameters=at.parameters(seed), **measured)
 
     def perturbation(self, gradient: Weights, weights: Weights, rho: float) -> Weights:
         """Return ε̂."""

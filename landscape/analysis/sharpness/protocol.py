@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.sharpness.evidence import Cost, Finding, OnStep
-from landscape.results import Result
+from landscape.results import MeasureResult, Result
+
+OnStep: TypeAlias = Callable[[str], None]  # called with the measure's name after each evaluation, of a subset too
+
+
+class Cost(NamedTuple):
+    """Work of a measure, counted in examples: forward passes, gradients, and products with the Hessian."""
+
+    forwards: float = 0.0
+    gradients: float = 0.0
+    products: float = 0.0
 
 
 class SharpnessMeasure(Protocol):
@@ -27,8 +36,8 @@ class SharpnessMeasure(Protocol):
     def cost(self, examples: int, radii: int = 1) -> Cost:
         """Return the passes and products it takes on so many examples."""
 
-    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> Finding:
-        """Return the number with its evidence; `on_step` is called after each evaluation with the measure's name."""
+    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> MeasureResult:
+        """Return the number with its diagnostics; `on_step` is called after each evaluation with the measure's name."""
 
 
 @runtime_checkable
@@ -47,7 +56,7 @@ class RadiusMeasure(SharpnessMeasure, Protocol):
         seed: int = 0,
         on_step: OnStep | None = None,
         resumed: bool = False,
-    ) -> Iterator[Finding]:
+    ) -> Iterator[MeasureResult]:
         """Yield the measure at each radius; `resumed` if earlier radii of the curve were measured before."""
 
 
@@ -55,7 +64,7 @@ class RadiusMeasure(SharpnessMeasure, Protocol):
 class StoredMeasure(SharpnessMeasure, Protocol):
     """A measure that another kind of result may already hold."""
 
-    def from_stored(self, result: Result, seed: int) -> Finding | None:
+    def from_stored(self, result: Result, seed: int) -> MeasureResult | None:
         """Return the number that a stored result holds; None if it holds none that is good enough."""
 
 

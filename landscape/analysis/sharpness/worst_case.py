@@ -15,12 +15,14 @@ from torch import Tensor
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import flatten, moved, unflatten
 from landscape.analysis.planes.normalization import raw_direction
-from landscape.analysis.sharpness.auto_pgd import STEPS, BallMaximum, auto_pgd
-from landscape.analysis.sharpness.evidence import Cost, Finding, OnStep, jsonable_norm, label_of, over_subsets, units_of
+from landscape.analysis.sharpness.diagnostics import Rounding, samples_of
+from landscape.analysis.sharpness.labels import jsonable_norm, label_of, over_subsets
 from landscape.analysis.sharpness.logits import Logits, with_logits
-from landscape.analysis.sharpness.rounding import Rounding
+from landscape.analysis.sharpness.protocol import Cost, OnStep
+from landscape.analysis.sharpness.solvers.auto_pgd import STEPS, BallMaximum, auto_pgd
 from landscape.analysis.sharpness.subsets import count_subsets, subsets
 from landscape.errors import LandscapeError
+from landscape.results import MeasureResult
 from landscape.stats.mean import mean_of
 
 _RESTART_DRAWS = 1_000_000  # numbers of random starts begin here, away from those of random directions
@@ -70,7 +72,7 @@ class WorstCaseSharpness:
         used = radii * count_subsets(examples, self.m, self.examples) * min(self.m, examples)
         return Cost(forwards=2.0 * used, gradients=(STEPS + 1.0) * (self.restarts + 1) * used)
 
-    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> Finding:
+    def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> MeasureResult:
         """Return S_max, of lower bounds of the maxima, with its standard error over the subsets."""
         return next(self.curve(objective, [self.rho], seed=seed, on_step=on_step))
 
@@ -82,28 +84,28 @@ class WorstCaseSharpness:
         seed: int = 0,
         on_step: OnStep | None = None,
         resumed: bool = False,
-    ) -> Iterator[Finding]:
+    ) -> Iterator[MeasureResult]:
         """Yield the same at several radii ρ, which share nothing: `resumed` changes nothing."""
         wanted = with_logits(objective, self.logits)
         for rho in radii:
             yield dataclasses.replace(self, rho=rho)._measured(wanted, seed, on_step or (lambda _: None))
 
-    def _measured(self, objective: Objective, seed: int, step: OnStep) -> Finding:
+    def _measured(self, objective: Objective, seed: int, step: OnStep) -> MeasureResult:
         rises, evaluations, rounding = [], [], 0.0
         for number, subset in enumerate(subsets(objective, self.m, examples=self.examples, seed=seed)):
             c = _scale(subset, adaptive=self.adaptive)
-            found = self.maximum(subset, c, seed=seed, number=number, on_evaluation=lambda: step(self.name))
-            delta = unflatten(found.point * c, subset.origin)
+            maximum = self.maximum(subset, c, seed=seed, number=number, on_evaluation=lambda: step(self.name))
+            delta = unflatten(maximum.point * c, subset.origin)
             with np.errstate(invalid="ignore"):  # of inf and NaN
                 paired = subset.per_example(moved(subset.origin, [(1.0, delta)])) - subset.per_example()
             step(self.name)
             rises.append(float(paired.mean()))
-            evaluations.append(found.evaluations + 2)
+            evaluations.append(maximum.evaluations + 2)
             if number == 0:
                 rounding = Rounding(subset).error(delta)
         mean = mean_of(np.asarray(rises))
         used = subset.data[subset.splits[0]].examples
-        return Finding(
+        return MeasureResult(
             name=self.name,
             label=self.label,
             value=mean.value,
@@ -112,7 +114,7 @@ class WorstCaseSharpness:
             "standard error over the subsets",
             evaluations=math.ceil(np.mean(evaluations)),
             parameters=self.parameters(seed),
-            evidence={"rounding": rounding, **units_of(np.asarray(rises), "subsets")},
+            diagnostics={"rounding": rounding, **samples_of(np.asarray(rises), "subsets")},
         )
 
     def maximum(
@@ -124,7 +126,7 @@ class WorstCaseSharpness:
         number: int = 0,
         on_evaluation: Callable[[], None] | None = None,
     ) -> BallMaximum:
-        """Return the highest point u that is found on one subset, (n,), from all starts together."""
+        """Return the highest point u on one subset, (n,), of those that all starts reach."""
         w = flatten(subset.origin)
 
         def function(u: Tensor) -> tuple[float, Tensor]:
@@ -135,10 +137,10 @@ class WorstCaseSharpness:
         evaluations = 0
         for start in range(self.restarts + 1):
             u = torch.zeros_like(w) if start == 0 else self.random_start(subset, c, seed, number, start)
-            found = auto_pgd(function, u, self.rho, p=self.p, on_evaluation=on_evaluation)
-            evaluations += found.evaluations
-            if best is None or found.value > best.value or math.isnan(found.value):
-                best = found
+            maximum = auto_pgd(function, u, self.rho, p=self.p, on_evaluation=on_evaluation)
+            evaluations += maximum.evaluations
+            if best is None or maximum.value > best.value or math.isnan(maximum.value):
+                best = maximum
             if not math.isfinite(best.value):
                 break
         assert best is not None

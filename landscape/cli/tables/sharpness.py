@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from landscape.cli.terminal import console
-from landscape.results import Measure, SharpnessResult
+from landscape.results import MeasureResult, SharpnessResult
 from landscape.stats import number_format
 from landscape.stats.difference import CLEAR
 from landscape.stats.ranking import RankedMeasure, rank_by_measure
@@ -38,19 +38,18 @@ def print_sharpness(results: Mapping[str, SharpnessResult]) -> None:
 
 
 def summaries(results: Mapping[str, SharpnessResult]) -> dict[str, Any]:
-    """Return every checkpoint's measures with their rank and evidence, and their provenance, JSON-able."""
+    """Return every checkpoint's measures with their rank and diagnostics, and their provenance, JSON-able."""
     by_measure = rank_by_measure(results)
     return {
         label: {
-            "measures": [_summary(measure, by_measure[measure.label], label, result) for measure in result.measures],
-            "attributes": {name: value for name, value in result.attributes.items() if name != "evidence"},
+            "measures": [_summary(measure, by_measure[measure.label], label) for measure in result.measures],
+            "attributes": dict(result.attributes),
         }
         for label, result in results.items()
     }
 
 
-def _summary(measure: Measure, ranked: list[RankedMeasure], checkpoint: str, result: SharpnessResult) -> dict[str, Any]:
-    evidence = result.attributes.get("evidence", {}).get(measure.label, {})
+def _summary(measure: MeasureResult, ranked: list[RankedMeasure], checkpoint: str) -> dict[str, Any]:
     one = next(one for one in ranked if one.checkpoint == checkpoint)
     above = {
         "rank": one.rank,
@@ -67,7 +66,7 @@ def _summary(measure: Measure, ranked: list[RankedMeasure], checkpoint: str, res
         "meaning": measure.meaning,
         "evaluations": measure.evaluations,
         "parameters": dict(measure.parameters),
-        "evidence": {name: value for name, value in evidence.items() if name != "units"},
+        "diagnostics": {name: value for name, value in measure.diagnostics.items() if name != "samples"},
         **(above if len(ranked) > 1 else {}),
     }
 
@@ -117,11 +116,10 @@ def _warn(results: Mapping[str, SharpnessResult]) -> None:
     """Warn of measures that have not converged, and of differences of losses that float32 does not resolve."""
     for name, result in results.items():
         for measure in result.measures:
-            evidence = result.attributes.get("evidence", {}).get(measure.label, {})
-            if evidence.get("converged") is False:
+            if measure.diagnostics.get("converged") is False:
                 console.warn(
                     f"{name}: {measure.label} has not converged; try a larger --tolerance, or landscape hessian"
                 )
-            rounding = evidence.get("rounding", 0.0)
+            rounding = measure.diagnostics.get("rounding", 0.0)
             if rounding > 0.01 * abs(measure.value) and not rounding < 0.1 * measure.stderr:
                 console.warn(f"{name}: {measure.label}: rounding in float32 changes it by about {rounding:.2g}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from landscape.figures.plots.spectrum import rank_name
-from landscape.results import Measure, SharpnessResult, SpectrumResult
+from landscape.results import MeasureResult, SharpnessResult, SpectrumResult
 from landscape.stats import number_format
 from landscape.stats.difference import Estimate, difference
 from landscape.stats.ranking import measure_estimate
@@ -64,7 +64,7 @@ class Ranked:
     """Measures that were taken of some checkpoints, by measure and then by checkpoint."""
 
     labels: list[str]
-    measures: Mapping[str, Mapping[str, Measure]] = field(default_factory=dict)
+    measures: Mapping[str, Mapping[str, MeasureResult]] = field(default_factory=dict)
     results: Mapping[str, SharpnessResult] = field(default_factory=dict)  # whose attributes hold bounds and group means
 
     def estimates(self, name: str) -> dict[str, Estimate]:
@@ -149,7 +149,7 @@ def ratio(first: float, second: float) -> str:
     return f"× {number_format.number(second / first, 3)}"
 
 
-def _shares(by_label: Mapping[str, Measure]) -> dict[str, float]:
+def _shares(by_label: Mapping[str, MeasureResult]) -> dict[str, float]:
     """Return each checkpoint's value as a share of the largest one."""
     finite = {label: abs(m.value) for label, m in by_label.items() if math.isfinite(m.value)}
     most = max(finite.values(), default=0.0)

@@ -11,7 +11,7 @@ from landscape.figures.kinds.result_kind import Columns, ResultKind
 from landscape.figures.plots.sharpness_bars import measures, sharpness_figure
 from landscape.figures.plots.sharpness_curves import SYMBOLS, Over, curves_figure, swept
 from landscape.results import (
-    Measure,
+    MeasureResult,
     Result,
     SharpnessResult,
 )
@@ -25,7 +25,7 @@ def sharpness_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) 
     groups = results_by_name(results, SharpnessResult)
     blocks = []
     for index, (name, group) in enumerate(groups.items()):
-        curves: list[tuple[Over, str, dict[str, list[Measure]]]] = [
+        curves: list[tuple[Over, str, dict[str, list[MeasureResult]]]] = [
             (over, title, by_label)
             for over in SYMBOLS
             for title, by_label in swept(group, over).items()
@@ -61,7 +61,7 @@ def _curve(
     identity: str,
     over: Over,
     title: str,
-    by_label: Mapping[str, list[Measure]],
+    by_label: Mapping[str, list[MeasureResult]],
     group: Mapping[str, SharpnessResult],
     colours: Mapping[str, int],
 ) -> Plot:

@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from landscape.errors import LandscapeError
 from landscape.figures.style import theme
-from landscape.results import Measure, SharpnessResult
+from landscape.results import MeasureResult, SharpnessResult
 from landscape.stats.number_format import uncertain
 
 
@@ -72,9 +72,9 @@ def sharpness_figure(
     return theme.apply_theme(figure, title=title, dark=dark)
 
 
-def measures(results: Mapping[str, SharpnessResult]) -> dict[str, dict[str, Measure]]:
+def measures(results: Mapping[str, SharpnessResult]) -> dict[str, dict[str, MeasureResult]]:
     """Return the measures by their label, then by checkpoint, in order of appearance."""
-    rows: dict[str, dict[str, Measure]] = {}
+    rows: dict[str, dict[str, MeasureResult]] = {}
     for label, result in results.items():
         for measure in result.measures:
             rows.setdefault(measure.label, {}).setdefault(label, measure)

@@ -16,7 +16,7 @@ from landscape.figures.plots.line import value_axis
 from landscape.figures.style import bands, theme
 from landscape.figures.style.scale import choose_scale
 from landscape.figures.style.small_multiples import legend_once, multiples
-from landscape.results import Floats, Measure, SharpnessResult
+from landscape.results import Floats, MeasureResult, SharpnessResult
 from landscape.stats.number_format import uncertain
 
 Over = Literal["rho", "m", "epsilon"]
@@ -72,9 +72,9 @@ def curves_figure(
     return theme.apply_theme(figure, title=title, dark=dark)
 
 
-def swept(results: Mapping[str, SharpnessResult], over: Over = "rho") -> dict[str, dict[str, list[Measure]]]:
+def swept(results: Mapping[str, SharpnessResult], over: Over = "rho") -> dict[str, dict[str, list[MeasureResult]]]:
     """Return the measures that were taken at several ρ (m, ε), by what they are, then by checkpoint, ascending."""
-    groups: dict[str, dict[str, dict[str, list[Measure]]]] = {}
+    groups: dict[str, dict[str, dict[str, list[MeasureResult]]]] = {}
     for label, result in results.items():
         for measure in result.measures:
             if _number(measure.parameters.get(over)):
@@ -82,7 +82,7 @@ def swept(results: Mapping[str, SharpnessResult], over: Over = "rho") -> dict[st
                 groups.setdefault(_title(measure.label, over), {}).setdefault(key, {}).setdefault(label, []).append(
                     measure
                 )
-    curves: dict[str, dict[str, list[Measure]]] = {}
+    curves: dict[str, dict[str, list[MeasureResult]]] = {}
     for name, alike in groups.items():
         number = 1
         for by_label in alike.values():
@@ -94,7 +94,7 @@ def swept(results: Mapping[str, SharpnessResult], over: Over = "rho") -> dict[st
     return curves
 
 
-def _ascending(measures: list[Measure], over: Over) -> list[Measure]:
+def _ascending(measures: list[MeasureResult], over: Over) -> list[MeasureResult]:
     """Return one measure for each value, ascending."""
     by_value = {float(measure.parameters[over]): measure for measure in reversed(measures)}
     return [by_value[value] for value in sorted(by_value)]
@@ -114,7 +114,7 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _curve(label: str, x: Floats, measures: list[Measure], series: int, over: Over) -> list[go.Scatter]:
+def _curve(label: str, x: Floats, measures: list[MeasureResult], series: int, over: Over) -> list[go.Scatter]:
     y, stderr = np.array([m.value for m in measures]), np.array([m.stderr for m in measures])
     traces = []
     if np.isfinite(stderr).any():
@@ -138,7 +138,7 @@ def _curve(label: str, x: Floats, measures: list[Measure], series: int, over: Ov
     return traces
 
 
-def _along(curves: Mapping[str, list[Measure]], over: Over) -> dict[str, Any]:
+def _along(curves: Mapping[str, list[MeasureResult]], over: Over) -> dict[str, Any]:
     """Return the layout of the axis of ρ: logarithmic where it was swept so, with a tick at each value."""
     values = sorted({float(measure.parameters[over]) for measures in curves.values() for measure in measures})
     log = values[0] > 0 and values[-1] / values[0] >= 8
@@ -151,7 +151,7 @@ def _along(curves: Mapping[str, list[Measure]], over: Over) -> dict[str, Any]:
     return {"type": "log" if log else "linear", "tickvals": shown, "ticktext": [f"{value:g}" for value in shown]}
 
 
-def _values(curves: Mapping[str, list[Measure]], log: bool | None) -> dict[str, Any]:
+def _values(curves: Mapping[str, list[MeasureResult]], log: bool | None) -> dict[str, Any]:
     """Return the layout of the axis of values: from zero, or logarithmic."""
     values = np.array([measure.value for measures in curves.values() for measure in measures])
     scale = choose_scale([values], log=log, automatic=False)

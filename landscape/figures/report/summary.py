@@ -16,7 +16,7 @@ from landscape.figures.plots.sharpness_curves import swept
 from landscape.results import (
     HistoryResult,
     LineResult,
-    Measure,
+    MeasureResult,
     Result,
     SharpnessResult,
     SpectrumResult,
@@ -196,7 +196,7 @@ def _along_curves(results: list[SharpnessResult]) -> set[str]:
     for result in results:
         for over in ("rho", "m"):
             for curves in swept({"": result}, over).values():
-                curve: list[Measure] = curves[""]
+                curve: list[MeasureResult] = curves[""]
                 if len(curve) >= 3:
                     labels |= {measure.label for measure in curve} - {curve[len(curve) // 2].label}
     return labels

@@ -12,11 +12,10 @@ from landscape.analysis.objective.provenance import describe
 from landscape.analysis.operators.reliability import warn_of_unreliable_derivatives
 from landscape.analysis.sharpness import LargestEigenvalue, SharpnessMeasure, usual_measures
 from landscape.analysis.sharpness.cost import cost_of, measured_rates
-from landscape.analysis.sharpness.evidence import Finding
-from landscape.analysis.sharpness.measure import findings, gathered, with_evidence
+from landscape.analysis.sharpness.measure import distinct, iter_measures
 from landscape.analysis.sharpness.protocol import StoredMeasure
 from landscape.errors import LandscapeError
-from landscape.results import Result, SharpnessResult
+from landscape.results import MeasureResult, Result, SharpnessResult
 from landscape.stats.number_format import duration
 from landscape.storage.json_values import jsonable
 from landscape.workflow.measurement import Keep, Measurement, Run, Source
@@ -39,6 +38,9 @@ class Sharpness(Measurement[SharpnessResult]):
     measures: tuple[SharpnessMeasure, ...] = field(default_factory=lambda: tuple(usual_measures()))
     batchnorm: BatchNormMode | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        distinct(self.measures)
 
     @property
     def kind(self) -> type[SharpnessResult]:
@@ -67,21 +69,20 @@ class Sharpness(Measurement[SharpnessResult]):
         self, run: Run[SharpnessResult], others: Mapping[str, Result], reporter: Reporter
     ) -> SharpnessResult | None:
         """Return the measures that other results of the same loss hold, λ_max of a spectrum among them."""
-        known: dict[str, Finding] = {}
+        known: dict[str, MeasureResult] = {}
         for key, other in others.items():
             if not _same_loss(other, run.identity):
                 continue
-            stored = with_evidence(other) if isinstance(other, SharpnessResult) else []
-            by_label = {finding.label: finding for finding in stored}
+            by_label = _by_label(other) if isinstance(other, SharpnessResult) else {}
             for measure in self.measures:
-                finding = by_label.get(measure.label)
-                if finding is None and measure.label not in known and isinstance(measure, StoredMeasure):
-                    finding = measure.from_stored(other, self.seed)
-                    if finding is not None:
+                stored = by_label.get(measure.label)
+                if stored is None and measure.label not in known and isinstance(measure, StoredMeasure):
+                    stored = measure.from_stored(other, self.seed)
+                    if stored is not None:
                         reporter.say(f"{run.key}: {measure.label} is taken from {key}")
-                if finding is not None and self._matches(measure, finding):
-                    known.setdefault(measure.label, finding)
-        return gathered([known[m.label] for m in self.measures if m.label in known], {}) if known else None
+                if stored is not None and self._matches(measure, stored):
+                    known.setdefault(measure.label, stored)
+        return SharpnessResult(self._ordered(known)) if known else None
 
     def cost(self, objective: Objective, found: SharpnessResult | None) -> str:
         """Return the number of missing measures, and their time from one measured batch."""
@@ -96,12 +97,12 @@ class Sharpness(Measurement[SharpnessResult]):
 
     def run(self, objective: Objective, found: SharpnessResult | None, keep: Keep) -> SharpnessResult:
         """Return all measures; each missing one is stored as soon as it is there."""
-        known = {} if found is None else {finding.label: finding for finding in with_evidence(found)}
+        known = {} if found is None else _by_label(found)
         failures: dict[str, str] = {}
         second = any(isinstance(measure, LargestEigenvalue) for measure in self.measures)
         missing = self._missing(found)
         warnings = warn_of_unreliable_derivatives(objective, second=second) if missing else ()
-        results = findings(
+        results = iter_measures(
             objective,
             self.measures,
             known=frozenset(known),
@@ -109,9 +110,9 @@ class Sharpness(Measurement[SharpnessResult]):
             on_step=lambda name: keep.advance(1, name),
             failures=failures,
         )
-        for finding in results:
-            known[finding.label] = finding
-            partial = self._gathered(objective, known, warnings)
+        for result in results:
+            known[result.label] = result
+            partial = self._result(objective, known, warnings)
             if "unfinished" in partial.attributes:
                 keep.put(partial)
         messages = [f"{label} was not measured: {reason}" for label, reason in failures.items()]
@@ -119,18 +120,23 @@ class Sharpness(Measurement[SharpnessResult]):
             raise LandscapeError(messages[0])
         for message in messages:
             keep.reporter.warn(message)
-        return self._gathered(objective, known, (*warnings, *messages))
+        return self._result(objective, known, (*warnings, *messages))
 
-    def _gathered(self, objective: Objective, known: Mapping[str, Finding], warnings: Sequence[str]) -> SharpnessResult:
-        ordered = [known[measure.label] for measure in self.measures if measure.label in known]
-        seconds = sum(finding.evidence.get("seconds", 0.0) for finding in ordered)
+    def _result(
+        self, objective: Objective, known: Mapping[str, MeasureResult], warnings: Sequence[str]
+    ) -> SharpnessResult:
+        ordered = self._ordered(known)
+        seconds = sum(result.diagnostics.get("seconds", 0.0) for result in ordered)
         missing = [measure.label for measure in self.measures if measure.label not in known]
         attributes: dict[str, Any] = {**describe(objective), "seed": self.seed, "seconds": seconds}
         if missing:
             attributes["unfinished"] = missing
         if warnings:
             attributes["warnings"] = list(warnings)
-        return gathered(ordered, attributes)
+        return SharpnessResult(ordered, attributes)
+
+    def _ordered(self, known: Mapping[str, MeasureResult]) -> tuple[MeasureResult, ...]:
+        return tuple(known[measure.label] for measure in self.measures if measure.label in known)
 
     def _missing(self, found: SharpnessResult | None) -> list[SharpnessMeasure]:
         labels = set() if found is None else {measure.label for measure in found.measures}
@@ -139,9 +145,13 @@ class Sharpness(Measurement[SharpnessResult]):
     def _recipe(self, measure: SharpnessMeasure) -> dict[str, Any]:
         return {"name": measure.name, **measure.parameters(self.seed)}
 
-    def _matches(self, measure: SharpnessMeasure, finding: Finding) -> bool:
+    def _matches(self, measure: SharpnessMeasure, stored: MeasureResult) -> bool:
         """Return True if a stored number was measured with the same parameters."""
-        return bool(jsonable(self._recipe(measure)) == jsonable({"name": finding.name, **finding.parameters}))
+        return bool(jsonable(self._recipe(measure)) == jsonable({"name": stored.name, **stored.parameters}))
+
+
+def _by_label(result: SharpnessResult) -> dict[str, MeasureResult]:
+    return {measure.label: measure for measure in result.measures}
 
 
 def _same_loss(result: Result, identity: Mapping[str, Any]) -> bool:

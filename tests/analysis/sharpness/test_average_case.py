@@ -38,7 +38,7 @@ def test_odd_terms_cancel_in_every_pair() -> None:
         rises.append((0.5 * curvature @ (rho * make.WEIGHTS.abs() * noise) ** 2).item())
     assert measure.value == pytest.approx(np.mean(rises), rel=1e-9)
     assert measure.stderr == pytest.approx(np.std(rises, ddof=1) / math.sqrt(pairs), rel=1e-8)
-    np.testing.assert_allclose(measure.evidence["units"], rises, rtol=1e-8)
+    np.testing.assert_allclose(measure.diagnostics["samples"], rises, rtol=1e-8)
 
 
 def test_weights_that_are_zero_do_not_move() -> None:

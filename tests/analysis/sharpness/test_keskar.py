@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness import KeskarSharpness
-from landscape.analysis.sharpness.keskar import percent
-from landscape.analysis.sharpness.lbfgsb import ITERATIONS, BoxMaximum, box_half_widths, maximize_in_box
-from landscape.analysis.sharpness.random_subspace import RandomManifold
+from landscape.analysis.sharpness.keskar import _percent
+from landscape.analysis.sharpness.solvers.lbfgsb import ITERATIONS, BoxMaximum, box_half_widths, maximize_in_box
+from landscape.analysis.sharpness.solvers.random_subspace import RandomManifold
 from landscape.errors import LandscapeError
 from landscape.results import Floats
 
@@ -158,7 +158,7 @@ def test_a_loss_that_diverges_in_the_box_is_reported_as_it_is(bad: float) -> Non
 
     found = maximize_in_box(wall, np.ones(4))
     assert found.value == pytest.approx(bad, nan_ok=True)
-    assert percent(found) == pytest.approx(bad, nan_ok=True)
+    assert _percent(found.value, found.base) == pytest.approx(bad, nan_ok=True)
 
 
 def test_half_widths_and_percent_are_the_paper_s() -> None:
@@ -166,7 +166,7 @@ def test_half_widths_and_percent_are_the_paper_s() -> None:
         box_half_widths(np.array([-3.0, 0.0, 0.5], dtype=np.float32), 1e-3), [4e-3, 1e-3, 1.5e-3]
     )
     found = BoxMaximum(value=2.3, base=0.25, evaluations=1, starts=(2.3,), point=np.zeros(1))
-    assert percent(found) == pytest.approx(100 * (2.3 - 0.25) / 1.25)
+    assert _percent(found.value, found.base) == pytest.approx(100 * (2.3 - 0.25) / 1.25)
 
 
 class Bowl(nn.Module):
@@ -198,8 +198,8 @@ def test_the_measure_of_a_model_is_the_closed_form(epsilon: float) -> None:
     assert "lower bound" in measure.meaning
     assert measure.parameters["epsilon"] == epsilon
     assert measure.parameters["columns"] is None
-    assert measure.evidence["loss"] == pytest.approx(f)
-    assert max(measure.evidence["starts"]) == measure.value
+    assert measure.diagnostics["loss"] == pytest.approx(f)
+    assert max(measure.diagnostics["starts"]) == measure.value
     assert measure.evaluations > 2
 
 

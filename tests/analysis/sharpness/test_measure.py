@@ -1,4 +1,4 @@
-"""The measures together: the verb, what they do under a rescaling, their evidence, and the order of checkpoints."""
+"""The measures together: what they do under a rescaling, their diagnostics, and the order of checkpoints."""
 
 import json
 import math
@@ -18,16 +18,15 @@ from landscape.analysis.sharpness import (
     KeskarSharpness,
     LargestEigenvalue,
     SamSharpness,
-    Spec,
+    SharpnessMeasure,
     WorstCaseSharpness,
     sharpness,
     usual_measures,
 )
 from landscape.analysis.sharpness.cost import cost_of, measured_rates
-from landscape.analysis.sharpness.measure import curves, with_evidence
-from landscape.analysis.sharpness.rounding import Rounding
+from landscape.analysis.sharpness.diagnostics import Rounding
+from landscape.analysis.sharpness.measure import curves
 from landscape.errors import LandscapeError
-from landscape.results import Measure
 
 
 def test_all_measures_together_with_progress_and_provenance() -> None:
@@ -65,7 +64,7 @@ def test_several_radii_make_curves_of_measures_that_differ_in_rho_alone() -> Non
 
 
 def test_measures_of_ones_choice_come_one_by_one_and_are_json() -> None:
-    chosen: list[Spec] = [
+    chosen: list[SharpnessMeasure] = [
         SamSharpness(0.1, 3.0, 4),
         KeskarSharpness(space="manifold", restarts=0, columns=3),
         SamSharpness(0.2, 3.0, 4),
@@ -81,13 +80,10 @@ def test_measures_of_ones_choice_come_one_by_one_and_are_json() -> None:
         "ASAM sharpness, η = 0.1, weights only, ρ = 0.5",
         "worst-case sharpness, p = 2, m = 4, ρ = 0.1",
     ]
-    assert [f.measure for f in kept] == list(found.measures)
-    assert all(type(m) is Measure for m in found.measures)
+    assert kept == list(found.measures)
     stored = json.loads(json.dumps([dict(m.parameters) for m in found.measures], allow_nan=False))
     assert stored == [dict(m.parameters) for m in found.measures]
     assert [len(curve) for curve in curves(chosen)] == [2, 1, 1, 1]
-    assert with_evidence(found) == kept
-    assert set(found.attributes["evidence"]) == {m.label for m in found.measures}
 
 
 def test_two_measures_of_one_name_are_refused() -> None:
@@ -95,16 +91,16 @@ def test_two_measures_of_one_name_are_refused() -> None:
         sharpness(make.quadratic(), [KeskarSharpness(restarts=0), KeskarSharpness(restarts=3)])
 
 
-def test_lambda_max_with_its_evidence() -> None:
+def test_lambda_max_with_its_diagnostics() -> None:
     measure = LargestEigenvalue(1e-8).measure(make.quadratic())
     assert measure.value == pytest.approx(4, rel=1e-7)
-    assert measure.evidence["converged"] is True
+    assert measure.diagnostics["converged"] is True
     assert "NOT CONVERGED" not in measure.meaning
 
 
 # ---- rescaling
 
-ADAPTIVE: list[Spec] = [
+ADAPTIVE: list[SharpnessMeasure] = [
     AsamSharpness(0.1, eta=0.0),
     AsamSharpness(0.01, math.inf, eta=0.0),
     AsamSharpness(0.1, 3.0, m=4, eta=0.0),
@@ -113,7 +109,7 @@ ADAPTIVE: list[Spec] = [
     WorstCaseSharpness(0.02, m=4, logits="normalized"),
     AverageSharpness(pairs=3),
 ]
-PLAIN: list[Spec] = [
+PLAIN: list[SharpnessMeasure] = [
     SamSharpness(),
     SamSharpness(0.001, math.inf),
     SamSharpness(m=4),
@@ -125,7 +121,7 @@ PLAIN: list[Spec] = [
 
 
 @pytest.mark.parametrize("spec", [*ADAPTIVE, *PLAIN], ids=lambda spec: spec.label)
-def test_only_adaptive_measures_do_not_see_a_rescaling_that_leaves_the_function_alone(spec: Spec) -> None:
+def test_only_adaptive_measures_do_not_see_a_rescaling_that_leaves_the_function_alone(spec: SharpnessMeasure) -> None:
     """Dinh et al. 2017 (arXiv:1703.04933): two layers of a ReLU network, one scaled up and the other down."""
     scales = (0.1, 1.0, 10.0)
     losses = [make.classifier(scale).loss() for scale in scales]
@@ -140,7 +136,7 @@ def test_only_adaptive_measures_do_not_see_a_rescaling_that_leaves_the_function_
 def test_eta_and_keskar_s_constant_see_it_too_and_a_small_eta_only_slightly() -> None:
     """η = 0.01 is small beside most weights, the 1 of Keskar's |x_i| + 1 is not."""
 
-    def change(spec: Spec, scale: float) -> float:
+    def change(spec: SharpnessMeasure, scale: float) -> float:
         one, other = (spec.measure(make.classifier(at)).value for at in (1.0, scale))
         return abs(other / one - 1)
 
@@ -159,8 +155,8 @@ def test_differences_in_float32_are_checked_against_float64() -> None:
     names = ("sam", "asam", "keskar", "max", "average")
     for spec in (spec for spec in usual_measures(epsilons=(1e-3,), pairs=2) if spec.name in names):
         found, exact = spec.measure(single), spec.measure(double)
-        assert exact.evidence["rounding"] == 0
-        assert 0 < found.evidence["rounding"] < 1e-4 * max(abs(found.value), 0.01)
+        assert exact.diagnostics["rounding"] == 0
+        assert 0 < found.diagnostics["rounding"] < 1e-4 * max(abs(found.value), 0.01)
         assert found.value == pytest.approx(exact.value, rel=1e-2)
     step = {name: 0.1 * w for name, w in single.origin.items()}
     exactly = make.classifier().loss({n: 1.1 * w.double() for n, w in single.origin.items()}) - double.loss()
@@ -175,7 +171,7 @@ def test_the_check_is_of_the_folded_network_and_of_its_statistics(mode: str) -> 
     images = torch.randn(8, 1, 4, 4)
     found = Objective(model, "cross_entropy", images, torch.arange(8) % 3, device="cpu", batchnorm=mode)  # type: ignore[arg-type]
     assert found.path == "folded"
-    assert 0 <= SamSharpness(0.5).measure(found).evidence["rounding"] < 1e-5
+    assert 0 <= SamSharpness(0.5).measure(found).diagnostics["rounding"] < 1e-5
 
 
 def test_bfloat16_weights_would_show() -> None:
@@ -190,7 +186,7 @@ def test_bfloat16_weights_would_show() -> None:
     torch.manual_seed(0)
     found = Objective(Low(5, 3), "cross_entropy", make.EXAMPLES.float(), make.LABELS, device="cpu")
     measure = AverageSharpness(1e-3, pairs=2).measure(found)
-    assert measure.evidence["rounding"] > 0.1 * abs(measure.value)
+    assert measure.diagnostics["rounding"] > 0.1 * abs(measure.value)
 
 
 # ---- batches

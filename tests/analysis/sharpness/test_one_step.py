@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness import AsamSharpness, SamSharpness
-from landscape.analysis.sharpness.ascent_step import asam_perturbation, sam_perturbation
+from landscape.analysis.sharpness.solvers.ascent_step import asam_perturbation, sam_perturbation
 from landscape.errors import LandscapeError
 from landscape.seeding import seeded_generator
 
@@ -31,8 +31,8 @@ def test_sam_on_a_quadratic(rho: float, p: float) -> None:
     rise = (g @ step + 0.5 * make.CURVATURE @ step**2).item()
     assert measure.value == pytest.approx(rise, rel=1e-9, abs=1e-12)
     assert measure.stderr == pytest.approx(rises(step).std(ddof=1) / math.sqrt(make.N), rel=1e-8, abs=1e-14)
-    assert measure.evidence["gradient_norm"] == pytest.approx(g.norm().item(), rel=1e-9)
-    assert measure.evidence["rounding"] == 0  # it is in float64 itself
+    assert measure.diagnostics["gradient_norm"] == pytest.approx(g.norm().item(), rel=1e-9)
+    assert measure.diagnostics["rounding"] == 0  # it is in float64 itself
 
 
 def test_the_standard_error_is_that_of_the_paired_difference() -> None:
@@ -64,7 +64,7 @@ def test_sam_of_batch_means_has_no_standard_error() -> None:
     mean = SamSharpness().measure(make.quadratic(loss=lambda o, _: o.mean(), batch_size=5))
     assert mean.value == pytest.approx(SamSharpness().measure(make.quadratic()).value, rel=1e-12)
     assert math.isnan(mean.stderr)
-    assert "units" not in mean.evidence
+    assert "samples" not in mean.diagnostics
 
 
 def test_sam_of_a_network_is_two_passes_of_its_own() -> None:
@@ -110,7 +110,7 @@ def test_m_sharpness_is_the_mean_over_random_subsets(m: int, p: float) -> None:
     found = np.array([rises(step, part).mean() for step, part in zip(steps, parts, strict=True)])
     assert measure.value == pytest.approx(found.mean(), rel=1e-9)
     assert measure.stderr == pytest.approx(found.std(ddof=1) / math.sqrt(len(found)), rel=1e-9)
-    np.testing.assert_allclose(measure.evidence["units"], found, rtol=1e-8)
+    np.testing.assert_allclose(measure.diagnostics["samples"], found, rtol=1e-8)
     assert measure.parameters == {"rho": 0.3, "p": 2 if p == 2 else "inf", "m": m, "seed": 7}
 
 

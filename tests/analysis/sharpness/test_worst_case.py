@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness import SamSharpness, WorstCaseSharpness
-from landscape.analysis.sharpness.auto_pgd import auto_pgd, checkpoints
 from landscape.analysis.sharpness.logits import normalized_logits, with_logits
+from landscape.analysis.sharpness.solvers.auto_pgd import auto_pgd, checkpoints
 from landscape.errors import LandscapeError
 from landscape.seeding import seeded_generator
 
@@ -189,7 +189,7 @@ def test_s_max_is_the_mean_over_subsets_of_the_maximum(adaptive: bool) -> None:
         maxima.append((rho * (g.abs() @ c) + 0.5 * rho**2 * (make.CURVATURE @ c**2)).item())
     assert measure.value == pytest.approx(np.mean(maxima), rel=1e-6)
     assert measure.stderr == pytest.approx(np.std(maxima, ddof=1) / math.sqrt(3), rel=1e-5)
-    np.testing.assert_allclose(measure.evidence["units"], maxima, rtol=1e-6)
+    np.testing.assert_allclose(measure.diagnostics["samples"], maxima, rtol=1e-6)
     assert measure.parameters["p"] == "inf"
     assert measure.evaluations == 21 + 2
 

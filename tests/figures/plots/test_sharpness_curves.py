@@ -6,7 +6,7 @@ from cases import kinds
 
 from landscape.errors import LandscapeError
 from landscape.figures.plots.sharpness_curves import curves_figure, swept
-from landscape.results import Measure, SharpnessResult
+from landscape.results import MeasureResult, SharpnessResult
 
 
 def curves(drawn):
@@ -36,7 +36,9 @@ def test_m_sharpness_runs_over_m_and_settings_that_differ_are_not_joined():
         "m-sharpness, ρ = 0.05": [32, 64, 128]
     }
     pairs = [
-        Measure("average", f"average-case sharpness, ρ = {rho}", rho, np.nan, "", 1, {"rho": rho, "adaptive": adaptive})
+        MeasureResult(
+            "average", f"average-case sharpness, ρ = {rho}", rho, np.nan, "", 1, {"rho": rho, "adaptive": adaptive}
+        )
         for rho in (0.1, 0.2)
         for adaptive in (True, False)
     ]

@@ -1,20 +1,33 @@
-"""Differences of losses in float32 checked against float64."""
+"""Diagnostics of a measure: rounding of loss differences, and the samples that two checkpoints are paired by."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
 from landscape.analysis.objective.objective import Objective, Precision
 from landscape.analysis.objective.weights import Weights, moved
+from landscape.results import Floats
+from landscape.stats.grouped_mean import group_means
+
+
+def samples_of(values: Floats, unit: str) -> dict[str, Any]:
+    """Return the diagnostics of a mean over values, (N,): their number and the `group_means` that pairing needs.
+
+    >>> import numpy as np
+    >>> samples_of(np.array([0.1, 0.3]), "subsets")
+    {'unit': 'subsets', 'count': 2, 'samples': [0.1, 0.3]}
+    """
+    return {"unit": unit, "count": len(values), "samples": [float(f"{value:.9g}") for value in group_means(values)]}
 
 
 class Rounding:
-    """Measures by how much rounding changes L(w + δ) − L(w) on an objective's first batch.
+    """The rounding error of L(w + δ) − L(w), measured on an objective's first batch.
 
-    The weights are added up in the precision of the pass. 0 for an objective that is in float64 itself, NaN on devices
+    The weights are added in the precision of the pass. The error is 0 for an objective in float64, and NaN on devices
     without float64 (MPS).
     """
 

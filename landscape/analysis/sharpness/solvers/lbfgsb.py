@@ -1,4 +1,4 @@
-"""The largest value of a function in a box, by L-BFGS-B from several starts: what Keskar's ε-sharpness asks for."""
+"""Maximization of a function in a box by L-BFGS-B from several starts, as in Keskar's ε-sharpness."""
 
 from __future__ import annotations
 
@@ -24,11 +24,6 @@ class BoxMaximum:
     evaluations: int  # of value and gradient together
     starts: tuple[float, ...]  # the best value from each starting point
     point: Floats  # (p,) where the largest value was found
-
-    @property
-    def sharpness(self) -> float:
-        """φ = 100 · (max f − f) / (1 + f)."""
-        return 100 * (self.value - self.base) / (1 + self.base)
 
 
 def box_half_widths(x: NDArray[np.floating], epsilon: float) -> Floats:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from landscape.analysis.sharpness.ascent_step import asam_perturbation, sam_perturbation
+from landscape.analysis.sharpness.solvers.ascent_step import asam_perturbation, sam_perturbation
 from landscape.errors import LandscapeError
 
 GRADIENT = {"a.weight": torch.tensor([[0.3, -2.0], [0.0, 1e-3]]).double(), "a.bias": torch.tensor([-0.7]).double()}
