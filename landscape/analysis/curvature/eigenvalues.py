@@ -97,12 +97,13 @@ def eigenvectors(
     )
     values = pairs.values.numpy()
     rounding = product_error(objective, pairs.vectors[:, int(np.argmax(np.abs(values)))], operator, split)
-    bounds = pairs.bounds.numpy() + np.nan_to_num(rounding)
+    bounds = pairs.bounds.numpy() + np.nan_to_num(rounding.size)
     attributes = {
         **account.attributes(),
         "tolerance": tolerance,
         "bound": "the lesser of residual and Lehmann's bound, + product error",
-        "product_error": rounding,
+        "product_error": rounding.size,
+        "product_error_against": rounding.method,
         "outside": list(pairs.outside),
         "method": method,
         "products_by_operator": used,

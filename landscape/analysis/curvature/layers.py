@@ -48,7 +48,7 @@ def layers(
     """
     account = Account(objective, operator, split, seed)
     groups = layer_parameters(objective.origin)
-    rows, products = [], 0
+    rows, products, against = [], 0, ""
     for done, (name, parameters) in enumerate(groups.items()):
 
         def report(*_: object, name: str = name, done: int = done) -> None:
@@ -77,7 +77,8 @@ def layers(
         products += product.count
         product.release()  # the next layer's graphs need the memory
         rounding = product_error(objective, pairs.vectors[:, 0], operator, split, names=parameters)
-        bound = pairs.bounds[0].item() + (rounding if np.isfinite(rounding) else 0.0)
+        against = rounding.method
+        bound = pairs.bounds[0].item() + (rounding.size if np.isfinite(rounding.size) else 0.0)
         rows.append(
             (
                 product.size,
@@ -101,6 +102,7 @@ def layers(
         attributes={
             **account.attributes(),
             "tolerance": tolerance,
+            "product_error_against": against,
             "trace_method": f"Hutch++ with {trace_products} products",
         },
     )

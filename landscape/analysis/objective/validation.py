@@ -28,6 +28,11 @@ def try_model(network: Network, inputs: Nested, *, fold: bool) -> Any:
     try:
         return network.probe(inputs, fold=fold)
     except Exception as error:  # whatever the user's forward raises
+        if network.dtype == torch.float64 and any(word in str(error) for word in ("Float", "dtype", "Double")):
+            raise LandscapeError(
+                "the model does not run in float64, since it makes tensors of another type itself; "
+                f"use precision='float32': {_reason(error)}"
+            ) from error
         raise LandscapeError(
             f"the model does not take a batch of inputs of shape {_shapes(inputs)}: {_reason(error)}"
         ) from error

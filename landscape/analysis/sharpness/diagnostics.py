@@ -10,6 +10,7 @@ from torch import Tensor
 
 from landscape.analysis.objective.objective import Objective, Precision
 from landscape.analysis.objective.weights import Weights, moved
+from landscape.errors import LandscapeError
 from landscape.results import Floats
 from landscape.stats.grouped_mean import group_means
 
@@ -28,7 +29,8 @@ class Rounding:
     """The rounding error of L(w + δ) − L(w), measured on an objective's first batch.
 
     The weights are added in the precision of the pass. The error is 0 for an objective in float64, and NaN on devices
-    without float64 (MPS).
+    without float64 (MPS). Models and losses that hold float32 constants do not run in float64: for them it is the
+    difference between two batch sizes.
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -42,8 +44,21 @@ class Rounding:
             return 0.0
         if objective.device.type == "mps":
             return math.nan
-        single, double = (self._difference(step, precision) for precision in ("float32", "float64"))
-        return abs(single - double)
+        single = self._difference(step, "float32")
+        try:
+            return abs(single - self._difference(step, "float64"))
+        except (LandscapeError, RuntimeError, NotImplementedError):
+            return abs(single - self._smaller_batches(step))
+
+    def _smaller_batches(self, step: Mapping[str, Tensor]) -> float:
+        """Return the difference in float32 with the first batch's examples cut into smaller batches."""
+        objective = self._objective
+        count, smaller = next(objective.batches())[2], max(1, objective.batch_size // 3)
+        losses = []
+        for weights in (moved(objective.origin, [(1.0, step)]), None):
+            sums = objective.sums(weights, splits=objective.splits[:1], batch_size=smaller, limit=count)[0, 0]
+            losses.append(float(sums[0] / sums[2]))
+        return losses[0] - losses[1]
 
     def _difference(self, step: Mapping[str, Tensor], precision: Precision) -> float:
         objective = self._objective

@@ -106,7 +106,7 @@ def test_the_bound_holds_the_rounding_error_of_float32_products() -> None:
     v /= v.norm()
     exact = dense(INPUTS, LABELS)["hessian"] @ v
     # of one size: it is measured on a few of the examples, and sums are not rounded in the same order twice
-    assert 0.2 < product_error(o, v) / float((exact - o.product()(v)).norm()) < 5
+    assert 0.2 < product_error(o, v).size / float((exact - o.product()(v)).norm()) < 5
     assert hessian(classifier(), top=1).attributes["product_error"] == 0
 
 
@@ -121,7 +121,7 @@ def test_rounding_at_relu_s_bend_counts_beyond_the_first_examples(bent: bool) ->
     if bent:
         x[20] = torch.tensor([1.0, -1.0])  # every unit's activation is 0 but for rounding
     o = Objective(model, "cross_entropy", x, torch.arange(40) % 2, device="cpu")
-    error = product_error(o, torch.randn(o.size, generator=torch.Generator().manual_seed(4)))
+    error = product_error(o, torch.randn(o.size, generator=torch.Generator().manual_seed(4))).size
     assert (error > 1e-4) == bent
     assert hessian(o, top=1, tolerance=0.1).bounds[0] >= hessian(o, top=1, tolerance=0.1).attributes["product_error"]
 
