@@ -135,7 +135,9 @@ def test_the_bottom_alone_is_held_to_the_scale_of_the_whole_spectrum() -> None:
 
 
 def test_a_rounding_error_above_the_tolerance_is_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("landscape.analysis.curvature.eigenvalues.product_error", lambda *_: ProductError(1.0, "float64"))
+    monkeypatch.setattr(
+        "landscape.analysis.curvature.eigenvalues.product_error", lambda *_: ProductError(1.0, "float64")
+    )
     found = hessian(quadratic([9.0, 4, 1, 0.5]), top=2, tolerance=1e-3)
     assert not found.converged.any()
 

@@ -77,7 +77,7 @@ def test_sharpness_in_float32_alone_is_kept(case: str) -> None:
     found, expected = sharpness(o, measures), sharpness(exact, measures)
     for one, other in zip(found.measures, expected.measures, strict=True):
         assert one.value == pytest.approx(other.value, rel=0.02)
-        assert found.attributes["evidence"][one.label]["rounding"] < 1e-4
+        assert one.diagnostics["rounding"] < 1e-4
 
 
 def test_rounding_is_measured_against_float64_where_it_runs() -> None:
