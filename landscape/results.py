@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,21 @@ POINT = np.dtype(
         ("level", "i2"),  # 0: the value reported; 1, 2, ...: the evidence of an estimate, see `Sampled`
     ]
 )
+
+
+class Over:
+    """Names of the dimensions of an array field, which is all that a file of results needs to know of a class.
+
+    `eigenvalues: Annotated[Floats, Over("eigenpair")]` is (K,), stored over a dimension of that name. A mapping of
+    arrays has the dimension of all of them, and a tuple of dataclasses that of its entries.
+    """
+
+    def __init__(self, *dimensions: str) -> None:
+        self.dimensions = dimensions
+
+
+class Labels(Over):
+    """Name of the dimension that a field labels, and under which it is stored."""
 
 
 class Result(Protocol):
@@ -149,12 +164,12 @@ class TrajectoryResult(Measured):
     """
 
     kind: ClassVar[str] = "trajectory"
-    alpha: Floats  # (T,) coordinate along the plane's first direction
-    beta: Floats  # (T,) along the second
-    position: Floats  # (T,) ascending: epochs of a training run, t of a curve; `attributes["position"]` names it
-    residuals: Floats  # (T,) distance in weight space from the plane
-    distances: Floats  # (T,) distance in weight space from the plane's origin
-    explained: Floats  # (C,) share of the variance each principal component explains, descending; empty for a curve
+    alpha: Annotated[Floats, Over("position")]  # (T,) coordinate along the plane's first direction
+    beta: Annotated[Floats, Over("position")]  # (T,) along the second
+    position: Annotated[Floats, Labels("position")]  # (T,) ascending: epochs, or t; see `attributes["position"]`
+    residuals: Annotated[Floats, Over("position")]  # (T,) distance in weight space from the plane
+    distances: Annotated[Floats, Over("position")]  # (T,) distance in weight space from the plane's origin
+    explained: Annotated[Floats, Over("component")]  # (C,) shares of the variance, descending; empty for a curve
     attributes: Attributes = field(default_factory=dict)
 
 
@@ -163,11 +178,11 @@ class SpectrumResult(Measured):
     """Eigenvalues from both ends of a curvature operator, each with the evidence for it."""
 
     kind: ClassVar[str] = "spectrum"
-    eigenvalues: Floats  # (K,) descending: the top ones first, then the bottom ones
-    ends: NDArray[np.int8]  # (K,) +1 for the top end, −1 for the bottom end
-    residuals: Floats  # (K,) ‖Hv − λv‖ with ‖v‖ = 1
-    bounds: Floats  # (K,) bound on |λ − an exact eigenvalue|; `attributes["bound"]` names the one used
-    converged: NDArray[np.bool_]  # (K,) bound ≤ tolerance · scale
+    eigenvalues: Annotated[Floats, Over("eigenpair")]  # (K,) descending: the top ones first, then the bottom ones
+    ends: Annotated[NDArray[np.int8], Over("eigenpair")]  # (K,) +1 for the top end, −1 for the bottom end
+    residuals: Annotated[Floats, Over("eigenpair")]  # (K,) ‖Hv − λv‖ with ‖v‖ = 1
+    bounds: Annotated[Floats, Over("eigenpair")]  # (K,) on |λ − an exact eigenvalue|; see `attributes["bound"]`
+    converged: Annotated[NDArray[np.bool_], Over("eigenpair")]  # (K,) bound ≤ tolerance · scale
     products: int  # operator-vector products used
     attributes: Attributes = field(default_factory=dict)
 
@@ -177,11 +192,11 @@ class DensityResult(Measured):
     """Spectral density of a curvature operator by stochastic Lanczos quadrature; it integrates to 1."""
 
     kind: ClassVar[str] = "density"
-    eigenvalue: Floats  # (G,) ascending grid of the real line
-    density: Floats  # (G,) mean over the starting vectors
-    stderr: Floats  # (G,) standard error of that mean; NaN for one vector
-    nodes: Floats  # (V, m) Ritz values of each starting vector
-    weights: Floats  # (V, m) their weights, each row summing to 1
+    eigenvalue: Annotated[Floats, Labels("eigenvalue")]  # (G,) ascending grid of the real line
+    density: Annotated[Floats, Over("eigenvalue")]  # (G,) mean over the starting vectors
+    stderr: Annotated[Floats, Over("eigenvalue")]  # (G,) standard error of that mean; NaN for one vector
+    nodes: Annotated[Floats, Over("vector", "node")]  # (V, m) Ritz values of each starting vector
+    weights: Annotated[Floats, Over("vector", "node")]  # (V, m) their weights, each row summing to 1
     sigma: float  # width of the Gaussian each Ritz value is smeared with: curves of other widths do not compare
     products: int  # operator-vector products used
     attributes: Attributes = field(default_factory=dict)
@@ -192,13 +207,13 @@ class LayersResult(Measured):
     """Curvature of each layer's own diagonal block, in the order of the network."""
 
     kind: ClassVar[str] = "layers"
-    names: tuple[str, ...]  # (L,)
-    parameters: NDArray[np.int64]  # (L,) number of parameters
-    top: Floats  # (L,) largest eigenvalue of the block
-    bounds: Floats  # (L,) bound on its error
-    converged: NDArray[np.bool_]  # (L,)
-    trace: Floats  # (L,)
-    trace_stderr: Floats  # (L,)
+    names: Annotated[tuple[str, ...], Labels("layer")]  # (L,)
+    parameters: Annotated[NDArray[np.int64], Over("layer")]  # (L,) number of parameters
+    top: Annotated[Floats, Over("layer")]  # (L,) largest eigenvalue of the block
+    bounds: Annotated[Floats, Over("layer")]  # (L,) bound on its error
+    converged: Annotated[NDArray[np.bool_], Over("layer")]  # (L,)
+    trace: Annotated[Floats, Over("layer")]  # (L,)
+    trace_stderr: Annotated[Floats, Over("layer")]  # (L,)
     products: int
     attributes: Attributes = field(default_factory=dict)
 
@@ -217,7 +232,7 @@ class MeasureResult:
     """
 
     name: str  # "keskar", "sam", "average", "lambda_max", ...
-    label: str  # unique within a result: "Keskar ε-sharpness, ε = 0.001"
+    label: Annotated[str, Labels("measure")]  # unique in a result: "Keskar ε-sharpness, ε = 0.001"
     value: float
     stderr: float  # NaN if the number has no sampling error of its own
     meaning: str  # "lower bound of the maximum", "one-step value", "mean over 10 antithetic pairs", ...
@@ -231,7 +246,7 @@ class SharpnessResult(Measured):
     """Sharpness measures of one checkpoint on one set of examples."""
 
     kind: ClassVar[str] = "sharpness"
-    measures: tuple[MeasureResult, ...]
+    measures: Annotated[tuple[MeasureResult, ...], Over("measure")]
     attributes: Attributes = field(default_factory=dict)
 
     def value(self, label: str) -> float:
@@ -244,14 +259,14 @@ class StudyResult(Measured):
     """Sharpness measures of many checkpoints against their generalization gap."""
 
     kind: ClassVar[str] = "study"
-    checkpoints: tuple[str, ...]  # (C,) labels
-    gap: Floats  # (C,) test loss − train loss
-    measures: tuple[str, ...]  # (M,) labels
-    values: Floats  # (M, C)
-    stderrs: Floats  # (M, C) NaN where the measure has none
-    tau: Floats  # (M,) Kendall's τ between the measure and the gap
-    tau_low: Floats  # (M,) 95 % bootstrap interval
-    tau_high: Floats  # (M,)
+    checkpoints: Annotated[tuple[str, ...], Labels("checkpoint")]  # (C,) labels
+    gap: Annotated[Floats, Over("checkpoint")]  # (C,) test loss − train loss
+    measures: Annotated[tuple[str, ...], Labels("measure")]  # (M,) labels
+    values: Annotated[Floats, Over("measure", "checkpoint")]  # (M, C)
+    stderrs: Annotated[Floats, Over("measure", "checkpoint")]  # (M, C) NaN where the measure has none
+    tau: Annotated[Floats, Over("measure")]  # (M,) Kendall's τ between the measure and the gap
+    tau_low: Annotated[Floats, Over("measure")]  # (M,) 95 % bootstrap interval
+    tau_high: Annotated[Floats, Over("measure")]  # (M,)
     attributes: Attributes = field(default_factory=dict)
 
 
@@ -264,7 +279,7 @@ class HistoryResult(Measured):
     """
 
     kind: ClassVar[str] = "history"
-    columns: Mapping[str, Floats]  # each (E,)
+    columns: Annotated[Mapping[str, Floats], Over("epoch")]  # each (E,)
     attributes: Attributes = field(default_factory=dict)
 
 

@@ -22,7 +22,7 @@ import h5py
 from numpy.typing import NDArray
 
 from landscape.errors import LandscapeError, StorageWarning
-from landscape.results import LineResult, Result, SurfaceResult
+from landscape.results import Result, Sampled
 from landscape.storage.atomic_write import remove_temporaries, write_atomically
 from landscape.storage.contents import FORMAT, Contents, Signature, image_of, read_contents, signature
 from landscape.storage.journal import Journal
@@ -150,7 +150,7 @@ class AnalysisFile:
         self._changed.add(name)
         self._flush()
 
-    def begin(self, name: str, result: LineResult | SurfaceResult) -> None:
+    def begin(self, name: str, result: Sampled) -> None:
         """Start or resume filling a surface or line: `append` adds points, `put` ends it.
 
         Until then the result is stored as not `finished`, even if all its points are there: what is derived from them

@@ -82,10 +82,11 @@ def file_sha256(path: str | Path) -> str:
 
 
 def _temporary_stem(target: Path) -> str:
-    """Return what the names of a file's temporary files begin with; names have at most 255 bytes."""
+    """Return the start of the names of a file's temporary files: names have at most 255 bytes, characters up to 4."""
     name = os.fsencode(target.name)
     if len(name) > 100:
-        name = name[:80] + b"~" + hashlib.sha256(name).hexdigest()[:16].encode()
+        start = name[:80].decode("utf-8", "ignore").encode()  # some file systems refuse half a character
+        name = start + b"~" + hashlib.sha256(name).hexdigest()[:16].encode()
     return f".{os.fsdecode(name)}."
 
 

@@ -1,9 +1,9 @@
-"""What a group of an HDF5 file is made of: arrays with dimension scales and names, and JSON-able attributes."""
+"""Members of an HDF5 group: arrays with dimension scales and names, and JSON-able attributes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import h5py
@@ -14,9 +14,9 @@ Group: TypeAlias = Any  # h5py.Group; h5py has no types
 
 _TEXT = h5py.string_dtype("utf-8")
 _JSON = "json_attributes"  # names the attributes that hold JSON
-# Attributes of a group that are not the result's `attributes`.
-_OWN = ("kind", "finished", "content_sha256", "metrics", "products", "sigma", _JSON)
-_MOVED = "attribute_"  # before those of the result's attributes that are called like one of these
+# Attributes of a group that are not the result's `attributes`; the last three were reserved for all kinds by format 1.
+_RESERVED = ("kind", "finished", "content_sha256", _JSON, "metrics", "products", "sigma")
+_PREFIX = "attribute_"  # before those of the result's attributes whose names are reserved
 
 
 def scale(group: Group, name: str, values: Any, description: str = "") -> None:
@@ -27,17 +27,17 @@ def scale(group: Group, name: str, values: Any, description: str = "") -> None:
 def dataset(group: Group, name: str, values: Any, dimensions: Sequence[str], description: str = "") -> Any:
     """Write an array over dimensions whose scales are there, and return its dataset; a list is text."""
     if isinstance(values, list):
-        made = group.create_dataset(name, data=[_storable(v) for v in values], dtype=_TEXT, shape=(len(values),))
+        stored = group.create_dataset(name, data=[_storable(v) for v in values], dtype=_TEXT, shape=(len(values),))
     elif values.dtype == bool:
-        made = group.create_dataset(name, data=values.astype(np.int8))
-        made.attrs["dtype"] = "bool"  # as xarray writes and reads booleans
+        stored = group.create_dataset(name, data=values.astype(np.int8))
+        stored.attrs["dtype"] = "bool"  # as xarray writes and reads booleans
     else:
-        made = group.create_dataset(name, data=values)
+        stored = group.create_dataset(name, data=values)
     for axis, dimension in enumerate(dimensions):
-        made.dims[axis].attach_scale(group[dimension])
+        stored.dims[axis].attach_scale(group[dimension])
     if description:
-        made.attrs["long_name"] = description
-    return made
+        stored.attrs["long_name"] = description
+    return stored
 
 
 def array(stored: Any) -> NDArray[Any]:
@@ -46,11 +46,17 @@ def array(stored: Any) -> NDArray[Any]:
     return values.astype(bool) if stored.attrs.get("dtype") == "bool" else values
 
 
-def write_attributes(group: Group, attributes: Mapping[str, Any]) -> None:
-    """Write a result's attributes: numbers and text as they are, all else as JSON."""
+def write_attributes(group: Group, attributes: Mapping[str, Any], *, reserved: Collection[str] = ()) -> None:
+    """Write a result's attributes: numbers and text as they are, all else as JSON.
+
+    Args:
+        group: the HDF5 group of the result.
+        attributes: JSON-able values by name.
+        reserved: further names of attributes that belong to the layout; attributes called so get a prefix.
+    """
     encoded = []
     for given, value in attributes.items():
-        name = f"{_MOVED}{given}" if given in _OWN else given
+        name = f"{_PREFIX}{given}" if given in (*_RESERVED, *reserved) else given
         if isinstance(value, str | bool | int | float | np.number):
             group.attrs[name] = _storable(value) if isinstance(value, str) else value
         else:
@@ -59,31 +65,34 @@ def write_attributes(group: Group, attributes: Mapping[str, Any]) -> None:
     group.attrs[_JSON] = ",".join(encoded)
 
 
-def read_attributes(group: Group) -> dict[str, Any]:
+def read_attributes(group: Group, *, reserved: Collection[str] = ()) -> dict[str, Any]:
     """Return the attributes that `write_attributes` wrote."""
+    layout_names = (*_RESERVED, *reserved)
     encoded = set(group.attrs[_JSON].split(","))
     attributes: dict[str, Any] = {}
     for name, value in group.attrs.items():
-        if name not in _OWN:
-            own = name.removeprefix(_MOVED)
-            attributes[own if own in _OWN else name] = json.loads(value) if name in encoded else _plain(value)
+        if name not in layout_names:
+            given = name.removeprefix(_PREFIX)
+            attributes[given if given in layout_names else name] = (
+                json.loads(value) if name in encoded else plain(value)
+            )
     return attributes
 
 
 def to_json(value: Any) -> str:
     """Return JSON of plain values, NumPy's numbers and arrays, and any mappings; NaN and inf as Python reads them."""
 
-    def plain(value: Any) -> Any:
+    def encodable(value: Any) -> Any:
         if isinstance(value, Mapping):
             return dict(value)
         if isinstance(value, np.ndarray | np.generic):
             return value.tolist()
         raise TypeError(f"attributes of results are JSON-able, not {type(value).__name__}")
 
-    return json.dumps(value, default=plain)
+    return json.dumps(value, default=encodable)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return an attribute as Python's own type."""
     if isinstance(value, np.ndarray):
         return value.tolist()

@@ -87,14 +87,16 @@ ATTRIBUTES: dict[str, Spec] = {
     "training": {"recipe": str, "seed": int},
     "width": [Record(rise=float, left=float, right=float)],
 }
-DIAGNOSTICS: Spec = {
-    "bound": float,
-    "converged": bool,
-    "count": int,
-    "rounding": float,
-    "samples": [float],
-    "seconds": float,
-    "unit": str,
+_MAPPINGS: dict[str, Spec] = {
+    "diagnostics": {
+        "bound": float,
+        "converged": bool,
+        "count": int,
+        "rounding": float,
+        "samples": [float],
+        "seconds": float,
+        "unit": str,
+    },
 }
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -110,13 +112,13 @@ def check_attributes(attributes: Mapping[str, Any]) -> None:
             _check(attributes[name], spec, f"attribute {name}")
 
 
-def check_diagnostics(diagnostics: Mapping[str, Any]) -> None:
-    """Check the types of a sharpness measure's diagnostics.
+def check_mapping(name: str, value: Any) -> None:
+    """Check the types in a mapping that a record has as a field, such as the diagnostics of a sharpness measure.
 
     Raises:
         ValueError: naming the first entry of another type, what was expected, and what came.
     """
-    _check(diagnostics, DIAGNOSTICS, "diagnostics")
+    _check(value, _MAPPINGS.get(name, {}), name)
 
 
 def _check(value: Any, spec: Spec, name: str) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landscape.results import POINT, LineResult, Result, Sampled, SurfaceResult, points_table
+from landscape.results import POINT, Result, Sampled, points_table
+from landscape.storage.hdf5 import LAYOUTS
 from landscape.storage.hdf5_arrays import to_json
 from landscape.storage.journal import read_journal
+from landscape.storage.sampled import SampledLayout, has_beta
 from landscape.storage.schema import check_attributes
 
 _LARGEST = {"split": 2**15, "metric": 2**15, "n": 2**63, "level": 2**15}  # of the integer columns of a point
@@ -31,7 +33,7 @@ class Unfinished:
     """
 
     name: str = ""
-    result: LineResult | SurfaceResult | None = None
+    result: Sampled | None = None
     problem: str = ""
 
     def merge_into(self, results: dict[str, Result]) -> str:
@@ -54,13 +56,14 @@ class Unfinished:
         return self.problem
 
 
-def header_of(name: str, result: LineResult | SurfaceResult) -> dict[str, Any]:
+def header_of(name: str, result: Sampled) -> dict[str, Any]:
     """Return a journal's header: everything but the points."""
+    beta = getattr(result, "beta", None)
     return {
         "name": name,
         "kind": result.kind,
         "alpha": result.alpha.tolist(),
-        "beta": result.beta.tolist() if isinstance(result, SurfaceResult) else None,
+        "beta": None if beta is None else beta.tolist(),
         "splits": list(result.splits),
         "metrics": list(result.metrics),
         "attributes": json.loads(to_json(result.attributes)),
@@ -123,7 +126,7 @@ def supersedes(result: Result, other: Result) -> bool:
     return _row_set(other.points) <= _row_set(result.points)
 
 
-def _empty(header: Any) -> LineResult | SurfaceResult:
+def _empty(header: Any) -> Sampled:
     """Return the result that a header describes, without points."""
     if not isinstance(header, Mapping):
         raise ValueError(f"expected a mapping, got {_short(header)}")
@@ -133,18 +136,17 @@ def _empty(header: Any) -> LineResult | SurfaceResult:
     if not isinstance(header["name"], str):
         raise ValueError(f"expected a name, got {_short(header['name'])}")
     check_name(header["name"], ())
-    kind = header["kind"]
-    if kind not in (LineResult.kind, SurfaceResult.kind):
-        raise ValueError(f"expected the kind line or surface, got {_short(kind)}")
-    alpha = _axis(header, "alpha")
+    layout = LAYOUTS.get(header["kind"]) if isinstance(header["kind"], str) else None
+    if not isinstance(layout, SampledLayout):
+        raise ValueError(f"expected the kind line or surface, got {_short(header['kind'])}")
+    axes = {name: _axis(header, name) for name in ("alpha", "beta") if name == "alpha" or has_beta(layout.result)}
     splits, metrics = _names(header, "splits"), _names(header, "metrics")
     if not isinstance(header["attributes"], dict):
         raise ValueError(f"expected attributes as a mapping, got {_short(header['attributes'])}")
     check_attributes(header["attributes"])
-    points = points_table([])
-    if kind == LineResult.kind:
-        return LineResult(alpha, splits, metrics, points, header["attributes"], finished=False)
-    return SurfaceResult(alpha, splits, metrics, points, header["attributes"], _axis(header, "beta"), finished=False)
+    fields = {**axes, "splits": splits, "metrics": metrics, "points": points_table([])}
+    result: Sampled = layout.result(**fields, attributes=header["attributes"], finished=False)
+    return result
 
 
 def _axis(header: Mapping[str, Any], name: str) -> NDArray[np.float64]:
@@ -166,7 +168,7 @@ def _names(header: Mapping[str, Any], field: str) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _rows(record: Any, result: LineResult | SurfaceResult) -> tuple[list[tuple[Any, ...]], float]:
+def _rows(record: Any, result: Sampled) -> tuple[list[tuple[Any, ...]], float]:
     """Return the rows of a record, and the seconds up to it: 0 in journals of earlier versions, which are bare rows."""
     bare = not isinstance(record, Mapping)
     rows: Any = record if bare else record.get("rows")
@@ -178,7 +180,7 @@ def _rows(record: Any, result: LineResult | SurfaceResult) -> tuple[list[tuple[A
     return [_row(row, result) for row in rows], float(seconds)
 
 
-def _row(row: Any, result: LineResult | SurfaceResult) -> tuple[Any, ...]:
+def _row(row: Any, result: Sampled) -> tuple[Any, ...]:
     names = POINT.names or ()
     if not isinstance(row, list) or len(row) != len(names):
         raise ValueError(f"expected rows of {len(names)} numbers, got {_short(row)}")

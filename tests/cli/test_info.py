@@ -29,7 +29,7 @@ def test_an_analysis_file_and_several_files(run, pair) -> None:
     run("hessian", pair.sam, *pair.data, "--top", "1", "--params", "linear.*", "--max-products", "2")
     outcome = run("info", "results/sam.h5")
     assert "sam.h5: 3 results" in outcome.out
-    for holds in ("5x3 points", "1 eigenvalue", "1 epoch", "64 train"):
+    for holds in ("5x3 points", "1 eigenpair", "1 epoch", "64 train"):
         assert holds in outcome.out
     found = json.loads(run("info", "results/sam.h5", pair.adam, "--json").out)
     assert found["results/sam.h5"]["sam/plane"]["attributes"]["checkpoint"] == "sam"

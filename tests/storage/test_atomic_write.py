@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from landscape.errors import LandscapeError
-from landscape.storage.atomic_write import file_sha256, write_atomically
+from landscape.storage.atomic_write import file_sha256, remove_temporaries, write_atomically
 
 
 def names(folder):
@@ -95,3 +95,20 @@ def test_modes_and_links_are_kept(tmp_path):
     assert link.is_symlink()
     assert target.read_bytes() == b"2"
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("name", ["ä" * 127, "x" + "雪" * 84, "xy" + "🏔" * 63, "n" * 255])
+def test_names_of_255_bytes_in_any_script_have_valid_temporary_names(tmp_path, name):
+    seen = []
+
+    def write(file):
+        (temporary,) = (entry.name for entry in tmp_path.iterdir() if entry.name.endswith(".tmp"))
+        seen.append(temporary)
+        file.write(b"whole")
+
+    write_atomically(tmp_path / name, write)
+    assert (tmp_path / name).read_bytes() == b"whole"
+    assert len(seen[0].encode("utf-8")) <= 255  # and encode() refuses half a character
+    (tmp_path / seen[0]).write_bytes(b"left by a kill")
+    remove_temporaries(tmp_path / name)
+    assert names(tmp_path) == [name]

@@ -149,7 +149,7 @@ def test_xarray_opens_every_kind_with_named_axes(tmp_path: Path) -> None:
         "a/density": {"density": ("eigenvalue",), "stderr": ("eigenvalue",), "weights": ("vector", "node")},
         "a/layers": {"top": ("layer",), "converged": ("layer",), "trace_stderr": ("layer",)},
         "study/sharpness": {"values": ("measure", "checkpoint"), "gap": ("checkpoint",), "tau_low": ("measure",)},
-        "a/hessian": {"eigenvalues": ("pair",), "converged": ("pair",)},
+        "a/hessian": {"eigenvalues": ("eigenpair",), "converged": ("eigenpair",)},
         "a..b/path": {"alpha": ("position",), "explained": ("component",)},
     }
     for group, variables in expected.items():

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from landscape.cli.options.analysis import Paths, expand
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 from landscape.stats import number_format
-
-if TYPE_CHECKING:
-    from landscape.results import Result
 
 
 @dataclass(frozen=True)
@@ -53,18 +50,19 @@ class InfoCommand:
 
     def _analysis(self, path: Path) -> dict[str, Any]:
         from landscape.storage.analysis_file import load
+        from landscape.storage.hdf5 import summary
 
         results = load(path)
         rows = []
         for name, result in results.items():
             attributes = result.attributes
             examples = ", ".join(f"{n} {split}" for split, n in (attributes.get("examples") or {}).items())
-            rows.append([name, result.kind, _size(result), examples, str(attributes.get("created", ""))[:16]])
+            rows.append([name, result.kind, summary(result), examples, str(attributes.get("created", ""))[:16]])
         if not self.json:
             title = f"{path.name}: {_count(len(results), 'result')}"
             console.print_table(title, ["name", "kind", "holds", "examples", "made"], rows, justify="left")
         return {
-            name: {"kind": result.kind, "holds": _size(result), "attributes": dict(result.attributes)}
+            name: {"kind": result.kind, "holds": summary(result), "attributes": dict(result.attributes)}
             for name, result in results.items()
         }
 
@@ -111,39 +109,6 @@ def _weights_facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         "sha256": file_sha256(path),
     }
     return facts, {"shapes": {name: list(tensor.shape) for name, tensor in state.items()}}
-
-
-def _size(result: Result) -> str:
-    from landscape.results import (
-        DensityResult,
-        HistoryResult,
-        LayersResult,
-        Sampled,
-        SharpnessResult,
-        SpectrumResult,
-        StudyResult,
-        TrajectoryResult,
-    )
-
-    if isinstance(result, Sampled):
-        shape = "x".join(str(n) for n in reversed(result.shape))
-        computed = int(result.computed().sum())
-        unfinished = ", not finished" if result.computed().all() else f", {computed} of them computed"
-        return f"{shape} points" + ("" if result.complete else unfinished)
-    if isinstance(result, SpectrumResult):
-        return _count(len(result.eigenvalues), "eigenvalue")
-    if isinstance(result, SharpnessResult):
-        return _count(len(result.measures), "measure")
-    if isinstance(result, DensityResult):
-        return f"{_count(len(result.nodes), 'vector')} x {_count(result.nodes.shape[1], 'step')}"
-    if isinstance(result, LayersResult):
-        return _count(len(result.names), "layer")
-    if isinstance(result, StudyResult):
-        return f"{_count(len(result.measures), 'measure')} of {_count(len(result.checkpoints), 'checkpoint')}"
-    if isinstance(result, TrajectoryResult):
-        return _count(len(result.position), "point")
-    assert isinstance(result, HistoryResult)
-    return _count(len(result.columns["epoch"]), "epoch")
 
 
 def _count(number: int, what: str) -> str:

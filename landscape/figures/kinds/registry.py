@@ -19,6 +19,7 @@ from landscape.figures.kinds import (
 )
 from landscape.figures.kinds.result_kind import ResultKind
 from landscape.results import Result
+from landscape.storage.hdf5 import register_layout
 
 SECTIONS = ("Surfaces", "Lines", "Curvature", "Sharpness", "Training")  # of the page; others follow
 KINDS: list[ResultKind[Any]] = [
@@ -36,7 +37,12 @@ KINDS: list[ResultKind[Any]] = [
 
 
 def register(kind: ResultKind[Any]) -> None:
-    """Add a kind of result, after which figures, reports and exports know it; a kind of the same name is replaced."""
+    """Add a kind of result to figures, reports, exports and files; a kind of the same name is replaced.
+
+    Raises:
+        TypeError: for a dataclass that cannot be stored.
+    """
+    register_layout(kind.result)
     KINDS[:] = [known for known in KINDS if known.title != kind.title]
     KINDS.append(kind)
 
