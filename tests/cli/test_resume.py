@@ -131,7 +131,9 @@ def test_all_checkpoints_of_a_stopped_run_keep_its_settings(run, interrupt, pair
     results = load("results/sam+adam.h5")
     assert int(results["sam/plane"].computed().sum()) == 3
     assert run("report").code == 0
-    monkeypatch.setattr("landscape.workflow.measurements.surface.settle", lambda *_, **__: pytest.fail("settled again"))
+    monkeypatch.setattr(
+        "landscape.workflow.measurements.surface.choose_settings", lambda *_, **__: pytest.fail("settled again")
+    )
     assert run(*words).code == 0
     results = load("results/sam+adam.h5")
     assert all(results[f"{name}/plane"].complete for name in ("sam", "adam"))

@@ -52,6 +52,7 @@ def curve_through(objective: Objective, other: Mapping[str, Tensor], control: Ma
     directions = (line, bend)
     recipe = {
         "kind": "bezier",
+        "connection": "curve",
         "unit": UNIT,
         "hashes": [digest(direction) for direction in directions],
         "norms": [norm(direction) for direction in directions],
@@ -78,7 +79,7 @@ def curve_path(recipe: Mapping[str, Any], *, points: int = 51) -> TrajectoryResu
     Raises:
         LandscapeError: for a plane of another kind, or fewer than two points.
     """
-    if recipe.get("kind") != "three" or points < 2:
+    if "third" not in recipe or points < 2:
         raise LandscapeError(
             "a curve is drawn on the plane through its ends and its control point, by two points or more"
         )

@@ -5,7 +5,7 @@ from landscape.analysis.planes.between import Triangle, line_between, plane_thro
 from landscape.analysis.planes.eigenvectors import eigenvector_directions
 from landscape.analysis.planes.gradient import gradient_direction, sam_direction
 from landscape.analysis.planes.pca import pca_plane, principal_components
-from landscape.analysis.planes.plane import Extent, Plane, covering_axis
+from landscape.analysis.planes.plane import Extent, Plane
 from landscape.analysis.planes.random import random_direction, random_plane
 from landscape.analysis.planes.user import read_directions, user_direction
 
@@ -14,7 +14,6 @@ __all__ = [
     "Extent",
     "Plane",
     "Triangle",
-    "covering_axis",
     "eigenvector_directions",
     "gradient_direction",
     "line_between",

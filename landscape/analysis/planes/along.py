@@ -8,7 +8,7 @@ from typing import Any
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, norm
-from landscape.analysis.planes.plane import Plane, spanned
+from landscape.analysis.planes.plane import Plane, make_plane
 from landscape.errors import LandscapeError
 
 DISTANCE = "a Euclidean distance of 1 in weight space"  # what a step of 1 is along a direction of length 1
@@ -42,7 +42,7 @@ def plane_along(objective: Objective, *directions: Direction, orthogonal: bool =
     if zero is not None:
         raise LandscapeError(f"the direction {zero!r} is zero in all of params={objective.params!r}; choose another")
     recipe = {**_shared(directions), "along": [direction.name for direction in directions], "orthogonal": orthogonal}
-    return spanned(objective.origin, [direction.vector for direction in directions], recipe, orthogonal=orthogonal)
+    return make_plane(objective.origin, [direction.vector for direction in directions], recipe, orthogonal=orthogonal)
 
 
 def _shared(directions: Sequence[Direction]) -> dict[str, Any]:

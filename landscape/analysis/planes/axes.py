@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -46,6 +47,52 @@ def between_axis(points: int, beyond: float = 0.0) -> Floats:
     steps = int(np.floor(beyond * (points - 1) + 1e-9))
     outer = np.arange(1, steps + 1) / (points - 1)
     return np.concatenate([-outer[::-1], inner, 1 + outer])
+
+
+def known_axis(points: int, low: float, high: float, *, is_line: bool, margin: float) -> Floats:
+    """Return coordinates of an axis through known points.
+
+    On a line from one model (0) to another (1) both are points of the axis, with even steps between them; other axes
+    cover the interval by round steps.
+
+    >>> known_axis(3, 0.0, 1.0, is_line=True, margin=0.0).tolist()
+    [0.0, 0.5, 1.0]
+
+    Args:
+        points: count, at least 3; on a line between two models, of those from 0 to 1.
+        low: the lowest known coordinate, at most 0.
+        high: the highest, at least 0.
+        is_line: points have one coordinate.
+        margin: length of the axis beyond the interval on each side, as a share of high − low.
+    """
+    if is_line and (low, high) == (0.0, 1.0):
+        return between_axis(points, margin)
+    return covering_axis(points, low, high, margin=margin)
+
+
+def covering_axis(points: int, low: float, high: float, *, margin: float = 0.0) -> Floats:
+    """Return `points` even coordinates, 0 exactly among them, that cover low to high and a margin on both sides.
+
+    Args:
+        points: how many, at least 3.
+        low: at most 0.
+        high: at least 0.
+        margin: as a share of high − low.
+
+    Raises:
+        LandscapeError: for fewer points, or ends that enclose nothing.
+    """
+    if points < 3:
+        raise LandscapeError(f"got {points} points; expected at least 3")
+    size = high - low
+    if not (low <= 0 <= high and 0 < size < math.inf):
+        raise LandscapeError(f"got an axis from {low} to {high}; expected one around 0")
+    below, above = margin * size - low, margin * size + high
+    wanted = (below + above) / (points - 2)  # the ends may then be rounded up to whole steps
+    digits = 2 - math.floor(math.log10(wanted))
+    step = math.ceil(wanted * 10**digits * (1 - 1e-9)) / 10**digits  # three digits: rounding elsewhere does not show
+    first = -math.ceil(below / step * (1 - 1e-9))
+    return np.array([(first + i) * step for i in range(points)])
 
 
 def region_axis(points: int, low: float, high: float, known: Floats) -> Floats:

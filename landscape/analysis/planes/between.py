@@ -12,7 +12,7 @@ from torch import Tensor
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, dot
-from landscape.analysis.planes.plane import Extent, Plane, combined, spanned
+from landscape.analysis.planes.plane import Extent, Plane, combined, make_plane
 from landscape.errors import LandscapeError
 
 UNIT = "the distance between the first two checkpoints"
@@ -25,7 +25,8 @@ def line_between(objective: Objective, other: Mapping[str, Tensor]) -> Plane:
         LandscapeError: if the other state lacks a parameter or has another shape.
     """
     buffers = [kept_buffers(objective), kept_buffers(objective, other)]
-    line = spanned(objective.origin, [difference(objective.origin, other)], {"kind": "between", "unit": UNIT})
+    recipe = {"kind": "between", "connection": "straight line", "unit": UNIT}
+    line = make_plane(objective.origin, [difference(objective.origin, other)], recipe)
     return dataclasses.replace(line, ends=tuple(buffers), shares=((1.0,),), extent=((0.0, 1.0), (0.0, 0.0)))
 
 
@@ -99,7 +100,7 @@ def plane_through(
     recipe = {"kind": "three", "unit": UNIT, "coefficients": [list(row) for row in placed.coefficients]}
     places = zip(labels, ((0.0, 0.0), (1.0, 0.0), placed.third), strict=True)
     return dataclasses.replace(
-        spanned(objective.origin, directions, {**recipe, "third": list(placed.third)}),
+        make_plane(objective.origin, directions, {**recipe, "third": list(placed.third)}),
         ends=(kept_buffers(objective), kept_buffers(objective, second), kept_buffers(objective, third)),
         shares=placed.coefficients,
         extent=placed.extent,

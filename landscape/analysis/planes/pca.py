@@ -15,7 +15,7 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights
 from landscape.analysis.planes.along import DISTANCE
 from landscape.analysis.planes.between import check_same
-from landscape.analysis.planes.plane import Plane, spanned
+from landscape.analysis.planes.plane import Plane, make_plane
 from landscape.errors import LandscapeError
 from landscape.results import Floats, TrajectoryResult
 
@@ -142,7 +142,7 @@ def plane_again(origin: Weights, states: Sequence[Mapping[str, Tensor]], recipe:
             for total, coefficients in zip(totals, recipe["coefficients"], strict=True):
                 total[name] += coefficients[i] * step
     directions = [{name: part.to(origin[name]) for name, part in total.items()} for total in totals]
-    return spanned(origin, directions, recipe)
+    return make_plane(origin, directions, recipe)
 
 
 def _rows(origin: Weights, states: Sequence[Mapping[str, Tensor]], start: int, stop: int) -> Tensor:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from landscape.analysis.objective.batchnorm import blended_buffers
 from landscape.analysis.objective.weights import Weights, digest, dot, moved, norm
 from landscape.errors import LandscapeError
-from landscape.results import Floats
 
 Extent: TypeAlias = tuple[tuple[float, float], tuple[float, float]]  # (lowest, highest) along each direction
 
@@ -58,7 +54,7 @@ class Plane:
         return blended_buffers(self.ends, [1 - sum(others), *others])
 
 
-def spanned(
+def make_plane(
     origin: Weights, directions: Sequence[Weights], recipe: Mapping[str, Any], *, orthogonal: bool = False
 ) -> Plane:
     """Return the line or plane along these directions, its recipe completed by cosine, hashes and norms.
@@ -105,28 +101,3 @@ def combined(coefficients: Sequence[float], vectors: Sequence[Mapping[str, Any]]
             entries += coefficient * vector[name].detach().cpu().double()
         total[name] = entries.to(w)
     return total
-
-
-def covering_axis(points: int, low: float, high: float, *, margin: float = 0.0) -> Floats:
-    """Return `points` even coordinates, 0 exactly among them, that cover low to high and a margin on both sides.
-
-    Args:
-        points: how many, at least 3.
-        low: at most 0.
-        high: at least 0.
-        margin: as a share of high − low.
-
-    Raises:
-        LandscapeError: for fewer points, or ends that enclose nothing.
-    """
-    if points < 3:
-        raise LandscapeError(f"got {points} points; expected at least 3")
-    size = high - low
-    if not (low <= 0 <= high and 0 < size < math.inf):
-        raise LandscapeError(f"got an axis from {low} to {high}; expected one around 0")
-    below, above = margin * size - low, margin * size + high
-    wanted = (below + above) / (points - 2)  # the ends may then be rounded up to whole steps
-    digits = 2 - math.floor(math.log10(wanted))
-    step = math.ceil(wanted * 10**digits * (1 - 1e-9)) / 10**digits  # three digits: rounding elsewhere does not show
-    first = -math.ceil(below / step * (1 - 1e-9))
-    return np.array([(first + i) * step for i in range(points)])

@@ -26,7 +26,7 @@ IN_FLIGHT = 4  # points queued on a GPU before the first result is waited for
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """What must be equal for two runs to give the same bits; a resumed run is handed those of the first."""
 
     precision: Precision
@@ -59,7 +59,7 @@ class Measurer:
     objective: Objective
     plane: Plane
     splits: tuple[str, ...]
-    settings: Settings
+    settings: EvaluationSettings
     gradient_norm: bool = False
     levels: Levels | None = None  # the subsets of levels above 1
 
@@ -132,7 +132,7 @@ def _norm(done: Pending, split: str, below: int, n: int) -> list[Mean]:
     return [Mean(float("nan"), float("nan"), n) if below else done.norms[split]]
 
 
-def settle(
+def choose_settings(
     objective: Objective,
     planes: Iterable[Plane],
     corners: Iterable[tuple[float, float]],
@@ -142,7 +142,7 @@ def settle(
     batch_size: int | None = None,
     splits: tuple[str, ...] | None = None,
     known: Precision | None = None,
-) -> Settings:
+) -> EvaluationSettings:
     """Return the precision and the batch size to use, chosen by measurement where they are "auto" and None.
 
     `known` is the precision of comparable results, which "auto" takes over where it is accurate enough.
@@ -154,4 +154,4 @@ def settle(
         chosen = splits or objective.splits
         choice = choose_precision(objective, points, tolerance=precision_tolerance, splits=chosen, known=known)
     size, rate = (batch_size, None) if batch_size else choose_batch_size(objective, choice.precision)
-    return Settings(choice.precision, choice.error, size, rate)
+    return EvaluationSettings(choice.precision, choice.error, size, rate)

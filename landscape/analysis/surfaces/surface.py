@@ -12,18 +12,23 @@ import torch
 
 from landscape.analysis.objective.objective import Objective, Precision
 from landscape.analysis.objective.provenance import describe
-from landscape.analysis.planes import Plane, covering_axis, random_plane
-from landscape.analysis.planes.axes import MARGIN, Spacing, ascending, axis, between_axis
+from landscape.analysis.planes import Plane, random_plane
+from landscape.analysis.planes.axes import MARGIN, Spacing, ascending, axis, known_axis
 from landscape.analysis.surfaces.levels import Levels
-from landscape.analysis.surfaces.measuring import GRADIENT_NORM, Measurer, Points, Request, Settings, settle
+from landscape.analysis.surfaces.measuring import (
+    GRADIENT_NORM,
+    EvaluationSettings,
+    Measurer,
+    Points,
+    Request,
+    choose_settings,
+)
 from landscape.analysis.surfaces.reliability import flatness_warnings, surface_warnings, warn_of
 from landscape.analysis.surfaces.scheme import scheme
 from landscape.analysis.surfaces.tolerance import estimate_within
 from landscape.analysis.surfaces.workers import shared_out
 from landscape.errors import LandscapeError
 from landscape.results import Floats, LineResult, SurfaceResult, points_table
-
-__all__ = ["Points", "Settings", "axis", "between_axis", "empty", "grid_points", "probe_points", "settle", "surface"]
 
 
 def surface(
@@ -44,7 +49,7 @@ def surface(
     precision: Precision | Literal["auto"] = "auto",
     precision_tolerance: float = 0.01,
     workers: int = 1,
-    settings: Settings | None = None,
+    settings: EvaluationSettings | None = None,
     done: Points | None = None,
     on_point: Callable[[Points], None] | None = None,
 ) -> SurfaceResult | LineResult:
@@ -73,7 +78,7 @@ def surface(
             `precision_tolerance` (relative, at probe points of this very grid) of float32.
         workers: processes that share the points out, on CUDA one per GPU. The values are those of a single one with as
             many threads as each.
-        settings: what `settle` returned, to make several surfaces alike or to resume one.
+        settings: what `choose_settings` returned, to make several surfaces alike or to resume one.
         done: points of an earlier run with the same settings, which are not computed again.
         on_point: called with the rows of each point as it is finished.
 
@@ -93,7 +98,7 @@ def surface(
     cautions = surface_warnings(objective, plane, splits)
     warn_of(cautions)
     if settings is None:
-        settings = settle(
+        settings = choose_settings(
             objective,
             [plane],
             probe_points(alpha, beta),
@@ -250,10 +255,9 @@ def _axes(
     counts = (points, points) if isinstance(points, int) else points
 
     def usual(direction: int) -> Floats:
-        if plane.is_line and plane.recipe.get("kind") in ("between", "bezier"):
-            return between_axis(counts[0])
         if plane.extent is not None:
-            return covering_axis(counts[direction], *plane.extent[direction], margin=MARGIN)
+            margin = 0.0 if plane.is_line else MARGIN
+            return known_axis(counts[direction], *plane.extent[direction], is_line=plane.is_line, margin=margin)
         return axis(counts[direction], span, spacing=spacing)
 
     x = usual(0) if alpha is None else ascending(alpha)

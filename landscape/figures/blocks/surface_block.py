@@ -176,6 +176,9 @@ def _estimates(panels: Sequence[Panel], surfaces: Sequence[SurfaceResult]) -> li
 def _axes(surfaces: Sequence[SurfaceResult]) -> str:
     """Return the meaning of a step along the axes if all surfaces agree on it."""
     directions = [surface.attributes.get("directions") or {} for surface in surfaces]
+    stated = {str(one.get("axes", "")) for one in directions}
+    if len(stated) == 1 and any(stated):
+        return stated.pop()
     meanings = {
         (str(one.get("kind", "")), str(one.get("normalization", "")) if one.get("kind") == "random" else "")
         for one in directions

@@ -10,10 +10,18 @@ import numpy as np
 
 from landscape.results import LineResult, Result
 
+_CONNECTIONS = {"between": "straight line", "bezier": "curve"}  # by kind, in files of before they were stored
+
+
+def connection(line: LineResult) -> str:
+    """Return the form of a line from one checkpoint to another, such as "straight line"; empty for other lines."""
+    directions = line.attributes.get("directions") or {}
+    return str(directions.get("connection") or _CONNECTIONS.get(str(directions.get("kind")), ""))
+
 
 def is_between(line: LineResult) -> bool:
     """Return True if the line runs from one checkpoint to another, straight or along a curve."""
-    return (line.attributes.get("directions") or {}).get("kind") in ("between", "bezier")
+    return bool(connection(line))
 
 
 def families(results: Mapping[str, Result]) -> dict[str, dict[str, list[LineResult]]]:

@@ -9,7 +9,7 @@ from typing import Any
 from landscape.figures.blocks.block import Block, Control, LegendEntry, Plot, dashes, legend_entries, strip_layout
 from landscape.figures.blocks.tables import Cell, Head, Table
 from landscape.figures.grouping.comparability import cautions
-from landscape.figures.grouping.families import families, is_between, seeds
+from landscape.figures.grouping.families import connection, families, is_between, seeds
 from landscape.figures.kinds.result_kind import ResultKind
 from landscape.figures.kinds.sampled import sampled_phrase, sampled_table
 from landscape.figures.plots.barrier import endpoints
@@ -51,16 +51,12 @@ def between_blocks(results: Mapping[str, Result]) -> list[Block]:
             groups.setdefault(endpoints(result), {})[key] = result
     blocks = []
     for index, (ends, lines) in enumerate(groups.items()):
-        names = [_way(line) for line in lines.values()]
+        names = [connection(line) for line in lines.values()]
         result_names = [key.rpartition("/")[2] for key in lines]
         labels = [n if names.count(n) == 1 else f"{n} {k}" for n, k in zip(names, result_names, strict=True)]
         curves: dict[str, Lines] = {"each": dict(zip(labels, lines.values(), strict=True))}
         blocks.append(_block(f"between-{index}", " → ".join(ends), curves, list(lines), None, {}))
     return blocks
-
-
-def _way(line: LineResult) -> str:
-    return "curve" if (line.attributes.get("directions") or {}).get("kind") == "bezier" else "straight line"
 
 
 def _by_recipe(by_label: Mapping[str, Sequence[LineResult]]) -> Lines:

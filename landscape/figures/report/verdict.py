@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from landscape.figures.grouping.comparability import listed
-from landscape.figures.grouping.families import is_between
+from landscape.figures.grouping.families import connection, is_between
 from landscape.figures.plots.barrier import barrier, endpoints
 from landscape.figures.report.paired_seeds import Comparison, PairedQuantity
 from landscape.figures.report.summary import Row
@@ -45,10 +45,10 @@ def barriers(results: Mapping[str, Result]) -> list[str]:
         if measured is None or not math.isfinite(measured["value"]):
             continue
         first, second = endpoints(line)
-        way = "curve" if (line.attributes.get("directions") or {}).get("kind") == "bezier" else "straight line"
         height = number_format.uncertain(float(measured["value"]), float(measured.get("stderr") or math.nan))
         sentences.append(
-            f"On the {way} from {first} to {second} the {measured['split']} loss has a barrier of {height}."
+            f"On the {connection(line)} from {first} to {second} the {measured['split']} loss has a barrier of "
+            f"{height}."
         )
     return sentences
 

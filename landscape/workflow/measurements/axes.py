@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from landscape.analysis.planes import Extent, covering_axis
-from landscape.analysis.planes.axes import Spacing, ascending, axis, between_axis, region_axis
+from landscape.analysis.planes import Extent
+from landscape.analysis.planes.axes import Spacing, ascending, axis, known_axis, region_axis
 from landscape.results import Floats
 
 
@@ -50,9 +50,7 @@ class Axes:
         def default(direction: int) -> Floats:
             if extent is None:
                 return axis(self.points[direction], self.span, spacing=self.spacing)
-            if is_line:
-                return between_axis(self.points[0], margin)
-            return covering_axis(self.points[direction], *extent[direction], margin=margin)
+            return known_axis(self.points[direction], *extent[direction], is_line=is_line, margin=margin)
 
         x = default(0) if self.alpha is None else ascending(np.array(self.alpha))
         if is_line:

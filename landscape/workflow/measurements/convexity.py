@@ -13,7 +13,7 @@ from landscape.analysis.objective.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
 from landscape.analysis.surfaces.convexity import METRICS, QUICK_PRODUCTS, convexity
-from landscape.analysis.surfaces.surface import Points
+from landscape.analysis.surfaces.measuring import Points
 from landscape.results import Floats, SurfaceResult, points_table
 from landscape.stats.number_format import duration
 from landscape.workflow.measurement import Keep, Measurement, Source

@@ -16,8 +16,9 @@ from landscape.analysis.objective.objective import Objective, Precision
 from landscape.analysis.objective.provenance import describe
 from landscape.analysis.planes import Plane
 from landscape.analysis.surfaces.levels import check_subsets
+from landscape.analysis.surfaces.measuring import EvaluationSettings, Points, choose_settings
 from landscape.analysis.surfaces.reliability import surface_warnings
-from landscape.analysis.surfaces.surface import Points, Settings, empty, grid_points, probe_points, settle, surface
+from landscape.analysis.surfaces.surface import empty, grid_points, probe_points, surface
 from landscape.errors import LandscapeError
 from landscape.results import Floats, LineResult, Result, SurfaceResult
 from landscape.stats.number_format import duration
@@ -46,7 +47,7 @@ class Evaluation:
     precision: Precision | Literal["auto"] = "auto"
     precision_tolerance: float = 0.01
     workers: int = 1
-    settings: Settings | None = None
+    settings: EvaluationSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -335,7 +336,7 @@ class Surface(Measurement[SampledResult]):
         grid = (alpha, beta) if self.grid.region is None else self.grid.region_coordinates(alpha, beta)
         return sum(1 for _ in grid_points(*grid, None if found is None else found.points))
 
-    def _choose(self, run: Run[SampledResult], file: AnalysisFile) -> Settings:
+    def _choose(self, run: Run[SampledResult], file: AnalysisFile) -> EvaluationSettings:
         """Return precision and batch size, chosen by measurement."""
         measurement = run.measurement
         assert isinstance(measurement, Surface)
@@ -351,8 +352,8 @@ class Surface(Measurement[SampledResult]):
         beta: Floats | None,
         *,
         known: Precision | None = None,
-    ) -> Settings:
-        return settle(
+    ) -> EvaluationSettings:
+        return choose_settings(
             objective,
             [plane],
             probe_points(alpha, beta),
@@ -390,10 +391,10 @@ def beta_of(result: SampledResult) -> Floats | None:
     return result.beta if isinstance(result, SurfaceResult) else None
 
 
-def _recorded(found: Result) -> Settings:
+def _recorded(found: Result) -> EvaluationSettings:
     """Return the evaluation settings of a stored or reused result."""
     stored = found.attributes
-    return Settings(
+    return EvaluationSettings(
         stored["precision"], stored["precision_error"], stored["batch_size"], threads=int(stored["threads"])
     )
 

@@ -93,11 +93,6 @@ class LineBetween(_ThroughOthers):
         """From 0 to 1."""
         return (0, 1), (0, 0)
 
-    @property
-    def margin(self) -> float:
-        """None beyond the ends."""
-        return 0.0
-
     def identity(self) -> dict[str, Any]:
         """Return the hash of the other end."""
         return {"directions": "between", "other": self.other.sha256}

@@ -10,13 +10,18 @@ from typing import Any, ClassVar
 from landscape.analysis.objective.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import Extent, Plane
+from landscape.analysis.planes.axes import MARGIN
 from landscape.results import LineResult
 from landscape.workflow.measurement import Source
 
 
 @dataclass(frozen=True)
 class PlaneSpec(ABC):
-    """A line or plane that can be made for any source; a subclass is one kind, a frozen dataclass of its options."""
+    """A line or plane that can be made for any source; a subclass is one kind, a frozen dataclass of its options.
+
+    The recipe of its planes may hold, for figures: "axes", a sentence on the meaning of the axes; and "connection", the
+    form of a line from one checkpoint (0) to another (1), such as "straight line".
+    """
 
     batchnorm: ClassVar[BatchNormMode] = "fixed"  # default mode of the statistics on planes of this kind
 
@@ -45,8 +50,8 @@ class PlaneSpec(ABC):
 
     @property
     def margin(self) -> float:
-        """Default length of axes beyond the known points, as a share of their extent."""
-        return 0.25
+        """Default length of axes beyond the known points, as a share of their extent; none on lines."""
+        return 0.0 if self.is_line else MARGIN
 
     def label(self, source: Source) -> str:
         """Return the first part of results' names: the label of the weights, or labels of several."""

@@ -13,13 +13,15 @@ from torch.nn import functional as F
 from landscape.analysis.connectivity.barrier import barriers
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import line_between
-from landscape.analysis.surfaces.surface import Settings, between_axis, surface
+from landscape.analysis.planes.axes import between_axis
+from landscape.analysis.surfaces.measuring import EvaluationSettings
+from landscape.analysis.surfaces.surface import surface
 from landscape.errors import LandscapeError
 
 N = 30
 INPUTS = torch.randn(N, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 LABELS = torch.randint(0, 3, (N,), generator=torch.Generator().manual_seed(2))
-SETTINGS = Settings("float64", None, N)
+SETTINGS = EvaluationSettings("float64", None, N)
 
 
 def network(seed: int) -> nn.Module:

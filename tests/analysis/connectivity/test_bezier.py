@@ -18,7 +18,8 @@ from landscape.analysis.connectivity.curve_training import CurveTraining, train_
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import flatten
 from landscape.analysis.planes import line_between, plane_through
-from landscape.analysis.surfaces.surface import Settings, surface
+from landscape.analysis.surfaces.measuring import EvaluationSettings
+from landscape.analysis.surfaces.surface import surface
 from landscape.errors import LandscapeError
 
 N = 12
@@ -178,7 +179,7 @@ def test_the_curve_goes_around_a_barrier() -> None:
         found, other, steps=400, batch_size=N, learning_rate=0.05, on_step=lambda step, _: seen.append(step)
     )
     assert seen == list(range(1, 401))
-    t, settings = np.linspace(0, 1, 21), Settings("float64", None, N)
+    t, settings = np.linspace(0, 1, 21), EvaluationSettings("float64", None, N)
     heights = {}
     for name, plane in (("straight", line_between(found, other)), ("curved", curve)):
         heights[name] = barriers(found, plane, surface(found, plane, alpha=t, settings=settings))["train"]["loss"]

@@ -11,7 +11,8 @@ from landscape.analysis.objective import autotune as tuning
 from landscape.analysis.objective.autotune import choose_batch_size, choose_precision
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import random_plane
-from landscape.analysis.surfaces.surface import settle, surface
+from landscape.analysis.surfaces.measuring import choose_settings
+from landscape.analysis.surfaces.surface import surface
 
 N = 600
 INPUTS = torch.randn(N, 5, generator=torch.Generator().manual_seed(1))
@@ -171,7 +172,7 @@ def test_ready_batches_and_batch_statistics_keep_their_sizes(clock: Any) -> None
     assert choose_batch_size(ready, "float32")[0] == 40
     by_batch = objective(batchnorm="batch", batch_size=40)
     assert choose_batch_size(by_batch, "float32")[0] == 40
-    settings = settle(by_batch, [random_plane(by_batch)], [(0.0, 0.0)], precision="float32")
+    settings = choose_settings(by_batch, [random_plane(by_batch)], [(0.0, 0.0)], precision="float32")
     centre = surface(by_batch, points=3, settings=settings).grid("loss")[:, 1, 1]
     assert centre.tolist() == [by_batch.loss(split="train"), by_batch.loss(split="test")]
 

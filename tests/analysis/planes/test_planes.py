@@ -20,7 +20,6 @@ from landscape.analysis.objective.weights import digest, dot, flatten, norm
 from landscape.analysis.planes import (
     Direction,
     Triangle,
-    covering_axis,
     eigenvector_directions,
     gradient_direction,
     line_between,
@@ -33,6 +32,7 @@ from landscape.analysis.planes import (
     triangle,
     user_direction,
 )
+from landscape.analysis.planes.axes import covering_axis
 from landscape.analysis.planes.normalization import raw_direction
 from landscape.errors import LandscapeError
 from landscape.results import SpectrumResult

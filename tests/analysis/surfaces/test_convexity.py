@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import Plane, random_plane
-from landscape.analysis.planes.plane import spanned
+from landscape.analysis.planes.plane import make_plane
 from landscape.analysis.surfaces.convexity import METRICS, QUICK_PRODUCTS, convexity
 from landscape.errors import LandscapeError
 from landscape.results import SurfaceResult
@@ -158,7 +158,7 @@ def jumping() -> tuple[Objective, Plane]:
     along[40] = 200.0
     other = torch.zeros(60, dtype=torch.float64)
     other[1] = 1e-3
-    return objective, spanned(objective.origin, [{"w": along}, {"w": other}], {"kind": "user"})
+    return objective, make_plane(objective.origin, [{"w": along}, {"w": other}], {"kind": "user"})
 
 
 def test_what_a_neighbour_knows_nothing_of_is_found_or_within_the_bound() -> None:

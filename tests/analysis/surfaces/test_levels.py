@@ -108,7 +108,7 @@ def test_the_first_choice_is_the_largest_drop_of_variance_for_its_cost() -> None
     dense = [np.outer(a, a) * (Matern(0.2, nu=2.5)(grid(5)) + 1e-3 * np.eye(25)) for a in amplitudes]
     prior = np.diag(dense[1])
     assert chosen.place == int(np.argmax(prior))
-    # Where all the examples cost next to nothing more, they settle both corrections at once.
+    # Where all the examples cost next to nothing more, they choose_settings both corrections at once.
     assert search(amplitudes, [0.01, 1.0, 1.0]).step().level == 0  # type: ignore[union-attr]
 
 

@@ -16,21 +16,21 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import dot
 from landscape.analysis.planes import Plane, line_between, pca_plane, plane_through, random_plane
 from landscape.analysis.surfaces.surface import (
-    Settings,
+    EvaluationSettings,
     _Grid,
     axis,
     between_axis,
+    choose_settings,
     empty,
     grid_points,
     probe_points,
-    settle,
     surface,
 )
 from landscape.errors import LandscapeError
 from landscape.results import LineResult, SurfaceResult, points_table
 
 N = 20
-SETTINGS = Settings("float64", None, 7)
+SETTINGS = EvaluationSettings("float64", None, 7)
 
 
 class Quadratic(nn.Module):
@@ -133,7 +133,7 @@ def test_a_symmetric_loss_has_a_symmetric_surface() -> None:
 
 def test_the_centre_is_the_objective_s_loss_on_every_split() -> None:
     found = classifier()
-    result = surface(found, points=(3, 5), settings=Settings("float64", None, found.batch_size))
+    result = surface(found, points=(3, 5), settings=EvaluationSettings("float64", None, found.batch_size))
     values = found.evaluate()
     for s, split in enumerate(("train", "test")):
         for metric in ("loss", "accuracy"):
@@ -146,7 +146,7 @@ def test_a_surface_is_that_of_the_reference_code_s_formula() -> None:
     """crunch, set_weights, eval_loss of tomgoldstein/loss-landscape, written anew in float64: loss and accuracy."""
     found = classifier()
     plane = random_plane(found, seed=4)
-    result = surface(found, plane, points=(5, 3), span=1.5, settings=Settings("float64", None, 6))
+    result = surface(found, plane, points=(5, 3), span=1.5, settings=EvaluationSettings("float64", None, 6))
     network = small_network().double().eval()
     start = [p.detach().clone() for p in network.parameters()]
     dx, dy = ([d[name] for name, _ in network.named_parameters()] for d in plane.directions)
@@ -193,7 +193,7 @@ def test_precisions_agree_within_their_rounding() -> None:
     found = classifier(precision="float32")
     grids: dict[str, NDArray[Any]] = {}
     for precision in ("float64", "float32", "bfloat16"):
-        result = surface(found, points=5, settings=Settings(precision, None, N))  # type: ignore[arg-type]
+        result = surface(found, points=5, settings=EvaluationSettings(precision, None, N))  # type: ignore[arg-type]
         assert result.attributes["precision"] == precision
         grids[precision] = result.grid("loss")
     np.testing.assert_allclose(grids["float32"], grids["float64"], rtol=1e-5)
@@ -276,7 +276,7 @@ def test_places_are_in_units_of_both_axes() -> None:
 
 def test_points_already_done_are_skipped_and_the_join_is_the_same_to_the_bit() -> None:
     found = classifier(precision="float32")
-    plane, settings = random_plane(found), Settings("float32", None, 8)
+    plane, settings = random_plane(found), EvaluationSettings("float32", None, 8)
     seen: list[NDArray[Any]] = []
     whole = surface(found, plane, points=(5, 3), settings=settings, on_point=seen.append)
     assert len(seen) == 15
@@ -303,7 +303,7 @@ def test_any_grid_has_its_shape_and_any_stop_costs_no_bit(alpha: Any, beta: Any,
     found, splits = CLASSIFIER, ("train", "test")[: 1 + both]
     plane = random_plane(found, dimensions=1 if beta is None else 2)
     axes = {"alpha": np.array(alpha), **({} if beta is None else {"beta": np.array(beta)})}
-    options: dict[str, Any] = {**axes, "splits": splits, "settings": Settings("float32", None, 8)}
+    options: dict[str, Any] = {**axes, "splits": splits, "settings": EvaluationSettings("float32", None, 8)}
     seen: list[NDArray[Any]] = []
     whole = surface(found, plane, on_point=seen.append, **options)
     shape = (len(alpha),) if beta is None else (len(beta), len(alpha))
@@ -412,8 +412,8 @@ def test_probe_points_are_points_of_the_grid() -> None:
 
 def test_settings_asked_for_are_taken() -> None:
     found = classifier(precision="float32")
-    settings = settle(found, [random_plane(found)], [(0.0, 0.0)], precision="bfloat16", batch_size=5)
-    assert settings == Settings("bfloat16", None, 5)
+    settings = choose_settings(found, [random_plane(found)], [(0.0, 0.0)], precision="bfloat16", batch_size=5)
+    assert settings == EvaluationSettings("bfloat16", None, 5)
     result = surface(found, points=3, settings=settings)
     assert result.attributes["batch_size"] == 5
     assert result.attributes["precision_error"] is None
@@ -446,7 +446,7 @@ def test_the_line_between_two_models_has_both_losses_at_its_ends() -> None:
         other[1].running_var.mul_(3.0)
     second = Objective(other, "cross_entropy", DATA, device="cpu", precision="float64")
     plane = line_between(found, other.state_dict())
-    settings = Settings("float64", None, found.batch_size)
+    settings = EvaluationSettings("float64", None, found.batch_size)
     line = surface(found, plane, alpha=between_axis(5, 0.25), settings=settings)
     grid, alpha = line.grid("loss"), line.alpha.tolist()
     for s, split in enumerate(("train", "test")):

@@ -13,7 +13,7 @@ from torch import nn
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import random_plane
-from landscape.analysis.surfaces.measuring import Request, Settings
+from landscape.analysis.surfaces.measuring import EvaluationSettings, Request
 from landscape.analysis.surfaces.scheme import Scheme
 from landscape.analysis.surfaces.surface import surface
 from landscape.analysis.surfaces.tolerance import Outcome, estimate_within
@@ -221,7 +221,7 @@ def network() -> Objective:
 
 
 def test_a_network_s_surface_within_a_tolerance() -> None:
-    found, chosen = network(), Settings("float32", None, 200)
+    found, chosen = network(), EvaluationSettings("float32", None, 200)
     plane = random_plane(found)
     exact = surface(found, plane, points=(15, 11), settings=chosen)
     seen: list[NDArray[Any]] = []
@@ -249,7 +249,7 @@ def test_a_network_s_surface_within_a_tolerance() -> None:
 
 
 def test_the_gradient_s_norm_is_estimated_along_with_the_loss() -> None:
-    found, chosen = network(), Settings("float32", None, 200)
+    found, chosen = network(), EvaluationSettings("float32", None, 200)
     exact, estimated = (
         surface(found, points=(15, 11), splits=("train",), gradient_norm=True, tolerance=t, settings=chosen)
         for t in (0.0, 0.05)
@@ -268,7 +268,7 @@ def test_a_tolerance_that_cannot_be_is_refused(tolerance: float) -> None:
 
 
 def test_a_grid_too_small_to_save_anything_is_measured_exactly() -> None:
-    found, chosen = network(), Settings("float32", None, 200)
+    found, chosen = network(), EvaluationSettings("float32", None, 200)
     small = surface(found, points=5, tolerance=0.01, settings=chosen)
     np.testing.assert_array_equal(small.grid("loss"), surface(found, points=5, settings=chosen).grid("loss"))
     assert small.attributes["tolerance"]["saving"] == 1

@@ -17,7 +17,7 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import random_plane
 from landscape.analysis.surfaces import workers
 from landscape.analysis.surfaces.levels import Levels
-from landscape.analysis.surfaces.measuring import Measurer, Request, Settings
+from landscape.analysis.surfaces.measuring import EvaluationSettings, Measurer, Request
 from landscape.analysis.surfaces.scheme import Scheme
 from landscape.analysis.surfaces.surface import surface
 from landscape.analysis.surfaces.workers import Pool, shared_out
@@ -58,7 +58,7 @@ def measurer(kind: Any = None, **options: Any) -> Measurer:
     found = Objective(network(kind), loss, data, device="cpu", batchnorm="recalibrated", **options)
     plan = Scheme({"train": (N, 20, 10), "test": (N, 20, 10)}, 0)
     levels = Levels(found, plan, seed=0) if found.has_per_example_loss else None
-    settings = Settings("bfloat16", None, 16)
+    settings = EvaluationSettings("bfloat16", None, 16)
     return Measurer(found, random_plane(found), ("train", "test"), settings, gradient_norm=True, levels=levels)
 
 
@@ -116,7 +116,7 @@ def test_a_surface_does_not_depend_on_the_order_that_workers_answer_in(monkeypat
             pass
 
     found = measurer().objective
-    settings = Settings("float32", None, 16)
+    settings = EvaluationSettings("float32", None, 16)
     one = surface(found, points=(5, 3), settings=settings)
     monkeypatch.setattr(workers, "Pool", Backwards)
     several = surface(found, points=(5, 3), settings=settings, workers=3)

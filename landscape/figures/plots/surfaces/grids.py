@@ -184,7 +184,7 @@ def axis_names(surface: SurfaceResult) -> tuple[str, str]:
     """Return the names of the plane's axes: α and β, with the eigenvalues of eigenvector directions."""
     directions = surface.attributes.get("directions") or {}
     shares = directions.get("explained") or ()
-    if directions.get("kind") == "pca" and len(shares) >= 2:
+    if len(shares) >= 2:
         first, second = (f"PC {i + 1} ({number(100 * float(share), 3)}% of the variance)" for i, share in _two(shares))
         return first, second
     parts = [part if isinstance(part, Mapping) else {} for part in directions.get("parts") or ()]
