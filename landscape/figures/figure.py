@@ -28,8 +28,8 @@ def figure(result: Result | Mapping[str, Result], **options: Any) -> go.Figure:
 
     Example:
         >>> import numpy as np, landscape
-        >>> from landscape.results import History
-        >>> run = History({"epoch": np.arange(1.0, 4.0), "train_loss": np.array([2.0, 1.0, 0.5])})
+        >>> from landscape.results import HistoryResult
+        >>> run = HistoryResult({"epoch": np.arange(1.0, 4.0), "train_loss": np.array([2.0, 1.0, 0.5])})
         >>> landscape.figure(run).data[0].y.tolist()
         [2.0, 1.0, 0.5]
     """
