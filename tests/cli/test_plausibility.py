@@ -1,8 +1,8 @@
 import torch
-from landscape.cli.jobs.plausibility import origin_accuracy
 from torch import nn
 
 from landscape.analysis.objective.objective import Objective
+from landscape.workflow.sources.plausibility import origin_accuracy
 
 LABELS = torch.arange(400) % 4
 

@@ -61,9 +61,9 @@ def test_sharpness_of_two_checkpoints(results, capsys) -> None:
     terminal = terminal_rows(captured.out)
     first, second = results
     rows = key_numbers(checkpoints({f"{label}/sharpness": result for label, result in results.items()}))
-    page = {row[0].words: row[1:] for row in summary_table(rows, [first, second]).rows}
+    page = {row[0].text: row[1:] for row in summary_table(rows, [first, second]).rows}
     table = measures_table(Ranked(list(results), measures(results), results))
-    lower = {row[0].words: row[1:] for row in table.rows}
+    lower = {row[0].text: row[1:] for row in table.rows}
     assert terminal.keys() == page.keys() == lower.keys()
     clearly = 0
     for label, (flattest, sharper) in terminal.items():
@@ -74,9 +74,9 @@ def test_sharpness_of_two_checkpoints(results, capsys) -> None:
         remark = sharper[3].partition(" (")[2].rstrip(")")
         for cells in (page[label], lower[label]):
             by_label = dict(zip((first, second), cells, strict=False))
-            assert by_label["a"].words == flattest[2].removesuffix(" (bound)")
-            assert by_label["b"].words == sharper[2].removesuffix(" (bound)")
-            assert cells[2].words == difference
+            assert by_label["a"].text == flattest[2].removesuffix(" (bound)")
+            assert by_label["b"].text == sharper[2].removesuffix(" (bound)")
+            assert cells[2].text == difference
             assert remark.removeprefix("bound") in cells[2].small
         said = [s for s in verdict(rows, [first, second]) if " is flatter by " in s and label in s]
         clear = summaries(results)["b"]["measures"][list(terminal).index(label)]["above_flattest_clear"]
@@ -113,7 +113,7 @@ def test_seeds() -> None:
     named = checkpoints(synthetic.pair_of_recipes())
     rows = key_numbers(named)
     (compared,) = comparisons(named, rows)
-    page = {row[0].words: row[-1].words for row in paired_table(compared).rows}
+    page = {row[0].text: row[-1].text for row in paired_table(compared).rows}
     pairs = compared.labels
     for quantity, fraction in (("Test loss", False), ("Test accuracy", True), ("Generalization gap", False)):
         (row,) = (row for row in rows if row.label == quantity)
