@@ -53,7 +53,7 @@ _HOMES = {
     "hessian": "landscape.analysis.curvature.eigenvalues",
     "layers": "landscape.analysis.curvature.layers",
     "line_between": "landscape.analysis.planes",
-    "load": "landscape.storage.analysis_file",
+    "load": "landscape.storage.loading",
     "load_checkpoint": "landscape.models.checkpoint",
     "load_dataset": "landscape.data",
     "pca_plane": "landscape.analysis.planes",
@@ -173,7 +173,7 @@ if TYPE_CHECKING:
     from landscape.figures.report.page import write_report
     from landscape.models.checkpoint import load_checkpoint, save_checkpoint
     from landscape.stats.basin_width import basin_width
-    from landscape.storage.analysis_file import load
+    from landscape.storage.loading import load
     from landscape.training import SAM, RandomPerturbation, TrainConfig, train, train_pair
     from landscape.workflow.analysis_file import AnalysisFile
     from landscape.workflow.measurement import Measurement

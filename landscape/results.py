@@ -6,8 +6,8 @@ Everything here is plain NumPy, so that opening a plot never loads torch. Axis o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,9 @@ class Result(Protocol):
     @property
     def finished(self) -> bool:
         """False for a measurement that was stopped and is to be resumed."""
+
+
+R = TypeVar("R", bound=Result)
 
 
 @dataclass(frozen=True)
@@ -117,12 +120,6 @@ class Sampled(Measured):
     def complete(self) -> bool:
         """True if every point of the axes has been measured, and everything derived from the points is there."""
         return self.finished and bool(self.computed().all())
-
-    def off_axes(self) -> NDArray[Any]:
-        """Return the table's points that the level-0 grid does not show."""
-        on_axes, _ = self._cells(self.points)
-        rest: NDArray[Any] = self.points[~(on_axes & (self.points["level"] == 0))]
-        return rest
 
 
 @dataclass(frozen=True)
@@ -281,6 +278,11 @@ class HistoryResult(Measured):
     kind: ClassVar[str] = "history"
     columns: Annotated[Mapping[str, Floats], Over("epoch")]  # each (E,)
     attributes: Attributes = field(default_factory=dict)
+
+
+def with_attributes(result: R, **attributes: Any) -> R:
+    """Return the result with further attributes."""
+    return replace(result, attributes={**result.attributes, **attributes})
 
 
 def points_table(rows: Sequence[tuple[Any, ...]]) -> NDArray[Any]:

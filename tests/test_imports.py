@@ -102,13 +102,13 @@ FORBIDDEN = {  # modules → what none of their imports, lazy or not, may name
     ),
     ("landscape.analysis",): (
         "landscape.training",
-        "landscape.storage.analysis_file",
+        "landscape.storage.result_file",
         "landscape.figures",
         "landscape.storage.hdf5",
     ),
     ("landscape.training",): (
         "landscape.analysis",
-        "landscape.storage.analysis_file",
+        "landscape.storage.result_file",
         "landscape.figures",
         "landscape.storage.hdf5",
     ),
@@ -196,7 +196,7 @@ class A:
 
 def test_opening_a_plot_loads_no_torch() -> None:
     code = (
-        "import sys; import landscape, landscape.storage.analysis_file, landscape.figures.report.page; "
+        "import sys; import landscape, landscape.storage.result_file, landscape.figures.report.page; "
         "print([m for m in ('torch', 'torchvision', 'landscape.analysis', 'landscape.training') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

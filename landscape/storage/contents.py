@@ -13,9 +13,8 @@ import numpy as np
 
 from landscape.errors import LandscapeError
 from landscape.results import Result
-from landscape.storage.digest import DIGEST, digest
 from landscape.storage.hdf5 import check_kind, read_result, write_result
-from landscape.storage.heaps import check_text_heaps
+from landscape.storage.integrity import DIGEST, check_text_heaps, digest
 from landscape.storage.schema import check_attributes
 from landscape.version import __version__
 

@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 
 from landscape.results import Labels, Over
-from landscape.storage.hdf5_arrays import Group, array, dataset, plain, to_json
+from landscape.storage.hdf5_arrays import Group, array, dataset, plain
+from landscape.storage.json_values import to_json
 from landscape.storage.schema import check_mapping
 
 

@@ -10,6 +10,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from landscape.storage.json_values import to_json
+
 Group: TypeAlias = Any  # h5py.Group; h5py has no types
 
 _TEXT = h5py.string_dtype("utf-8")
@@ -77,19 +79,6 @@ def read_attributes(group: Group, *, reserved: Collection[str] = ()) -> dict[str
                 json.loads(value) if name in encoded else plain(value)
             )
     return attributes
-
-
-def to_json(value: Any) -> str:
-    """Return JSON of plain values, NumPy's numbers and arrays, and any mappings; NaN and inf as Python reads them."""
-
-    def encodable(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return dict(value)
-        if isinstance(value, np.ndarray | np.generic):
-            return value.tolist()
-        raise TypeError(f"attributes of results are JSON-able, not {type(value).__name__}")
-
-    return json.dumps(value, default=encodable)
 
 
 def plain(value: Any) -> Any:

@@ -1,10 +1,13 @@
-"""Plain JSON values of nested structures."""
+"""JSON of nested structures with NumPy arrays."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 
 def jsonable(value: Any) -> Any:
@@ -22,3 +25,16 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
+
+
+def to_json(value: Any) -> str:
+    """Return JSON of plain values, NumPy's numbers and arrays, and any mappings; NaN and inf as Python reads them."""
+
+    def encodable(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return dict(value)
+        if isinstance(value, np.ndarray | np.generic):
+            return value.tolist()
+        raise TypeError(f"attributes of results are JSON-able, not {type(value).__name__}")
+
+    return json.dumps(value, default=encodable)

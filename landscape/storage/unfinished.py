@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from landscape.results import POINT, Result, Sampled, points_table
 from landscape.storage.hdf5 import LAYOUTS
-from landscape.storage.hdf5_arrays import to_json
 from landscape.storage.journal import read_journal
+from landscape.storage.json_values import to_json
 from landscape.storage.sampled import SampledLayout, has_beta
 from landscape.storage.schema import check_attributes
 

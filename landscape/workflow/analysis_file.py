@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from landscape.analysis.objective.objective import Objective
 from landscape.errors import LandscapeError
-from landscape.storage.analysis_file import AnalysisFile as ResultFile
+from landscape.storage.result_file import ResultFile
 from landscape.workflow.measurement import Measurement, R
 from landscape.workflow.reporter import Reporter
 from landscape.workflow.runner import Runner

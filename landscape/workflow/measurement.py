@@ -13,7 +13,7 @@ from landscape.analysis.objective.batchnorm import BatchNormMode
 from landscape.analysis.objective.losses import Metric
 from landscape.analysis.objective.objective import Objective
 from landscape.results import Result
-from landscape.storage.analysis_file import AnalysisFile
+from landscape.storage.result_file import ResultFile
 from landscape.workflow.names import resolve_name
 from landscape.workflow.reporter import Reporter
 
@@ -143,12 +143,12 @@ class Measurement(ABC, Generic[R]):
         return None
 
     def resolve(
-        self, file: AnalysisFile, wanted: str, identity: Mapping[str, Any], *, is_given: bool, overwrite: bool
+        self, file: ResultFile, wanted: str, identity: Mapping[str, Any], *, is_given: bool, overwrite: bool
     ) -> tuple[str, R | None]:
         """Return the name of the result and what an earlier run stored under it; see `resolve_name`."""
         return resolve_name(file, wanted, identity, self.kind, is_given=is_given, overwrite=overwrite)
 
-    def share(self, runs: Sequence[Run[R]], file: AnalysisFile, reporter: Reporter) -> Sequence[Run[R]]:
+    def share(self, runs: Sequence[Run[R]], file: ResultFile, reporter: Reporter) -> Sequence[Run[R]]:
         """Return the runs of one command with whatever settings they must have in common."""
         return runs
 

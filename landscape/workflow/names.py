@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from landscape.errors import LandscapeError
 from landscape.results import Result, Sampled
-from landscape.storage.analysis_file import AnalysisFile
 from landscape.storage.json_values import jsonable
+from landscape.storage.result_file import ResultFile
 
 R = TypeVar("R", bound=Result)
 
@@ -23,7 +23,7 @@ _TITLES = {  # of settings whose keys say little
 
 
 def resolve_name(
-    file: AnalysisFile,
+    file: ResultFile,
     wanted: str,
     identity: Mapping[str, Any],
     kind: type[R],
@@ -68,7 +68,7 @@ def resolve_name(
     return f"{wanted}-{len(differences) + 1}", None
 
 
-def series(file: AnalysisFile, wanted: str) -> Iterator[str]:
+def series(file: ResultFile, wanted: str) -> Iterator[str]:
     """Yield the names of a series that are in use: plane, plane-2, ..."""
     key, number = wanted, 1
     while key in file.results:

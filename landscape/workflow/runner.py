@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 
 from landscape.errors import LandscapeError
-from landscape.results import LineResult, Result, SurfaceResult
-from landscape.storage.analysis_file import AnalysisFile, with_attributes
+from landscape.results import LineResult, Result, SurfaceResult, with_attributes
+from landscape.storage.result_file import ResultFile
 from landscape.workflow.fingerprint import changed, stamp
 from landscape.workflow.measurement import Measurement, R, Run, Source
 from landscape.workflow.reporter import Advance, Quiet, Reporter
@@ -30,7 +30,7 @@ class Runner:
 
     def __init__(
         self,
-        file: AnalysisFile,
+        file: ResultFile,
         *,
         reporter: Reporter | None = None,
         overwrite: bool = False,
@@ -144,7 +144,7 @@ class _FileKeep:
     """Stores parts of a result in the analysis file, with their provenance."""
 
     def __init__(
-        self, file: AnalysisFile, key: str, provenance: Mapping[str, Any], reporter: Reporter, advance: Advance
+        self, file: ResultFile, key: str, provenance: Mapping[str, Any], reporter: Reporter, advance: Advance
     ) -> None:
         self._file, self._key, self._provenance = file, key, provenance
         self.reporter, self._advance = reporter, advance

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
 from landscape.cli import main
-from landscape.storage.analysis_file import AnalysisFile
+from landscape.storage.result_file import ResultFile
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,9 @@ def interrupt(run: Run) -> Callable[..., Outcome]:
     """Run a surface command that Ctrl-C stops after some points."""
 
     def call(*words: object, after: int) -> Outcome:
-        append, left = AnalysisFile.append, after
+        append, left = ResultFile.append, after
 
-        def limited(self: AnalysisFile, points: np.ndarray) -> None:
+        def limited(self: ResultFile, points: np.ndarray) -> None:
             nonlocal left
             if left == 0:
                 raise KeyboardInterrupt
@@ -123,7 +123,7 @@ def interrupt(run: Run) -> Callable[..., Outcome]:
             append(self, points)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(AnalysisFile, "append", limited)
+            patch.setattr(ResultFile, "append", limited)
             return run(*words)
 
     return call

@@ -9,7 +9,7 @@ import torch
 
 from landscape.data import Dataset, Split
 from landscape.models.checkpoint import Checkpoint, load_checkpoint
-from landscape.storage.analysis_file import load
+from landscape.storage.loading import load
 from landscape.workflow.sources.calibration import (
     AugmentedBatches,
     augmentation_of,

@@ -13,7 +13,7 @@ import pytest
 
 from landscape.figures.figure import figure
 from landscape.results import SurfaceResult
-from landscape.storage.analysis_file import load
+from landscape.storage.loading import load
 
 FEW = ("--points", "5x3", "--subset", "16", "--params", "linear.*", "--tolerance", "0.1")
 

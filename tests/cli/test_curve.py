@@ -8,7 +8,7 @@ from safetensors import safe_open
 
 from landscape.analysis.connectivity.curve_training import CurveTraining
 from landscape.results import LineResult, SurfaceResult, TrajectoryResult
-from landscape.storage.analysis_file import load
+from landscape.storage.loading import load
 
 SMALL = (
     "--steps",

@@ -5,7 +5,7 @@ import pytest
 
 from landscape.models.checkpoint import load_checkpoint
 from landscape.stats import number_format
-from landscape.storage.analysis_file import load
+from landscape.storage.loading import load
 
 
 def test_the_demo_does_the_whole_job_and_finds_it_done(run, monkeypatch: pytest.MonkeyPatch) -> None:

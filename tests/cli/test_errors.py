@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from landscape.storage.analysis_file import load
+from landscape.storage.loading import load
 
 TINY = "--data npz:tiny.npz --points 3 --precision float32"
 OWN = "--data npz:tiny.npz --no-normalize --points 3"

@@ -20,8 +20,9 @@ from landscape.figures.blocks.block import Block, Plot, result_keys, results_by_
 from landscape.figures.kinds import registry
 from landscape.figures.kinds.result_kind import ResultKind
 from landscape.results import Labels, Measured, Over, Result
-from landscape.storage.analysis_file import AnalysisFile, load
 from landscape.storage.hdf5 import LAYOUTS
+from landscape.storage.loading import load
+from landscape.storage.result_file import ResultFile
 
 SIZES = {  # what `landscape info` says of each kind
     "a/plane": "7x5 points",
@@ -143,7 +144,7 @@ def test_the_list_has_every_registered_kind() -> None:
 @pytest.mark.parametrize("name", SIZES)
 def test_a_kind_survives_file_figure_page_exports_and_info(name: str, run: Run) -> None:
     result = one_of_each()[name]
-    with AnalysisFile("f.h5") as file:
+    with ResultFile("f.h5") as file:
         file.put(name, result)
     stored = load("f.h5")[name]
     assert type(stored) is type(result)
@@ -172,7 +173,7 @@ def test_a_kind_survives_file_figure_page_exports_and_info(name: str, run: Run) 
 
 
 def test_a_kind_that_is_not_registered_is_named_and_the_others_are_shown(run: Run) -> None:
-    with AnalysisFile("f.h5") as file:
+    with ResultFile("f.h5") as file:
         file.put("a/noise", noise())
         file.put("a/history", kinds.make.history("a"))
     LAYOUTS.pop("noise")
@@ -186,7 +187,7 @@ def test_a_kind_that_is_not_registered_is_named_and_the_others_are_shown(run: Ru
 @pytest.mark.parametrize("command", [("info",), ("report", "--out", "page.html"), ("export", "--format", "csv")])
 @pytest.mark.parametrize("name", ["a/plane", "a/hessian", "a/sharpness", "a/history", "a/noise"])
 def test_commands_name_a_damaged_result_and_use_the_others(name: str, command: tuple[str, ...], run: Run) -> None:
-    with AnalysisFile("f.h5") as file:
+    with ResultFile("f.h5") as file:
         for key, result in one_of_each().items():
             file.stage(key, result)
         file.put(key, result)

@@ -11,13 +11,13 @@ from cases import kinds
 
 from landscape.export.images import render
 from landscape.results import Result
-from landscape.storage.analysis_file import AnalysisFile
+from landscape.storage.result_file import ResultFile
 
 make = kinds.make
 
 
 def store(path: str, results: dict[str, Result]) -> None:
-    with AnalysisFile(path) as file:
+    with ResultFile(path) as file:
         for name, result in results.items():
             file.stage(name, result)
         file.put(name, result)
@@ -144,7 +144,7 @@ def test_a_missing_file_and_a_folder_in_the_way(run, file: str) -> None:
 
 def test_a_surface_that_is_still_computed_can_be_exported(run) -> None:
     whole = make.surface("a", nx=7, ny=5)
-    with AnalysisFile("f.h5") as file:
+    with ResultFile("f.h5") as file:
         file.begin("a/plane", dataclasses.replace(whole, points=whole.points[:0]))
         file.append(whole.points[:80])
         outcome = run("export", "f.h5", "--format", "npz,stl")

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from landscape.analysis.objective.autotune import PrecisionChoice
-from landscape.storage.analysis_file import load
+from landscape.storage.loading import load
 from landscape.workflow.fingerprint import code_fingerprints
 
 MODULE = """

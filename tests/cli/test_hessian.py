@@ -10,7 +10,7 @@ from landscape.analysis.operators.determinism import DeterminismWarning
 from landscape.analysis.operators.rounding import ProductError
 from landscape.cli.terminal.warned import in_one_line
 from landscape.results import DensityResult, LayersResult, SpectrumResult
-from landscape.storage.analysis_file import load
+from landscape.storage.loading import load
 
 QUICK = ("--top", "1", "--params", "linear.*", "--subset", "32")
 

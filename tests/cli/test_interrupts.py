@@ -10,7 +10,7 @@ import pytest
 
 from landscape.cli.terminal import interrupts, live_server
 from landscape.results import SurfaceResult
-from landscape.storage.analysis_file import load
+from landscape.storage.loading import load
 
 SAID = "stopped; what was finished is kept. To go on: landscape"
 DRIVER = """

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from landscape.storage.analysis_file import load
+from landscape.storage.loading import load
 
 MODULE = """
 import torch

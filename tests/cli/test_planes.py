@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from landscape.analysis.objective.weights import moving_parameters
 from landscape.models.checkpoint import build_model, load_checkpoint, save_checkpoint
 from landscape.results import LineResult, SurfaceResult
-from landscape.storage.analysis_file import load
+from landscape.storage.loading import load
 
 FAST = ("--points", "3", "--precision", "float32")
 

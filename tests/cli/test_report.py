@@ -8,7 +8,7 @@ import pytest
 from cases import synthetic as make
 
 from landscape.cli.commands.report import merged
-from landscape.storage.analysis_file import AnalysisFile
+from landscape.storage.result_file import ResultFile
 
 
 @pytest.fixture
@@ -66,10 +66,10 @@ def test_the_latest_file_is_the_one_that_is_being_filled(run, monkeypatch: pytes
     monkeypatch.setattr(webbrowser, "open", lambda url: not opened.append(url))
     whole = make.surface("old", nx=3, ny=3)
     for name in ("figures/newer.h5", "results/older.h5"):
-        with AnalysisFile(name) as file:
+        with ResultFile(name) as file:
             file.put(f"{Path(name).stem}/plane", whole)
     os.utime("results/older.h5", (1, 1))
-    with AnalysisFile("results/older.h5") as file:
+    with ResultFile("results/older.h5") as file:
         file.begin("older/filled", dataclasses.replace(whole, points=whole.points[:0]))
         os.utime("results/older.h5", (2, 2))
         os.utime("figures/newer.h5", (3, 3))

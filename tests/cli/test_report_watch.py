@@ -24,7 +24,7 @@ from cases.processes import LANDSCAPE
 from landscape.cli.terminal import live_server as watching
 from landscape.cli.terminal.live_server import Watched, served, stamp
 from landscape.errors import LandscapeError
-from landscape.storage.analysis_file import AnalysisFile
+from landscape.storage.result_file import ResultFile
 
 WHOLE = make.surface("a", nx=7, ny=5)  # 4 rows a point
 PATIENCE = 90
@@ -90,7 +90,7 @@ def events(address: str) -> Iterator[dict[str, object]]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_a_surface_that_is_being_computed_is_followed_row_by_row_until_ctrl_c(tmp_path: Path) -> None:
-    with AnalysisFile(tmp_path / "f.h5") as file:
+    with ResultFile(tmp_path / "f.h5") as file:
         file.begin("a/plane", dataclasses.replace(WHOLE, points=WHOLE.points[:0]))
         file.append(WHOLE.points[:28])
         with watch(tmp_path, "f.h5", "--out", "page.html") as seen:
@@ -118,7 +118,7 @@ def test_a_file_that_is_not_there_yet_is_waited_for(run, monkeypatch: pytest.Mon
     def sleep(_: float) -> None:
         if next(looks) == 2:
             raise KeyboardInterrupt
-        with AnalysisFile("later.h5") as file:
+        with ResultFile("later.h5") as file:
             file.put("a/plane", WHOLE)
 
     monkeypatch.setattr(watching.time, "sleep", sleep)
@@ -201,7 +201,7 @@ def _follow_an_open_page(tmp_path: Path) -> None:
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))))
     flags = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(AnalysisFile(tmp_path / "f.h5"))
+        file = stack.enter_context(ResultFile(tmp_path / "f.h5"))
         file.put("a/history", make.history("a"))
         file.begin("a/plane", dataclasses.replace(WHOLE, points=WHOLE.points[:0]))
         file.append(WHOLE.points[:84])

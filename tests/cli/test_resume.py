@@ -11,7 +11,8 @@ from cases.processes import LANDSCAPE
 
 from landscape.errors import LandscapeError
 from landscape.results import Result, SurfaceResult
-from landscape.storage.analysis_file import AnalysisFile, load
+from landscape.storage.loading import load
+from landscape.storage.result_file import ResultFile
 
 PLANE = ("--points", "5x3", "--precision", "float32")
 
@@ -149,7 +150,7 @@ def test_a_run_that_would_give_other_bits_is_not_gone_on_with(run, interrupt, pa
 
 def test_a_second_writer_is_refused_and_readers_are_not(run, pair) -> None:
     run("surface", pair.sam, *pair.data, "--points", "3")
-    with AnalysisFile("results/sam.h5"):
+    with ResultFile("results/sam.h5"):
         run("surface", pair.sam, *pair.data, "--line", "--points", "3").refused(
             "sam.h5", "being written by another process"
         )
@@ -193,14 +194,14 @@ def test_what_is_derived_from_the_points_is_there_after_a_stop_before_the_last_w
     models = (pair.sam, pair.adam) if derived == "barrier" else (pair.sam,)
     command = (words[0], *models, *pair.data, *words[1:], "--out", "f.h5")
 
-    def stop(self: AnalysisFile, key: str, result: Result) -> None:
+    def stop(self: ResultFile, key: str, result: Result) -> None:
         if key == name and result.finished:
             raise KeyboardInterrupt
         put(self, key, result)
 
-    put = AnalysisFile.put
+    put = ResultFile.put
     with monkeypatch.context() as patch:
-        patch.setattr(AnalysisFile, "put", stop)
+        patch.setattr(ResultFile, "put", stop)
         assert run(*command).code == 130
     stopped = load("f.h5")[name]
     assert stopped.computed().all()

@@ -22,8 +22,8 @@ from landscape.analysis.surfaces.measuring import Measurer
 from landscape.cli import main
 from landscape.errors import LandscapeError
 from landscape.results import SurfaceResult
-from landscape.storage.analysis_file import load
 from landscape.storage.journal import Journal
+from landscape.storage.loading import load
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has used torch"),

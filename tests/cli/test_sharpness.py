@@ -15,7 +15,8 @@ from landscape.errors import LandscapeError
 from landscape.figures.plots.study import study_figure
 from landscape.models.checkpoint import load_checkpoint, save_checkpoint
 from landscape.results import SharpnessResult, SpectrumResult, StudyResult
-from landscape.storage.analysis_file import AnalysisFile, load
+from landscape.storage.loading import load
+from landscape.storage.result_file import ResultFile
 
 PART = ("--params", "linear.*", "--subset", "32")
 QUICK = ("--pairs", "2", "--restarts", "0", "--epsilons", "1e-3", *PART)
@@ -173,7 +174,7 @@ def test_a_run_stopped_after_any_measure_is_stored_as_an_undisturbed_one(run, pa
     """Evidence included: only times, dates and the command may differ."""
     radii = ("--rho", "0.01,0.05,0.1", "--m", "all,16", "--average-rho", "0.05,0.1", "--max-rho", "0.001,0.002")
     words = ("sharpness", pair.sam, *pair.data, *QUICK, "--measures", "sam,max,average", *radii, "--max-m", "16")
-    put = AnalysisFile.put
+    put = ResultFile.put
 
     def stops(self, name, result):
         put(self, name, result)
@@ -181,7 +182,7 @@ def test_a_run_stopped_after_any_measure_is_stored_as_an_undisturbed_one(run, pa
 
     stopped = 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(AnalysisFile, "put", stops)
+        patch.setattr(ResultFile, "put", stops)
         while run(*words).code == 130:
             stopped += 1
     assert stopped >= 10  # measures

@@ -12,7 +12,7 @@ import xarray
 from landscape.models.checkpoint import load_checkpoint
 from landscape.results import LineResult, SurfaceResult
 from landscape.stats import number_format
-from landscape.storage.analysis_file import load
+from landscape.storage.loading import load
 
 SMALL = ("--top", "1", "--max-products", "5", "--device", "cpu")
 PLANE = ("--points", "5x3", "--precision", "float32")

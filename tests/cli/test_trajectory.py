@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from landscape.models.checkpoint import load_checkpoint
 from landscape.results import SurfaceResult, TrajectoryResult
-from landscape.storage.analysis_file import load
+from landscape.storage.loading import load
 
 
 @pytest.fixture

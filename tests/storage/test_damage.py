@@ -12,8 +12,9 @@ from cases import kinds
 
 from landscape.errors import LandscapeError, StorageWarning
 from landscape.results import Result
-from landscape.storage.analysis_file import AnalysisFile, load
-from landscape.storage.heaps import check_text_heaps
+from landscape.storage.integrity import check_text_heaps
+from landscape.storage.loading import load
+from landscape.storage.result_file import ResultFile
 
 NAMES = ("a/plane", "a/hessian", "a/sharpness", "b/history")
 
@@ -23,7 +24,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The bytes of a file of four kinds of results."""
     path = tmp_path_factory.mktemp("whole") / "f.h5"
     make = kinds.make
-    with AnalysisFile(path) as file:
+    with ResultFile(path) as file:
         file.stage("a/plane", make.surface("a", nx=5, ny=3))
         file.stage("a/hessian", make.spectrum("a"))
         file.stage("a/sharpness", make.sharpness("a"))
@@ -106,7 +107,7 @@ def test_a_writer_keeps_the_file_with_damaged_results(whole: bytes, tmp_path: Pa
     path.write_bytes(whole)
     changed(path, "a/hessian")
     before = path.read_bytes()
-    file = AnalysisFile(path)
+    file = ResultFile(path)
     with pytest.warns(StorageWarning, match="a/hessian"):
         file.__enter__()
     with pytest.warns(StorageWarning, match="the file with its damaged results is kept as"):
@@ -120,7 +121,7 @@ def test_a_writer_keeps_the_file_with_damaged_results(whole: bytes, tmp_path: Pa
 
 def test_a_file_without_a_readable_result_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "f.h5"
-    with AnalysisFile(path) as file:
+    with ResultFile(path) as file:
         file.put("a/hessian", kinds.make.spectrum("a"))
     changed(path, "a/hessian")
     with pytest.raises(LandscapeError, match=r"cannot read any result of .*a/hessian"):
@@ -188,12 +189,12 @@ def test_attributes_of_another_type_are_named(attribute: str, value: object, who
     wrong = dataclasses.replace(plane, attributes={**plane.attributes, attribute: value})
     with (
         pytest.raises(LandscapeError, match=rf"expected attribute {attribute}.* got "),
-        AnalysisFile(tmp_path / "new.h5") as new,
+        ResultFile(tmp_path / "new.h5") as new,
     ):
         new.put("a/plane", wrong)
     with pytest.MonkeyPatch.context() as patch:  # as another program would
-        patch.setattr("landscape.storage.analysis_file.check_attributes", lambda _: None)
-        with AnalysisFile(path) as file:
+        patch.setattr("landscape.storage.result_file.check_attributes", lambda _: None)
+        with ResultFile(path) as file:
             file.put("a/plane", wrong)
     results, said = outcome(path)
     assert set(results) == set(NAMES) - {"a/plane"}

@@ -28,15 +28,16 @@ from landscape.results import (
     TrajectoryResult,
     points_table,
 )
-from landscape.storage.analysis_file import AnalysisFile, load
 from landscape.storage.hdf5 import read_result, write_result
+from landscape.storage.loading import load
+from landscape.storage.result_file import ResultFile
 
 SHIPPED = Path(landscape.__file__).parent.parent / "figures" / "resnet20-cifar10.h5"
 EVERYTHING: dict[str, Result] = {**kinds.make.everything("a", "b"), **kinds.everything("a")}
 
 
 def stored(tmp_path: Path, results: dict[str, Result]) -> dict[str, Result]:
-    with AnalysisFile(tmp_path / "f.h5") as file:
+    with ResultFile(tmp_path / "f.h5") as file:
         for name, result in results.items():
             file.stage(name, result)
         file.put(name, result)
@@ -127,7 +128,7 @@ def test_any_table_survives_bit_for_bit(tmp_path: Path, data: st.DataObject) -> 
 
 def test_what_is_not_loss_is_stored_and_filled_as_loss_is(tmp_path: Path) -> None:
     made = kinds.convexity("a", nx=5, ny=3)
-    with AnalysisFile(tmp_path / "f.h5") as file:
+    with ResultFile(tmp_path / "f.h5") as file:
         file.begin("a/convexity", dataclasses.replace(made, points=made.points[:0]))
         file.append(made.points[:6])
         half = load(tmp_path / "f.h5")["a/convexity"]
@@ -172,7 +173,7 @@ def test_xarray_opens_every_kind_with_named_axes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("metric", ["n", "x", "computed", "loss_stderr", "a/b", "", "loss_n"])
 def test_a_metric_whose_array_would_replace_another_is_refused(tmp_path: Path, metric: str) -> None:
     made = kinds.make.line("a", metrics=("loss", metric))
-    with AnalysisFile(tmp_path / "f.h5") as file, pytest.raises(LandscapeError, match="another name"):
+    with ResultFile(tmp_path / "f.h5") as file, pytest.raises(LandscapeError, match="another name"):
         file.begin("a/line", dataclasses.replace(made, points=made.points[:0]))
 
 

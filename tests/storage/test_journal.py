@@ -13,7 +13,8 @@ from cases import kinds
 
 from landscape.errors import StorageWarning
 from landscape.results import SurfaceResult
-from landscape.storage.analysis_file import AnalysisFile, load
+from landscape.storage.loading import load
+from landscape.storage.result_file import ResultFile
 
 WHOLE = kinds.make.surface("a", nx=3, ny=3)
 HEADER: dict[str, Any] = {
@@ -110,7 +111,7 @@ PARTLY = {
 def path(tmp_path: Path) -> Path:
     """A good file, in which a surface was begun, without its journal."""
     path = tmp_path / "f.h5"
-    with AnalysisFile(path) as file:
+    with ResultFile(path) as file:
         file.stage("a/line", kinds.make.line("a"))
         file.stage("a/hessian", kinds.make.spectrum("a"))
         file.stage("a/plane", dataclasses.replace(WHOLE, points=WHOLE.points[:0], finished=False))
@@ -137,7 +138,7 @@ def test_a_bad_journal_is_set_aside_and_the_file_is_read(content: bytes, path: P
     assert len(said) == 1
     assert "\n" not in str(said[0].message)
     assert journal(path).read_bytes() == content  # a reader changes nothing
-    with pytest.warns(StorageWarning, match=r"renamed it to f\.h5\.journal\.damaged$"), AnalysisFile(path) as file:
+    with pytest.warns(StorageWarning, match=r"renamed it to f\.h5\.journal\.damaged$"), ResultFile(path) as file:
         assert set(file.results) == {"a/line", "a/hessian", "a/plane", "b/line"}
     assert journal(path).with_name("f.h5.journal.damaged").read_bytes() == content
     with warnings.catch_warnings():
@@ -149,13 +150,13 @@ def test_a_bad_journal_is_set_aside_and_the_file_is_read(content: bytes, path: P
 def test_journals_of_a_folder_or_a_second_bad_one_are_set_aside_too(path: Path) -> None:
     for name in ("f.h5.journal.damaged", "f.h5.journal.damaged-2"):
         journal(path).mkdir()
-        with pytest.warns(StorageWarning, match="it is no file; renamed"), AnalysisFile(path):
+        with pytest.warns(StorageWarning, match="it is no file; renamed"), ResultFile(path):
             pass
         assert path.with_name(name).is_dir()
 
 
 def test_a_journal_never_replaces_a_finished_result(path: Path) -> None:
-    with AnalysisFile(path) as file:
+    with ResultFile(path) as file:
         file.put("a/plane", WHOLE)
     journal(path).write_bytes(line(HEADER) + line(row(value=9.0)))
     with pytest.warns(StorageWarning, match="it has other points of a/plane, which is finished"):
@@ -166,7 +167,7 @@ def test_a_journal_never_replaces_a_finished_result(path: Path) -> None:
 def test_journals_of_earlier_versions_are_read(path: Path) -> None:
     journal(path).write_bytes(line(HEADER) + line(ROWS[:4]) + line(ROWS[4:8]))
     assert points(path) == 8
-    with AnalysisFile(path):
+    with ResultFile(path):
         pass
     assert points(path) == 8
     assert not journal(path).exists()
@@ -179,14 +180,14 @@ def test_the_seconds_of_a_stopped_run_are_kept(path: Path) -> None:
 
 
 def test_all_points_without_what_is_derived_from_them_are_not_finished(path: Path) -> None:
-    with AnalysisFile(path) as file:
+    with ResultFile(path) as file:
         file.begin("a/plane", WHOLE)  # stopped here
     found = load(path)["a/plane"]
     assert isinstance(found, SurfaceResult)
     assert found.computed().all()
     assert not found.finished
     assert not found.complete
-    with AnalysisFile(path) as file:
+    with ResultFile(path) as file:
         file.begin("a/plane", found)
         file.put("a/plane", WHOLE)
     assert load(path)["a/plane"].complete  # type: ignore[union-attr]

@@ -9,9 +9,10 @@ import pytest
 from cases import kinds
 
 from landscape.errors import LandscapeError, StorageWarning
-from landscape.storage.analysis_file import AnalysisFile, load
 from landscape.storage.atomic_write import remove_temporaries
+from landscape.storage.loading import load
 from landscape.storage.lock import Lock
+from landscape.storage.result_file import ResultFile
 
 WHOLE = kinds.make.surface("a", nx=3, ny=3)
 EMPTY = dataclasses.replace(WHOLE, points=WHOLE.points[:0])
@@ -24,7 +25,7 @@ def names(folder: Path) -> list[str]:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "f.h5"
-    with AnalysisFile(path) as file:
+    with ResultFile(path) as file:
         file.put("a/line", kinds.make.line("a"))
     return path
 
@@ -35,9 +36,9 @@ def unlock(path: Path) -> None:
 
 
 def test_results_of_both_writers_are_kept(path: Path) -> None:
-    with AnalysisFile(path) as first:
+    with ResultFile(path) as first:
         unlock(path)
-        with AnalysisFile(path) as second:
+        with ResultFile(path) as second:
             second.put("b/line", kinds.make.line("b"))
         with pytest.warns(StorageWarning, match="another process stored b/line in .* meanwhile"):
             first.put("c/line", kinds.make.line("c"))
@@ -48,9 +49,9 @@ def test_results_of_both_writers_are_kept(path: Path) -> None:
 
 def test_two_results_of_one_name_are_both_kept(path: Path) -> None:
     mine, theirs = kinds.make.spectrum("a"), kinds.make.spectrum("a", scale=2.0)
-    with AnalysisFile(path) as first:
+    with ResultFile(path) as first:
         unlock(path)
-        with AnalysisFile(path) as second:
+        with ResultFile(path) as second:
             second.put("a/hessian", theirs)
             second.put("b/hessian", mine)
         first.stage("b/hessian", mine)  # the same: once is enough
@@ -63,11 +64,11 @@ def test_two_results_of_one_name_are_both_kept(path: Path) -> None:
 
 
 def test_a_writer_whose_journal_was_taken_over_stops_and_loses_no_point(path: Path) -> None:
-    with AnalysisFile(path) as first:
+    with ResultFile(path) as first:
         first.begin("a/plane", EMPTY)
         first.append(WHOLE.points[:8])
         unlock(path)
-        with AnalysisFile(path) as second:
+        with ResultFile(path) as second:
             with pytest.raises(LandscapeError, match="another process took over"):
                 first.append(WHOLE.points[8:12])
             assert len(second.results["a/plane"].points) == 8  # type: ignore[union-attr]
@@ -80,14 +81,14 @@ def test_a_writer_whose_journal_was_taken_over_stops_and_loses_no_point(path: Pa
 
 
 def test_a_file_that_was_removed_while_open_is_written_again(path: Path) -> None:
-    with AnalysisFile(path) as file:
+    with ResultFile(path) as file:
         path.unlink()
         file.put("b/line", kinds.make.line("b"))
     assert set(load(path)) == {"a/line", "b/line"}
 
 
 def test_writers_that_only_read_leave_no_lock_file(path: Path) -> None:
-    with AnalysisFile(path):
+    with ResultFile(path):
         assert names(path.parent) == ["f.h5", "f.h5.lock"]
     assert names(path.parent) == ["f.h5"]
 
@@ -98,7 +99,7 @@ def test_lock_and_temporary_files_of_killed_writers_are_removed(path: Path) -> N
     others = [".g.h5.0123456789ab.tmp", ".f.h5.mine.tmp", ".f.h50123456789ab.tmp"]
     for name in others:
         path.with_name(name).touch()
-    with AnalysisFile(path):
+    with ResultFile(path):
         pass
     assert names(path.parent) == sorted([*others, "f.h5"])
 

@@ -52,7 +52,7 @@ class DemoCommand:
         from landscape.data import load_dataset
         from landscape.execution.allocator import tune_allocator
         from landscape.figures.report.page import write_report
-        from landscape.storage.analysis_file import AnalysisFile
+        from landscape.storage.result_file import ResultFile
         from landscape.training import TrainConfig
         from landscape.workflow.measurements.axes import Axes
         from landscape.workflow.measurements.eigenvalues import Eigenvalues
@@ -90,7 +90,7 @@ class DemoCommand:
             reporter=console,
         )
         on_train = [dataclasses.replace(m, sample=dataclasses.replace(m.sample, splits=("train",))) for m in models]
-        with AnalysisFile(folder / "analysis.h5") as file:
+        with ResultFile(folder / "analysis.h5") as file:
             for model in models:
                 stage_history(file, model)
             runner = Runner(file, reporter=console, command=console.recorded_command())

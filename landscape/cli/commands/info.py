@@ -49,8 +49,8 @@ class InfoCommand:
         return self._analysis(path)
 
     def _analysis(self, path: Path) -> dict[str, Any]:
-        from landscape.storage.analysis_file import load
         from landscape.storage.hdf5 import summary
+        from landscape.storage.loading import load
 
         results = load(path)
         rows = []

@@ -96,7 +96,7 @@ class ReportCommand:
 
 def merged(paths: Sequence[Path]) -> dict[str, Result]:
     """Return the results of several files; of those with the same name, the later files' get their file's name too."""
-    from landscape.storage.analysis_file import load
+    from landscape.storage.loading import load
 
     everything: dict[str, Result] = {}
     for path in dict.fromkeys(paths):
@@ -130,7 +130,7 @@ def latest() -> Path:
     Raises:
         LandscapeError: where there is none.
     """
-    from landscape.storage.analysis_file import is_analysis_file
+    from landscape.storage.loading import is_analysis_file
 
     found = [path for folder in (".", "results", "figures", "demo") for path in Path(folder).glob("*.h5")]
     newest_first = sorted(found, key=_written, reverse=True)

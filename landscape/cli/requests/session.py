@@ -14,7 +14,7 @@ from landscape.cli.requests.source import check_source, data_spec, model_spec, s
 from landscape.cli.terminal import console
 from landscape.cli.terminal.warned import in_one_line
 from landscape.execution.allocator import tune_allocator
-from landscape.storage.analysis_file import AnalysisFile
+from landscape.storage.result_file import ResultFile
 from landscape.workflow.runner import Runner
 from landscape.workflow.sources.history import stage_history
 from landscape.workflow.sources.loaded_model import LoadedModel
@@ -41,7 +41,7 @@ def session(options: AnalysisOptions) -> Iterator[Session]:
     path = expand(options.out) if options.out is not None else default_out([model.label for model in models])
     if options.no_lock:
         console.warn(f"{path} is written without a lock: a second command that writes to it now would lose results")
-    with AnalysisFile(path, lock=not options.no_lock) as file, in_one_line(LossWarning):
+    with ResultFile(path, lock=not options.no_lock) as file, in_one_line(LossWarning):
         for model in models:
             stage_history(file, model)
         runner = Runner(file, reporter=console, overwrite=options.overwrite, command=console.recorded_command())

@@ -10,7 +10,7 @@ import numpy as np
 
 from landscape.export.tables.csv_table import table
 from landscape.results import Result, Sampled, SharpnessResult
-from landscape.storage.hdf5_arrays import to_json
+from landscape.storage.json_values import to_json
 
 
 def npz_bytes(result: Result) -> bytes:

@@ -15,7 +15,7 @@ from landscape.results import (
     Result,
     SharpnessResult,
 )
-from landscape.storage.hdf5_arrays import to_json
+from landscape.storage.json_values import to_json
 
 FEWEST = 3  # values that make a curve; two are read better in the table
 

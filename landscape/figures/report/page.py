@@ -52,7 +52,7 @@ def write_report(
     """Write the report and return its path; an existing file is replaced whole or not at all.
 
     Args:
-        results: The results by "<checkpoint label>/<name>", as `landscape.storage.analysis_file.load` gives them.
+        results: The results by "<checkpoint label>/<name>", as `landscape.storage.loading.load` gives them.
         path: The HTML file to write.
         title: A heading; by default one that names the checkpoints.
         sources: The analysis files that the results come from; only their names are shown.

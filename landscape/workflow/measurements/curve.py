@@ -15,8 +15,7 @@ from landscape.analysis.connectivity.curve_training import CurveTraining
 from landscape.analysis.objective.weights import moving_parameters
 from landscape.analysis.planes import triangle
 from landscape.data import stratified_subset
-from landscape.results import Result
-from landscape.storage.analysis_file import with_attributes
+from landscape.results import Result, with_attributes
 from landscape.workflow.measurements.axes import Axes
 from landscape.workflow.measurements.surface import Surface
 from landscape.workflow.planes import BezierCurve, CurvePlane, LineBetween, Weights

@@ -14,9 +14,8 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights
 from landscape.analysis.planes.eigenvectors import pair_names
 from landscape.data.disjoint_subsets import disjoint_subsets
-from landscape.results import SpectrumResult
+from landscape.results import SpectrumResult, with_attributes
 from landscape.stats.subset_mean import mean_spectrum
-from landscape.storage.analysis_file import with_attributes
 from landscape.workflow.measurement import Keep, Source
 from landscape.workflow.measurements.curvature import CurvatureMeasurement, product_cost
 from landscape.workflow.vectors import VectorFile

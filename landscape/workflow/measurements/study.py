@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from landscape.errors import LandscapeError
-from landscape.results import SharpnessResult, StudyResult
+from landscape.results import SharpnessResult, StudyResult, with_attributes
 from landscape.stats.rank_correlation import MIN_CHECKPOINTS, study
-from landscape.storage.analysis_file import with_attributes
 from landscape.workflow.names import resolve_name
 from landscape.workflow.runner import Runner
 from landscape.workflow.sources.loaded_model import LoadedModel

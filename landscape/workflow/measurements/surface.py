@@ -22,8 +22,8 @@ from landscape.analysis.surfaces.surface import empty, grid_points, probe_points
 from landscape.errors import LandscapeError
 from landscape.results import Floats, LineResult, Result, SurfaceResult
 from landscape.stats.number_format import duration
-from landscape.storage.analysis_file import AnalysisFile
 from landscape.storage.json_values import jsonable
+from landscape.storage.result_file import ResultFile
 from landscape.workflow.measurement import Keep, Measurement, Run, Source
 from landscape.workflow.measurements.axes import Axes
 from landscape.workflow.names import difference, series
@@ -153,7 +153,7 @@ class Surface(Measurement[SampledResult]):
         return objective
 
     def resolve(
-        self, file: AnalysisFile, wanted: str, identity: Mapping[str, Any], *, is_given: bool, overwrite: bool
+        self, file: ResultFile, wanted: str, identity: Mapping[str, Any], *, is_given: bool, overwrite: bool
     ) -> tuple[str, SampledResult | None]:
         """Return the name of the result, and what is stored; a region is added to a finished result on any axes.
 
@@ -219,7 +219,7 @@ class Surface(Measurement[SampledResult]):
         return None
 
     def share(
-        self, runs: Sequence[Run[SampledResult]], file: AnalysisFile, reporter: Reporter
+        self, runs: Sequence[Run[SampledResult]], file: ResultFile, reporter: Reporter
     ) -> list[Run[SampledResult]]:
         """Give all surfaces of one command the same precision and batch size.
 
@@ -336,7 +336,7 @@ class Surface(Measurement[SampledResult]):
         grid = (alpha, beta) if self.grid.region is None else self.grid.region_coordinates(alpha, beta)
         return sum(1 for _ in grid_points(*grid, None if found is None else found.points))
 
-    def _choose(self, run: Run[SampledResult], file: AnalysisFile) -> EvaluationSettings:
+    def _choose(self, run: Run[SampledResult], file: ResultFile) -> EvaluationSettings:
         """Return precision and batch size, chosen by measurement."""
         measurement = run.measurement
         assert isinstance(measurement, Surface)
@@ -416,7 +416,7 @@ def _region_axes(region: tuple[Floats, Floats | None]) -> dict[str, list[float]]
     return {name: [float(x[0]), float(x[-1]), len(x)] for name, x in axes if x is not None}
 
 
-def _known_precision(run: Run[SampledResult], file: AnalysisFile) -> Precision | None:
+def _known_precision(run: Run[SampledResult], file: ResultFile) -> Precision | None:
     """Return the precision that "auto" took for another checkpoint's result in the file, of the same settings."""
     same = (
         "model",

@@ -8,13 +8,13 @@ import numpy as np
 
 from landscape.models.checkpoint import Checkpoint
 from landscape.results import HistoryResult
-from landscape.storage.analysis_file import AnalysisFile
+from landscape.storage.result_file import ResultFile
 from landscape.workflow.sources.loaded_model import LoadedModel
 
 _RENAMED = {"landscape": "landscape_version", "torch": "torch_version"}
 
 
-def stage_history(file: AnalysisFile, model: LoadedModel) -> None:
+def stage_history(file: ResultFile, model: LoadedModel) -> None:
     """Add a checkpoint's training curves to a file, once; they are written with the next result."""
     checkpoints = model.attributes()["checkpoints"]
     others = [

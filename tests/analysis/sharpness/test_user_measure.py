@@ -19,7 +19,7 @@ from landscape.export.tables.npz_archive import npz_bytes
 from landscape.figures.figure import figure
 from landscape.figures.report.page import render_report
 from landscape.results import MeasureResult, SharpnessResult
-from landscape.storage.analysis_file import load
+from landscape.storage.loading import load
 from landscape.workflow.analysis_file import AnalysisFile
 from landscape.workflow.measurements.sharpness import Sharpness
 

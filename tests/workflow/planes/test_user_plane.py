@@ -16,7 +16,7 @@ from landscape.analysis.planes import Plane
 from landscape.analysis.planes.plane import make_plane
 from landscape.figures.report.page import render_report
 from landscape.results import LineResult, SurfaceResult
-from landscape.storage.analysis_file import load
+from landscape.storage.loading import load
 from landscape.workflow.measurement import Source
 from landscape.workflow.measurements.surface import Surface
 from landscape.workflow.planes import PlaneSpec

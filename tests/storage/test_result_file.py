@@ -23,8 +23,9 @@ from landscape.results import (
     SurfaceResult,
     points_table,
 )
-from landscape.storage.analysis_file import AnalysisFile, is_analysis_file, load
 from landscape.storage.journal import Journal, read_journal
+from landscape.storage.loading import is_analysis_file, load
+from landscape.storage.result_file import ResultFile
 
 
 def surface(nx: int = 5, ny: int = 3, *, keep: int | None = None) -> SurfaceResult:
@@ -80,7 +81,7 @@ RESULTS: dict[str, Result] = {
 
 
 def test_every_kind_of_result_survives_the_round_trip(tmp_path: Path) -> None:
-    with AnalysisFile(tmp_path / "f.h5") as file:
+    with ResultFile(tmp_path / "f.h5") as file:
         for name, result in RESULTS.items():
             file.put(name, result)
     found = load(tmp_path / "f.h5")
@@ -91,7 +92,7 @@ def test_every_kind_of_result_survives_the_round_trip(tmp_path: Path) -> None:
 
 
 def test_xarray_opens_a_surface_with_named_axes(tmp_path: Path) -> None:
-    with AnalysisFile(tmp_path / "f.h5") as file:
+    with ResultFile(tmp_path / "f.h5") as file:
         file.put("a/plane", surface())
     data = xarray.open_dataset(tmp_path / "f.h5", engine="h5netcdf", group="a/plane")
     assert data["loss"].dims == ("split", "y", "x")
@@ -114,9 +115,9 @@ def test_a_killed_writer_loses_no_finished_point(tmp_path: Path) -> None:
     whole, path = surface(), tmp_path / "f.h5"
     script = (
         "import sys, os; sys.path.insert(0, sys.argv[2]); from pathlib import Path\n"
-        "from test_analysis_file import surface; from landscape.storage.analysis_file import AnalysisFile\n"
+        "from test_result_file import surface; from landscape.storage.result_file import ResultFile\n"
         "import dataclasses; whole = surface()\n"
-        "with AnalysisFile(Path(sys.argv[1])) as file:\n"
+        "with ResultFile(Path(sys.argv[1])) as file:\n"
         "    file.begin('a/plane', dataclasses.replace(whole, points=whole.points[:0]))\n"
         "    for i in range(6): file.append(whole.points[4 * i : 4 * i + 4])\n"
         "    os.kill(os.getpid(), 9)\n"
@@ -129,7 +130,7 @@ def test_a_killed_writer_loses_no_finished_point(tmp_path: Path) -> None:
     assert isinstance(found, SurfaceResult)
     assert int(found.computed().sum()) == 6
     np.testing.assert_array_equal(np.sort(found.points), np.sort(whole.points[:24]))
-    with AnalysisFile(path) as file:  # the next writer moves them into the file
+    with ResultFile(path) as file:  # the next writer moves them into the file
         same(file.results["a/plane"], found)
     assert not journal.exists()
     same(load(path)["a/plane"], found)
@@ -154,9 +155,9 @@ def test_a_journal_cut_anywhere_gives_back_its_whole_records(cut: int) -> None:
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     with (
-        AnalysisFile(tmp_path / "f.h5"),
+        ResultFile(tmp_path / "f.h5"),
         pytest.raises(LandscapeError, match="another process"),
-        AnalysisFile(tmp_path / "f.h5"),
+        ResultFile(tmp_path / "f.h5"),
     ):
         pass
 
@@ -173,14 +174,14 @@ def test_unreadable_files_are_refused_in_one_line_and_kept(tmp_path: Path, conte
         load(path)
     assert "\n" not in str(caught.value)
     if content is not None:
-        with pytest.raises(LandscapeError, match=message), AnalysisFile(path):
+        with pytest.raises(LandscapeError, match=message), ResultFile(path):
             pass
         assert path.read_bytes() == content
 
 
 def test_a_truncated_and_a_foreign_hdf5_file_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "f.h5"
-    with AnalysisFile(path) as file:
+    with ResultFile(path) as file:
         file.put("a/plane", surface())
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
@@ -194,7 +195,7 @@ def test_a_truncated_and_a_foreign_hdf5_file_are_refused(tmp_path: Path) -> None
 
 def test_a_failed_replacement_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "f.h5"
-    with AnalysisFile(path) as file:
+    with ResultFile(path) as file:
         file.put("a/plane", surface())
         before = path.read_bytes()
 
@@ -210,16 +211,16 @@ def test_a_failed_replacement_leaves_the_old_file(tmp_path: Path, monkeypatch: p
 def test_a_folder_is_refused_and_a_file_in_the_place_of_one(tmp_path: Path) -> None:
     with pytest.raises(LandscapeError, match="is a folder"):
         load(tmp_path)
-    with pytest.raises(LandscapeError, match="is a folder"), AnalysisFile(tmp_path):
+    with pytest.raises(LandscapeError, match="is a folder"), ResultFile(tmp_path):
         pass
     (tmp_path / "file").touch()
-    with pytest.raises(LandscapeError, match="file is a file, not a folder"), AnalysisFile(tmp_path / "file" / "f.h5"):
+    with pytest.raises(LandscapeError, match="file is a file, not a folder"), ResultFile(tmp_path / "file" / "f.h5"):
         pass
 
 
 def test_other_results_can_be_put_while_a_surface_is_filled(tmp_path: Path) -> None:
     path, whole = tmp_path / "f.h5", surface()
-    with AnalysisFile(path) as file:
+    with ResultFile(path) as file:
         file.begin("a/plane", dataclasses.replace(whole, points=whole.points[:0]))
         file.append(whole.points[:8])
         file.put("a/hessian", RESULTS["a/hessian"])
@@ -235,7 +236,7 @@ def test_other_results_can_be_put_while_a_surface_is_filled(tmp_path: Path) -> N
 
 def test_what_is_staged_is_written_with_the_next_result(tmp_path: Path) -> None:
     path = tmp_path / "f.h5"
-    with AnalysisFile(path) as file:
+    with ResultFile(path) as file:
         file.stage("b/history", RESULTS["b/history"])
         assert not path.exists()
         assert not file.written
@@ -249,7 +250,7 @@ def test_a_kill_between_replacing_the_file_and_dropping_the_journal_costs_nothin
     rows["value"][0], rows["stderr"][0] = -np.nan, np.nan  # JSON knows one NaN, floats have many
     whole = dataclasses.replace(surface(), points=rows)
     journal = path.with_name("f.h5.journal")
-    with AnalysisFile(path) as file:
+    with ResultFile(path) as file:
         file.begin("a/plane", dataclasses.replace(whole, points=rows[:0]))
         file.append(rows[:8])
         left = journal.read_bytes()
@@ -260,7 +261,7 @@ def test_a_kill_between_replacing_the_file_and_dropping_the_journal_costs_nothin
 
 def test_a_result_begun_anew_under_its_name_is_what_readers_see(tmp_path: Path) -> None:
     path = tmp_path / "f.h5"
-    with AnalysisFile(path) as file:
+    with ResultFile(path) as file:
         file.put("a/plane", surface())
         other = surface(3, 3)
         file.begin("a/plane", dataclasses.replace(other, points=other.points[:0]))
@@ -276,14 +277,14 @@ def test_a_journal_whose_header_is_torn_is_no_file(tmp_path: Path) -> None:
     journal.write_bytes(b"0badc0de {")
     with pytest.raises(LandscapeError, match="no such file"):
         load(tmp_path / "f.h5")
-    with AnalysisFile(tmp_path / "f.h5") as file:
+    with ResultFile(tmp_path / "f.h5") as file:
         assert file.results == {}
     assert not journal.exists()
 
 
 @pytest.mark.parametrize("name", ["plane", "a/", "/plane", "a/..", "a/b\0c", "\udcff/plane", "a/line/plane", "a//b"])
 def test_names_that_would_lose_a_result_are_refused(tmp_path: Path, name: str) -> None:
-    with AnalysisFile(tmp_path / "f.h5") as file:
+    with ResultFile(tmp_path / "f.h5") as file:
         file.put("a/line", RESULTS["a/line"])
         with pytest.raises(LandscapeError, match="cannot be named"):
             file.put(name, RESULTS["a/hessian"])
@@ -292,7 +293,7 @@ def test_names_that_would_lose_a_result_are_refused(tmp_path: Path, name: str) -
 
 def test_large_attributes_survive(tmp_path: Path) -> None:
     classes = [f"class {number}" for number in range(20_000)]  # HDF5 keeps attributes above 64 kB elsewhere
-    with AnalysisFile(tmp_path / "f.h5") as file:
+    with ResultFile(tmp_path / "f.h5") as file:
         file.put(
             "a/plane", dataclasses.replace(surface(), attributes={"data": {"classes": classes}, "text": "x" * 10**5})
         )
@@ -302,7 +303,7 @@ def test_large_attributes_survive(tmp_path: Path) -> None:
 
 
 def test_is_analysis_file(tmp_path: Path) -> None:
-    with AnalysisFile(tmp_path / "f.h5") as file:
+    with ResultFile(tmp_path / "f.h5") as file:
         file.put("a/plane", surface())
     (tmp_path / "g.h5").write_bytes(b"garbage")
     assert is_analysis_file(tmp_path / "f.h5")
@@ -317,7 +318,7 @@ def test_numpy_values_in_attributes_are_stored_as_plain_ones(tmp_path: Path) -> 
         "b": MappingProxyType({"c": 1}),
     }
     made = dataclasses.replace(surface(), attributes=attributes)
-    with AnalysisFile(tmp_path / "f.h5") as file:
+    with ResultFile(tmp_path / "f.h5") as file:
         file.begin("a/plane", dataclasses.replace(made, points=made.points[:4]))
         file.put("b/plane", made)
     for found in load(tmp_path / "f.h5").values():
@@ -328,7 +329,7 @@ def test_numpy_values_in_attributes_are_stored_as_plain_ones(tmp_path: Path) -> 
 
 
 def test_a_result_that_cannot_be_stored_is_not_in_the_way_of_others(tmp_path: Path) -> None:
-    with AnalysisFile(tmp_path / "f.h5") as file:
+    with ResultFile(tmp_path / "f.h5") as file:
         file.begin("a/plane", dataclasses.replace(surface(), points=surface().points[:0]))
         with pytest.raises(TypeError, match="JSON-able, not object"):
             file.put("a/bad", dataclasses.replace(surface(), attributes={"x": object()}))

@@ -1,4 +1,4 @@
-"""SHA-256 of the content of an HDF5 group, so that a flipped bit is never read as another number."""
+"""Detection of damage: a digest of each result, and a check of the text heaps on which the HDF5 library can hang."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from landscape.storage.hdf5_arrays import Group
 DIGEST = "content_sha256"  # the attribute of a group that holds the digest of the rest
 
 _NAMES_AND_UNITS = ("dtype", "long_name")  # attributes of datasets that belong to the content; others are HDF5's links
+_HEAP_SIGNATURE = b"GCOL\x01\x00\x00\x00"  # and the version, 1
+_HEAP_HEADER = 16  # bytes of a heap's header, and of that of each object in it
 
 
 def digest(group: Group) -> str:
@@ -47,3 +49,31 @@ def _values(values: Any) -> Iterator[bytes]:
             yield text if isinstance(text, bytes) else str(text).encode("utf-8", "surrogateescape")
     else:
         yield np.ascontiguousarray(array).tobytes()
+
+
+def check_text_heaps(content: bytes) -> None:
+    """Check that the objects of every global heap fill it one after the other.
+
+    The sizes have no checksum, and HDF5 (1.14) goes from object to object by them: a size of 0 would keep it in place.
+    See section III.E, "Disk Format: Level 1E - Global Heap", of the HDF5 File Format Specification, version 3.
+
+    Raises:
+        ValueError: if they do not.
+    """
+    start = content.find(_HEAP_SIGNATURE)
+    while start >= 0:
+        end = start + _integer(content, start + 8, 8)
+        if end > len(content):
+            raise ValueError("a heap of texts is cut off")
+        position = start + _HEAP_HEADER
+        while position + _HEAP_HEADER <= end:
+            index, size = _integer(content, position, 2), _integer(content, position + 8, 8)
+            needed = _HEAP_HEADER + -(-size // 8) * 8 if index else size  # object 0 is the free space, with its header
+            if needed < _HEAP_HEADER or position + needed > end:
+                raise ValueError("a heap of texts is damaged")
+            position += needed
+        start = content.find(_HEAP_SIGNATURE, start + 1)
+
+
+def _integer(content: bytes, position: int, size: int) -> int:
+    return int.from_bytes(content[position : position + size], "little")

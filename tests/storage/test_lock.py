@@ -7,7 +7,8 @@ import pytest
 
 from landscape.errors import LandscapeError
 from landscape.results import LineResult, points_table
-from landscape.storage.analysis_file import AnalysisFile, load
+from landscape.storage.loading import load
+from landscape.storage.result_file import ResultFile
 
 LINE = LineResult(np.array([0.0]), ("train",), ("loss",), points_table([(0, 0, 0, 0, 1, 0.1, 4, 0)]), {})
 
@@ -24,8 +25,8 @@ def test_a_drive_without_locks_is_refused_with_the_option_that_writes_there(
     tmp_path: Path, lockless_drive: None
 ) -> None:
     with pytest.raises(LandscapeError, match="No locks available; choose another --out, or --no-lock"):
-        AnalysisFile(tmp_path / "f.h5").__enter__()
-    with AnalysisFile(tmp_path / "f.h5", lock=False) as file:
+        ResultFile(tmp_path / "f.h5").__enter__()
+    with ResultFile(tmp_path / "f.h5", lock=False) as file:
         file.put("a/line", LINE)
     assert list(load(tmp_path / "f.h5")) == ["a/line"]
     assert [path.name for path in tmp_path.iterdir()] == ["f.h5"]
@@ -37,10 +38,10 @@ def test_a_full_disk_does_not_ask_for_no_lock(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
     with pytest.raises(LandscapeError, match=r"No space left on device; choose another --out$"):
-        AnalysisFile(tmp_path / "f.h5").__enter__()
+        ResultFile(tmp_path / "f.h5").__enter__()
 
 
 def test_without_a_lock_an_unwritable_folder_is_still_refused_first(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LandscapeError, match="is a file, not a folder"):
-        AnalysisFile(tmp_path / "file" / "f.h5", lock=False).__enter__()
+        ResultFile(tmp_path / "file" / "f.h5", lock=False).__enter__()

@@ -12,61 +12,27 @@ import errno
 import os
 import shutil
 import time
-import warnings
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import filelock
-import h5py
 from numpy.typing import NDArray
 
-from landscape.errors import LandscapeError, StorageWarning
+from landscape.errors import LandscapeError
 from landscape.results import Result, Sampled
 from landscape.storage.atomic_write import remove_temporaries, write_atomically
-from landscape.storage.contents import FORMAT, Contents, Signature, image_of, read_contents, signature
+from landscape.storage.contents import Signature, image_of, read_contents, signature
 from landscape.storage.journal import Journal
-from landscape.storage.lock import Lock
-from landscape.storage.no_lock import NoLock
+from landscape.storage.loading import journal_path, read_with_journal, refuse_folder, warn, warn_of_problems
+from landscape.storage.lock import Lock, NoLock
 from landscape.storage.schema import check_attributes
-from landscape.storage.unfinished import Unfinished, check_name, header_of, read_unfinished, record_of, supersedes
+from landscape.storage.unfinished import check_name, header_of, read_unfinished, record_of, supersedes
 
 WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # from drives that have no file locks
 
-R = TypeVar("R", bound=Result)
 
-
-def load(path: str | Path) -> dict[str, Result]:
-    """Return every result of an analysis file by name, points still in its journal included.
-
-    A damaged result, or a journal that is none, is left out with a `StorageWarning` that names it.
-
-    Raises:
-        LandscapeError: for a missing, foreign, damaged or newer file, and if all its results are damaged.
-    """
-    path = Path(path)
-    contents, unfinished = _load(path)
-    if contents.problems and not contents.results:
-        name, problem = next(iter(contents.problems.items()))
-        raise LandscapeError(f"cannot read any result of {path}; {name}: {problem}")
-    _warn_of(path, contents)
-    if unfinished is not None and unfinished.problem:
-        _warn(f"{_journal_path(path)} is damaged or of another program: {unfinished.problem}; the rest was read")
-    if not contents.results and not path.exists():
-        raise LandscapeError(f"no such file: {path}")
-    return contents.results
-
-
-def is_analysis_file(path: str | Path) -> bool:
-    """Return whether a file says that it is an analysis file; False where it cannot be read."""
-    try:
-        with h5py.File(path, "r") as file:
-            return bool(file.attrs.get("format") == FORMAT)
-    except Exception:  # damage can surface as almost anything
-        return False
-
-
-class AnalysisFile:
+class ResultFile:
     """An analysis file open for writing, as a context manager; a second writer is refused.
 
     If another process wrote to the file nevertheless, because the lock file was removed, its results are kept beside
@@ -90,9 +56,9 @@ class AnalysisFile:
         self._changed: set[str] = set()  # the results that were added, replaced or removed since
         self._is_damaged = False  # the file holds results that cannot be read, and are to be kept
 
-    def __enter__(self) -> AnalysisFile:
+    def __enter__(self) -> ResultFile:
         try:
-            _refuse_folder(self.path)
+            refuse_folder(self.path)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.exists() and not os.access(self.path, os.W_OK):
                 raise PermissionError(None, "the file is write-protected")
@@ -160,7 +126,7 @@ class AnalysisFile:
         result = dataclasses.replace(result, finished=False)
         self.put(name, result)  # a reader sees what is to come, and a resumed run finds its settings
         self._begun = time.monotonic()
-        self._journal = Journal(_journal_path(self.path), header_of(name, result))
+        self._journal = Journal(journal_path(self.path), header_of(name, result))
         self._filling = name
         if len(result.points):
             self.append(result.points)
@@ -182,11 +148,11 @@ class AnalysisFile:
 
     def _read(self) -> None:
         """Read the file; move the points of its journal into it, and set aside a journal that is damaged."""
-        contents, unfinished = _load(self.path)
-        _warn_of(self.path, contents)
+        contents, unfinished = read_with_journal(self.path)
+        warn_of_problems(self.path, contents)
         self.results, self._digests = contents.results, contents.digests
         self._signature, self._is_damaged = contents.signature, bool(contents.problems)
-        journal = _journal_path(self.path)
+        journal = journal_path(self.path)
         if unfinished is None or not unfinished.problem:
             if journal.exists():
                 self._flush()
@@ -197,14 +163,14 @@ class AnalysisFile:
             aside = journal.rename(_free_path(journal))
         except OSError as error:
             raise LandscapeError(f"cannot rename {journal}, which is damaged: {error.strerror or error}") from error
-        _warn(f"{journal} is damaged or of another program: {unfinished.problem}; renamed it to {aside.name}")
+        warn(f"{journal} is damaged or of another program: {unfinished.problem}; renamed it to {aside.name}")
 
     def _take_journal(self) -> None:
         """Close the journal, if one is open, and take its points into the results."""
         if self._journal is not None:
             in_place = self._journal.is_in_place()
             self._close_journal()
-            unfinished = read_unfinished(_journal_path(self.path)) if in_place else None
+            unfinished = read_unfinished(journal_path(self.path)) if in_place else None
             if unfinished is not None:
                 unfinished.merge_into(self.results)
                 self._changed.add(unfinished.name)
@@ -217,7 +183,7 @@ class AnalysisFile:
             own = self._journal is None or self._journal.is_in_place()
             self._close_journal()
             if own:
-                _journal_path(self.path).unlink(missing_ok=True)
+                journal_path(self.path).unlink(missing_ok=True)
 
     def _write(self) -> None:
         """Replace the file whole, with what another process added to it meanwhile, if one did."""
@@ -227,7 +193,7 @@ class AnalysisFile:
         if self._is_damaged:
             with contextlib.suppress(FileNotFoundError):
                 aside = Path(shutil.copy2(self.path, _free_path(self.path)))
-                _warn(f"the file with its damaged results is kept as {aside}")
+                warn(f"the file with its damaged results is kept as {aside}")
             self._is_damaged = False
         write_atomically(self.path, lambda file: file.write(image))
         self._signature, self._digests, self.written = signature(self.path), digests, True
@@ -246,7 +212,7 @@ class AnalysisFile:
             key = name if own is None else _free_name(name, self.results)
             self.results[key] = result
             taken = True
-            _warn(f"another process stored {name} in {self.path} meanwhile; it is kept as {key}")
+            warn(f"another process stored {name} in {self.path} meanwhile; it is kept as {key}")
         self._is_damaged |= bool(contents.problems)
         return taken
 
@@ -263,25 +229,6 @@ class AnalysisFile:
             raise LandscapeError(str(error)) from error
 
 
-def _journal_path(path: Path) -> Path:
-    return path.with_name(path.name + ".journal")
-
-
-def _refuse_folder(path: Path) -> None:
-    if path.is_dir():
-        raise LandscapeError(f"{path} is a folder; expected an analysis file (.h5)")
-
-
-def _load(path: Path) -> tuple[Contents, Unfinished | None]:
-    """Return what the file and its journal hold, and the journal's content with its problem, if it has one."""
-    _refuse_folder(path)
-    unfinished = read_unfinished(_journal_path(path))  # first: a writer replaces the file, then removes the journal
-    contents = read_contents(path)
-    if unfinished is not None:
-        unfinished = dataclasses.replace(unfinished, problem=unfinished.merge_into(contents.results))
-    return contents, unfinished
-
-
 def _free_path(path: Path) -> Path:
     """Return a name beside a damaged file that is free."""
     number, free = 1, path.with_name(f"{path.name}.damaged")
@@ -296,17 +243,3 @@ def _free_name(name: str, taken: dict[str, Result]) -> str:
     while f"{name}-{number}" in taken:
         number += 1
     return f"{name}-{number}"
-
-
-def _warn_of(path: Path, contents: Contents) -> None:
-    for name, problem in contents.problems.items():
-        _warn(f"{name} in {path} is left out: {problem}")
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, StorageWarning, stacklevel=3)
-
-
-def with_attributes(result: R, **attributes: Any) -> R:
-    """Return the result with further attributes."""
-    return dataclasses.replace(result, attributes={**result.attributes, **attributes})
