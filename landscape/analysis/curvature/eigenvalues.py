@@ -10,6 +10,7 @@ import torch
 
 from landscape.analysis.curvature.warm_start import cheap_product, leading_vectors, search_from
 from landscape.analysis.linalg.lanczos import Eigenpairs, OnProduct, extreme_eigenpairs
+from landscape.analysis.linalg.rayleigh_ritz import guarded_counts
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, unflatten
 from landscape.analysis.operators.metadata import Account
@@ -145,10 +146,11 @@ def _eigenpairs(
         rounded = (
             cheap if cheap.operator == operator else objective.product(operator, split=split, precision="bfloat16")
         )
+        guarded, _ = guarded_counts(top, 0, product.size, max_products)
         leading = leading_vectors(
             cheap,
             rounded,
-            top=top,
+            top=guarded,
             tolerance=tolerance,
             max_products=max_products,
             seed=seed,
@@ -158,8 +160,9 @@ def _eigenpairs(
         cheap.release()  # the exact graphs need the memory
         spent = {f"bfloat16 {one.operator}": one.count for one in {cheap, rounded}}
         if leading is not None:
-            search = search_from(leading, product, top=top, tolerance=tolerance, device=objective.device)
+            search = search_from(leading, product, top=guarded, tolerance=tolerance, device=objective.device)
             search.run(max_products - leading.products)
+            search.restrict(top, 0)
             method = f"Lanczos on the bfloat16 {cheap.operator}, then Rayleigh–Ritz on the {name}"
             return search.result(), method, {**spent, name: product.count}
     pairs = extreme_eigenpairs(

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from landscape.analysis.linalg.rayleigh_ritz import FLOOR, Apply, Eigenpairs, OnProduct, Search
+from landscape.analysis.linalg.rayleigh_ritz import FLOOR, Apply, Eigenpairs, OnProduct, Search, guarded_counts
 
 __all__ = ["FLOOR", "Eigenpairs", "OnProduct", "extreme_eigenpairs"]
 
@@ -35,6 +35,8 @@ def extreme_eigenpairs(
     on_product: OnProduct | None = None,
 ) -> Eigenpairs:
     """Return the `top` largest and `bottom` smallest (algebraic) eigenpairs, each with its residual and bound.
+
+    Of two or more at an end, one more is computed than asked for (see `guarded_counts`).
 
     Args:
         product: v → A v on (n,) vectors; on the columns of (n, k) where `start` has several.
@@ -58,11 +60,12 @@ def extreme_eigenpairs(
     Raises:
         LandscapeError: for counts that do not fit the size, or an operator that returns NaN or inf.
     """
+    guarded = guarded_counts(top, bottom, size, max_products) if start is None else (top, bottom)
     search = Search(
         product,
         size,
-        top=top,
-        bottom=bottom,
+        top=guarded[0],
+        bottom=guarded[1],
         tolerance=tolerance,
         vector_tolerance=vector_tolerance,
         basis=basis,
@@ -72,4 +75,5 @@ def extreme_eigenpairs(
     )
     search.begin(None if start is None else start.T)
     search.run(max_products, check=check)
+    search.restrict(top, bottom)
     return search.result(checked=check)

@@ -66,6 +66,7 @@ class Network:
         self._folding: Folding | None = None
         self._random: RandomState | None = RandomState(device)  # None once the model is known to draw none
         self._writes_inputs = False  # whether the forward pass changes its inputs in place
+        self._needs_gradients = False  # whether the forward pass differentiates by its inputs
         self.path_reason = "folding was switched off"
 
     @property
@@ -88,7 +89,13 @@ class Network:
         given = map_tensors(torch.clone, inputs)
         versions = [tensor._version for tensor in tensors(given)]
         with torch.no_grad():
-            outputs = self._call(self.module, self._tensors(None, None), given)
+            try:
+                outputs = self._call(self.module, self._tensors(None, None), given)
+            except RuntimeError as error:
+                if "does not require grad" not in str(error):
+                    raise
+                self._needs_gradients = True
+                outputs = self._call(self.module, self._tensors(None, None), given)
         if self._random is not None and not self._random.used:
             self._random = None
         self._writes_inputs = versions != [tensor._version for tensor in tensors(given)]
@@ -161,7 +168,13 @@ class Network:
         return self._call(self.module, tensors, inputs)
 
     def _call(self, network: nn.Module, tensors: Mapping[str, Tensor], inputs: Nested) -> Any:
+        if self._needs_gradients and not torch.is_grad_enabled():
+            with torch.enable_grad():
+                outputs = self._call(network, tensors, inputs)
+            return map_tensors(Tensor.detach, outputs)
         given = map_tensors(torch.clone, inputs) if self._writes_inputs else inputs
+        if self._needs_gradients:
+            given = map_tensors(Tensor.detach, given)  # so that `requires_grad_()` does not reach the data
         with self._random_set_aside():
             if self._loss_module is not None:
                 return functional_call(self._loss_module, {f"model.{name}": t for name, t in tensors.items()}, (given,))

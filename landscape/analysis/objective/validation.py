@@ -53,7 +53,7 @@ def try_loss(name: str, loss: losses.Loss, outputs: Any, targets: Nested) -> los
     except Exception as error:  # whatever the user's loss raises
         raise LandscapeError(
             f"the loss {name} does not take outputs of shape {_shapes(outputs)} and targets of shape "
-            f"{_shapes(targets)}: {_reason(error)}{_hint(name, outputs, targets)}"
+            f"{_shapes(targets)}: {_reason(error)}{_hint(name, outputs, targets, error)}"
         ) from error
     found = losses.example_sums(values, count_examples(targets))
     if found.weights is not None and found.weights.requires_grad:
@@ -144,7 +144,9 @@ def _leaf(tensor: Tensor) -> Tensor:
     return tensor.detach().requires_grad_() if tensor.is_floating_point() or tensor.is_complex() else tensor
 
 
-def _hint(name: str, outputs: Any, targets: Nested) -> str:
+def _hint(name: str, outputs: Any, targets: Nested, error: Exception) -> str:
+    if "differentiated Tensor" in str(error) or "does not require grad" in str(error):
+        return "; a loss that differentiates outputs by inputs is one of (model, batch): use landscape.ModelLoss"
     if name == "cross_entropy" and losses.is_classification(outputs, targets, -1):
         return "; for outputs with the classes last, (B, T, C), use token_cross_entropy"
     return ""

@@ -12,7 +12,7 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, flatten, unflatten
 from landscape.analysis.operators.determinism import DeterminismWarning, LossWarning, reservations
 from landscape.analysis.operators.differences import Disagreement, Function, disagreement
-from landscape.analysis.operators.first_examples import first_examples
+from landscape.analysis.operators.sample import few_examples
 from landscape.analysis.operators.suspects import suspects
 from landscape.errors import LandscapeError
 
@@ -66,14 +66,14 @@ def _tested(objective: Objective, split: str | None, second: bool) -> tuple[str,
             if precision == "float64" and objective.device.type == "mps":
                 continue
             try:
-                few = first_examples(objective, precision, split, EXAMPLES)
+                few = few_examples(objective, precision, split, EXAMPLES, random=False)
                 found = _disagreement(few, second)
             except (LandscapeError, RuntimeError, NotImplementedError):
                 continue  # it does not run in float64, or has no second derivatives, as the measurement itself will say
             break
         if found is None or few is None:
             return ()
-        plain = first_examples(objective, few.precision, split, EXAMPLES, fold=False)
+        plain = few_examples(objective, few.precision, split, EXAMPLES, fold=False, random=False)
         culprits = suspects(plain, found.order)
     what, verb = ("gradient", "differs") if found.order == 1 else ("second derivatives", "differ")
     return (

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights
-from landscape.analysis.operators.first_examples import first_examples
+from landscape.analysis.operators.sample import few_examples
 from landscape.errors import LandscapeError
 
 EXAMPLES = 8  # float64 convolutions take some twenty times as long as float32 ones
@@ -34,7 +34,7 @@ def product_error(
 ) -> ProductError:
     """Return the size of the rounding error of a float32 product A v with a unit vector v, (n,).
 
-    The larger of two: ‖A₆₄ v − A₃₂ v‖ on the first few examples of the split; and, on a few hundred, by how much A₃₂ v
+    The larger of two: ‖A₆₄ v − A₃₂ v‖ on a few random examples of the split; and, on a few hundred, by how much A₃₂ v
     moves where the weights move by half a unit in their last place. At relu's bend a rounded activation falls on the
     other side, which changes an example's second derivatives by a jump: rare enough for a few examples not to show it,
     and in ResNet-20 fifty times as large as all the rest. With `names`, A is the diagonal block of these parameters.
@@ -49,17 +49,17 @@ def product_error(
     if objective.device.type == "mps":
         return ProductError(float("nan"), "not measured: the device has no float64")
     v = vector.double() / vector.double().norm()
-    rounded = first_examples(objective, "float32", split, EXAMPLES)
+    rounded = few_examples(objective, "float32", split, EXAMPLES)
     product = rounded.product(operator, names=names)(v)
     try:
-        other, method = first_examples(objective, "float64", split, EXAMPLES), "float64"
+        other, method = few_examples(objective, "float64", split, EXAMPLES), "float64"
         difference = float((other.product(operator, names=names)(v) - product).norm())
     except (LandscapeError, RuntimeError, NotImplementedError) as error:
         if "memory" in str(error):
             raise
         other, method = _in_another_order(rounded), "another batch order, for the model or the loss needs float32"
         difference = float((other.product(operator, names=names)(v) - product).norm())
-    more = first_examples(objective, "float32", split, BENT_EXAMPLES)
+    more = few_examples(objective, "float32", split, BENT_EXAMPLES)
     beside = more.product(operator, names=names, weights=_rounded_otherwise(more.origin))(v)
     bent = float((more.product(operator, names=names)(v) - beside).norm())
     return ProductError(max(difference, bent), method)

@@ -26,7 +26,7 @@ def samples_of(values: Floats, unit: str) -> dict[str, Any]:
 
 
 class Rounding:
-    """The rounding error of L(w + δ) − L(w), measured on an objective's first batch.
+    """The rounding error of L(w + δ) − L(w), measured on a batch of examples drawn at random.
 
     The weights are added in the precision of the pass. The error is 0 for an objective in float64, and NaN on devices
     without float64 (MPS). Models and losses that hold float32 constants do not run in float64: for them it is the
@@ -34,7 +34,8 @@ class Rounding:
     """
 
     def __init__(self, objective: Objective) -> None:
-        self._objective = objective
+        split = objective.splits[0]
+        self._objective = objective.variant(data={split: objective.data[split].sample(objective.batch_size)})
         self._base: dict[Precision, float] = {}
 
     def error(self, step: Mapping[str, Tensor]) -> float:
@@ -51,7 +52,7 @@ class Rounding:
             return abs(single - self._smaller_batches(step))
 
     def _smaller_batches(self, step: Mapping[str, Tensor]) -> float:
-        """Return the difference in float32 with the first batch's examples cut into smaller batches."""
+        """Return the difference in float32 with the batch's examples cut into smaller batches."""
         objective = self._objective
         count, smaller = next(objective.batches())[2], max(1, objective.batch_size // 3)
         losses = []

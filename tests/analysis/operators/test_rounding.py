@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.curvature.layers import layers
 from landscape.analysis.objective.objective import Objective
+from landscape.analysis.operators.rounding import product_error
 from landscape.analysis.sharpness import AverageSharpness, KeskarSharpness, SamSharpness
 from landscape.analysis.sharpness.measure import sharpness
 
@@ -90,3 +91,22 @@ def test_rounding_is_measured_against_float64_where_it_runs() -> None:
 def test_a_model_that_needs_float32_is_said_to() -> None:
     with pytest.raises(Exception, match=r"does not run in float64.*use precision='float32'"):
         Objective(Recurrent(constant=True), "cross_entropy", X, LABELS, device="cpu", precision="float64")
+
+
+def test_rounding_of_sorted_data_is_that_of_all_classes() -> None:
+    """The last quarter of the examples, one class, has losses around 1e6 in float32."""
+    x = torch.randn(400, 4, generator=torch.Generator().manual_seed(0))
+    labels = (torch.arange(400) >= 300).long()
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return outputs.square().mean(1) + 1e6 * targets * torch.cos(outputs).mean(1)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Linear(4, 2)
+    both = Objective(model, loss, x, labels, device="cpu", batch_size=100)
+    first = Objective(model, loss, x[:100], labels[:100], device="cpu")
+    measures = [sharpness(o, [SamSharpness(0.3)]).measures[0].diagnostics["rounding"] for o in (both, first)]
+    assert measures[0] > 100 * measures[1]
+    products = [product_error(o, torch.ones(o.size)).size for o in (both, first)]
+    assert products[0] > 100 * products[1]

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from landscape.analysis.objective.batches import map_tensors, tensors
+from weakref import WeakKeyDictionary
+
+from landscape.analysis.objective.batches import Batches, map_tensors, tensors
 from landscape.analysis.objective.model_copy import deep_copy
 from landscape.analysis.objective.objective import Objective, Precision
 
+_samples: WeakKeyDictionary[Batches, dict[int, Batches]] = WeakKeyDictionary()
 
-def first_examples(
-    objective: Objective, precision: Precision, split: str | None, examples: int, *, fold: bool | None = None
+
+def few_examples(
+    objective: Objective,
+    precision: Precision,
+    split: str | None,
+    examples: int,
+    *,
+    fold: bool | None = None,
+    random: bool = True,
 ) -> Objective:
-    """Return the same loss at the same weights on the first few examples of a split.
+    """Return the same loss at the same weights on a few examples of a split, always the same ones.
 
     Args:
         objective: whose loss.
         precision: "float64" or "float32".
         split: of the data; the first by default.
-        examples: at most so many; the whole first batch where it cannot be cut along the examples.
+        examples: at most so many; a whole batch if batches cannot be cut along the examples.
         fold: whether BatchNorm may be folded; as in the objective by default.
+        random: whether to draw from the whole split (sorted data begin with one class), or to take the first ones.
 
     Raises:
         LandscapeError: if the model or the loss does not run in this precision.
@@ -27,7 +38,11 @@ def first_examples(
     own = dict(model.named_buffers())
     for name, buffer in buffers.items():
         own[name].copy_(buffer)
-    inputs, targets, count = next(objective.batches(split))
+    if random:
+        sample = _sample(objective.data[split or objective.splits[0]], examples)
+        inputs, targets, count = next(sample.iterate(examples, objective.dtype))
+    else:
+        inputs, targets, count = next(objective.batches(split))
     batch = inputs if objective.is_joint else (inputs, targets)
     divisible = all(t.ndim > 0 and len(t) == count for t in tensors(batch))
     if divisible:
@@ -41,3 +56,11 @@ def first_examples(
         device=objective.device,
         fold=objective.network.folded if fold is None else fold,
     )
+
+
+def _sample(data: Batches, examples: int) -> Batches:
+    """Return a random sample, drawn once: it costs a pass over a loader's examples."""
+    samples = _samples.setdefault(data, {})
+    if examples not in samples:
+        samples[examples] = data.sample(examples)
+    return samples[examples]
