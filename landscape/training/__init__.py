@@ -1,10 +1,9 @@
-"""Training: recipes, SAM, and the loop that turns a data set and a configuration into a checkpoint."""
+"""Training: recipes, SAM, and the loop that makes a checkpoint of a dataset and a configuration."""
 
-from landscape.training.divergence import DivergedError
 from landscape.training.evaluation import Evaluation, evaluate
-from landscape.training.loop import EpochReport, train
-from landscape.training.pair import pair_members, train_pair
-from landscape.training.recipes import PAIRS, RECIPES, Recipe, TrainConfig
+from landscape.training.loop import DivergedError, EpochReport, train
+from landscape.training.pair import pair_members, resolve_pair, train_pair
+from landscape.training.recipes import PAIRS, RECIPES, Recipe, ResolvedConfig, TrainConfig
 from landscape.training.sam import SAM, RandomPerturbation
 from landscape.training.settings import resolve
 
@@ -17,10 +16,12 @@ __all__ = [
     "Evaluation",
     "RandomPerturbation",
     "Recipe",
+    "ResolvedConfig",
     "TrainConfig",
     "evaluate",
     "pair_members",
     "resolve",
+    "resolve_pair",
     "train",
     "train_pair",
 ]

@@ -14,10 +14,10 @@ from landscape.training.recipes import RECIPES, TrainConfig
 
 
 def averaged_model(config: TrainConfig, model: nn.Module) -> AveragedModel | None:
-    """Return what averages the weights of a run by this configuration's recipe; None where nothing does.
+    """Return the average that the recipe keeps of a model's weights, or None.
 
     "swa": the mean of the weights after each epoch of the last quarter (Izmailov et al. 2018, arXiv:1803.05407,
-    algorithm 1). "ema": the moving average after each step (Polyak averaging).
+    algorithm 1). "ema": an exponential moving average over the steps (Polyak averaging).
     """
     kind = RECIPES[config.recipe].average
     if kind == "none":
@@ -27,18 +27,18 @@ def averaged_model(config: TrainConfig, model: nn.Module) -> AveragedModel | Non
 
 
 def averages_after_step(config: TrainConfig) -> bool:
-    """Whether a step's weights enter the average."""
+    """Return True if the average takes the weights after each step."""
     return RECIPES[config.recipe].average == "ema"
 
 
 def averages_after_epoch(config: TrainConfig, epoch: int) -> bool:
-    """Whether the weights after epoch 1 … epochs enter the average."""
+    """Return True if the average takes the weights after this epoch, 1 … epochs."""
     return RECIPES[config.recipe].average == "swa" and (
         epoch > config.average_from * config.epochs or epoch == config.epochs
     )
 
 
 def recalibrate(model: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Estimate BatchNorm's running statistics anew over batches of training inputs: averaged weights have none."""
+    """Estimate the running statistics of BatchNorm over batches of training inputs; averaged weights lack them."""
     if any(isinstance(module, _BatchNorm) for module in model.modules()):
         update_bn(batches, model)

@@ -1,4 +1,4 @@
-"""The processes that share a run (torchrun's), and what each of them does of it."""
+"""Data-parallel training: the processes that torchrun starts, and the share of each in a batch."""
 
 from __future__ import annotations
 
@@ -13,53 +13,57 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Processes:
-    """Which of how many processes this one is; one of one where there is no process group."""
+class ProcessGroup:
+    """Rank and size of torch's default process group; rank 0 of 1 without one.
+
+    >>> [ProcessGroup(rank, 3).shard(slice(0, 10)) for rank in range(3)]
+    [slice(0, 3, None), slice(3, 6, None), slice(6, 10, None)]
+    """
 
     rank: int = 0
-    count: int = 1
+    size: int = 1
 
     @property
-    def first(self) -> bool:
-        """Whether this is the process that writes files and speaks."""
+    def is_main(self) -> bool:
+        """True for the process that writes files and prints."""
         return self.rank == 0
 
-    def part(self, cut: slice) -> slice:
-        """Return this process's share of a slice, in order and to within one of an equal share."""
-        length = cut.stop - cut.start
-        first, last = (cut.start + length * rank // self.count for rank in (self.rank, self.rank + 1))
+    def shard(self, indices: slice) -> slice:
+        """Return this process's share of a slice; the shares differ in length by at most 1."""
+        length = indices.stop - indices.start
+        first, last = (indices.start + length * rank // self.size for rank in (self.rank, self.rank + 1))
         return slice(first, last)
 
-    def total(self, values: Tensor) -> Tensor:
-        """Return the sum of a tensor over the processes, in each of them."""
-        if self.count > 1:
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum a tensor over the processes, in place in each of them, and return it."""
+        if self.size > 1:
             dist.all_reduce(values)
         return values
 
-    def wait(self) -> None:
-        """Wait until every process is here."""
-        if self.count > 1:
+    def barrier(self) -> None:
+        """Wait until every process has called this."""
+        if self.size > 1:
             dist.barrier()
 
 
-def current() -> Processes:
-    """Return the processes of torch's default process group."""
+def process_group() -> ProcessGroup:
+    """Return torch's default process group."""
     if dist.is_available() and dist.is_initialized():
-        return Processes(dist.get_rank(), dist.get_world_size())
-    return Processes()
+        return ProcessGroup(dist.get_rank(), dist.get_world_size())
+    return ProcessGroup()
 
 
 @contextmanager
-def joined() -> Iterator[Processes]:
-    """Join the processes that torchrun started, if it did, with NCCL where there are GPUs and gloo elsewhere."""
+def join_process_group() -> Iterator[ProcessGroup]:
+    """Join the processes that torchrun started, if it did: with NCCL on GPUs, else with gloo."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
-        yield current()
+        yield process_group()
         return
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield current()
+        yield process_group()
     finally:
         dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Loss and accuracy of a model on resident data: a mean over examples, in evaluation mode, un-augmented."""
+"""Loss and accuracy of a model over data on the device: means over examples, in evaluation mode, un-augmented."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.training.distributed import Processes
-from landscape.training.pipeline.device_dataset import Resident
+from landscape.training.distributed import ProcessGroup
+from landscape.training.pipeline.device_dataset import DeviceDataset
 
+CPU_BATCH, GPU_BATCH = 250, 2500  # activations of a small batch stay in a CPU's cache; a GPU needs many examples
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -24,44 +25,51 @@ class Evaluation(NamedTuple):
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
-    data: Resident,
+    data: DeviceDataset,
     *,
     precision: str,
     indices: Tensor | None = None,
     batch_size: int | None = None,
-    processes: Processes | None = None,
+    group: ProcessGroup | None = None,
 ) -> Evaluation:
-    """Return the mean cross-entropy and accuracy over the examples, or those at `indices`; the model's mode is kept.
+    """Return the mean cross-entropy and accuracy over the examples, or over those at `indices` (n,).
 
-    Per-example losses are summed in float64, so that no batch weighs more than its examples. Each of several processes
-    takes its share of the examples.
+    Per-example losses are summed in float64, so that the means do not depend on the batch size. The processes of a
+    group share the examples. The model's mode stays as it is.
+
+    >>> import torch, landscape.data
+    >>> digits = DeviceDataset(landscape.data.load_dataset("digits"), "test", torch.device("cpu"))
+    >>> constant = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> _ = [nn.init.zeros_(p) for p in constant.parameters()]
+    >>> round(evaluate(constant, digits, precision="float32").loss, 4)  # log 10
+    2.3026
     """
-    if batch_size is None:  # activations of a small batch stay in a CPU's cache; a GPU wants much at once
-        batch_size = 250 if data.device.type == "cpu" else 2500
-    processes = processes or Processes()
+    if batch_size is None:
+        batch_size = CPU_BATCH if data.device.type == "cpu" else GPU_BATCH
+    group = group or ProcessGroup()
     count = len(data) if indices is None else len(indices)
-    mine = processes.part(slice(0, count))
-    losses, hits = [torch.zeros(0, device=data.device)], [torch.zeros(0, dtype=torch.bool, device=data.device)]
+    shard = group.shard(slice(0, count))
+    losses, correct = [torch.zeros(0, device=data.device)], [torch.zeros(0, dtype=torch.bool, device=data.device)]
     training = model.training
     model.eval()
     try:
-        for start in range(mine.start, mine.stop, batch_size):
-            chosen = slice(start, min(start + batch_size, mine.stop))
-            inputs, labels = data.batch(chosen if indices is None else indices[chosen].to(data.device))
+        for start in range(shard.start, shard.stop, batch_size):
+            batch = slice(start, min(start + batch_size, shard.stop))
+            inputs, labels = data.batch(batch if indices is None else indices[batch].to(data.device))
             with autocast(data.device, precision):
                 outputs = model(inputs)
             losses.append(F.cross_entropy(outputs.float(), labels, reduction="none"))
-            hits.append(outputs.argmax(1) == labels)
+            correct.append(outputs.argmax(1) == labels)
     finally:
         model.train(training)
-    # One synchronization, and float64 sums on the CPU: MPS has none.
-    sums = torch.stack([torch.cat(losses).cpu().double().sum(), torch.cat(hits).cpu().double().sum()])
-    if processes.count > 1:
-        sums = processes.total(sums.to(data.device)).cpu()
+    # One synchronization, and float64 sums on the CPU: MPS has no float64.
+    sums = torch.stack([torch.cat(losses).cpu().double().sum(), torch.cat(correct).cpu().double().sum()])
+    if group.size > 1:
+        sums = group.sum(sums.to(data.device)).cpu()
     loss, accuracy = (sums / count).tolist()
     return Evaluation(loss, accuracy)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Return the context in which a forward pass runs in this precision."""
+    """Return the autocast context of a precision: "float32" (disabled), "bfloat16" or "float16"."""
     return torch.autocast(device.type, dtype=DTYPES.get(precision, torch.bfloat16), enabled=precision in DTYPES)

@@ -1,4 +1,4 @@
-"""What a finished run leaves: a checkpoint with the settings, the history and the provenance of its weights."""
+"""Checkpoint of a run: its weights with their settings, history and provenance."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import landscape
 from landscape.data import Dataset, quota_subset
 from landscape.models.checkpoint import Checkpoint
 from landscape.training.evaluation import evaluate
-from landscape.training.pipeline.device_dataset import Resident
-from landscape.training.recipes import RECIPES, TrainConfig
-from landscape.training.run import Run
+from landscape.training.pipeline.device_dataset import DeviceDataset
+from landscape.training.recipes import RECIPES, ResolvedConfig
+from landscape.training.run import TrainingRun
 
 REFERENCE_SUBSET = 2000  # examples whose loss every analysis of the checkpoint reproduces first
 REFERENCE_SEED = 0
 
-_OF_SAM = ("rho", "p", "adaptive", "eta", "every", "gsam_alpha", "micro_batch", "ascent")
-_OF_OTHERS = {"noise": "rwp", "ema_decay": "ema", "average_from": "swa"}
-_NOT_OF_TRAINING = ("base_lr", "model", "model_arguments", "device", *_OF_SAM, *_OF_OTHERS)
+_SAM_SETTINGS = ("rho", "p", "adaptive", "eta", "every", "gsam_alpha", "micro_batch", "ascent")
+_OTHER_SETTINGS = {"noise": "rwp", "ema_decay": "ema", "average_from": "swa"}
+_NOT_TRAINING = ("base_lr", "model", "model_arguments", "device", *_SAM_SETTINGS, *_OTHER_SETTINGS)
 
 
-def checkpoint_of(
-    run: Run, dataset: Dataset, train: Resident, final: dict[str, float], *, seconds: float, command: str
+def make_checkpoint(
+    run: TrainingRun, dataset: Dataset, train: DeviceDataset, final: dict[str, float], *, seconds: float, command: str
 ) -> Checkpoint:
-    """Return the weights that a run holds as a checkpoint; `final` are their float32 losses and accuracies."""
+    """Return the current weights of a run as a checkpoint; `final` holds their float32 losses and accuracies."""
     config, device = run.config, run.device
     subset = quota_subset(dataset.splits["train"].labels, REFERENCE_SUBSET, REFERENCE_SEED)
-    reference = evaluate(run.model, train, precision="float32", indices=subset, processes=run.processes)
+    reference = evaluate(run.model, train, precision="float32", indices=subset, group=run.group)
     data: dict[str, Any] = {**dataset.describe(), "spec": dataset.kind, "augmented": _augments(config)}
     if config.hold_out:
         data["hold_out"] = {"examples": len(dataset.splits["validation"])}
@@ -39,7 +39,7 @@ def checkpoint_of(
         model=config.model,
         model_arguments=dict(config.model_arguments),
         data=data,
-        training=describe(run),
+        training=_describe(run),
         history=run.history,
         final=final,
         reference={"split": "train", "subset": REFERENCE_SUBSET, "seed": REFERENCE_SEED, **reference._asdict()},
@@ -49,7 +49,7 @@ def checkpoint_of(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "device": f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device),
             "threads": torch.get_num_threads(),
-            "processes": run.processes.count,
+            "processes": run.group.size,
             "resumed": run.resumed,
             "seconds": seconds,
             "command": command,
@@ -57,26 +57,27 @@ def checkpoint_of(
     )
 
 
-def describe(run: Run) -> dict[str, Any]:
-    """Return the settings that had a part in a run, JSON-able, and how far it went."""
+def _describe(run: TrainingRun) -> dict[str, Any]:
+    """Return the settings that affected a run and the epochs it took, JSON-able."""
     config, recipe = run.config, RECIPES[run.config.recipe]
     settings = {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(config)
-        if field.name not in _NOT_OF_TRAINING
+        if field.name not in _NOT_TRAINING
     }
-    sam = {name: getattr(config, name) for name in _OF_SAM} if recipe.method == "sam" else {"rho": None}
-    others = {name: getattr(config, name) for name, of in _OF_OTHERS.items() if of in (recipe.method, recipe.average)}
+    sam = {name: getattr(config, name) for name in _SAM_SETTINGS} if recipe.method == "sam" else {"rho": None}
+    methods = (recipe.method, recipe.average)
+    others = {name: getattr(config, name) for name, method in _OTHER_SETTINGS.items() if method in methods}
     return {
         **settings,
-        "optimizer": recipe.optimizer,
+        "optimizer": recipe.optimizer_name,
         **recipe.settings,
         **sam,
         **others,
         "method": recipe.method,
         "average": recipe.average,
         "epochs_taken": run.epoch,
-        "best_epoch": run.epoch - run.wait if run.best is not None else None,
+        "best_epoch": run.epoch - run.epochs_since_best if run.best is not None else None,
         "evaluation": (
             f"un-augmented, evaluation mode; the history in {config.precision} with at most {config.history_examples} "
             "training examples, the final values in float32 with all"
@@ -84,5 +85,5 @@ def describe(run: Run) -> dict[str, Any]:
     }
 
 
-def _augments(config: TrainConfig) -> bool:
+def _augments(config: ResolvedConfig) -> bool:
     return config.augment != "none" or bool(config.brightness) or bool(config.cutout)

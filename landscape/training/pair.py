@@ -9,16 +9,23 @@ from landscape.data import Dataset
 from landscape.errors import LandscapeError
 from landscape.models.checkpoint import Checkpoint
 from landscape.training.loop import EpochReport, train
-from landscape.training.recipes import PAIRS, TrainConfig
+from landscape.training.recipes import PAIRS, ResolvedConfig, TrainConfig
 from landscape.training.settings import resolve
 
 
 def pair_members(config: TrainConfig, *, equal_epochs: bool = False) -> tuple[TrainConfig, TrainConfig]:
-    """Return the configurations of a pair's SAM run and of its base's.
+    """Return the configurations of the SAM run and of the base run of a pair.
 
-    The base trains for twice the epochs, so that both take the same number of gradients (Foret et al. 2021 compare so),
-    or with `equal_epochs` for as many. All else is shared, the seed above all: it fixes the initial weights, and with
-    the number of the epoch the order of the examples and the augmentation draws.
+    The base trains for twice the epochs, so that both take the same number of gradients (as Foret et al. 2021, sec.
+    3.1), or with `equal_epochs` for as many. All other settings are shared, above all the seed: it determines the
+    initial weights and, with the epoch, the order of the examples and their augmentation.
+
+    >>> sam, base = pair_members(TrainConfig(recipe="pair", epochs=3))
+    >>> (sam.recipe, sam.epochs), (base.recipe, base.epochs)
+    (('sam', 3), ('adam', 6))
+
+    Raises:
+        LandscapeError: for a recipe that is no pair.
     """
     if config.recipe not in PAIRS:
         raise LandscapeError(
@@ -31,6 +38,19 @@ def pair_members(config: TrainConfig, *, equal_epochs: bool = False) -> tuple[Tr
     return dataclasses.replace(shared, recipe=sam), dataclasses.replace(shared, recipe=base, epochs=epochs, lr=lr)
 
 
+def resolve_pair(
+    config: TrainConfig, dataset: Dataset, *, equal_epochs: bool = False
+) -> tuple[ResolvedConfig, ResolvedConfig]:
+    """Return the configurations of a pair (see `pair_members`) with nothing left open, in one precision.
+
+    Raises:
+        LandscapeError: as `resolve`, or for a recipe that is no pair.
+    """
+    first, second = pair_members(config, equal_epochs=equal_epochs)
+    sam = resolve(first, dataset)
+    return sam, resolve(dataclasses.replace(second, precision=sam.precision, compile=sam.compile), dataset)
+
+
 def train_pair(
     config: TrainConfig,
     dataset: Dataset,
@@ -40,11 +60,14 @@ def train_pair(
     on_step: Callable[[int, int], None] | None = None,
     command: str = "",
 ) -> dict[str, Checkpoint]:
-    """Return the checkpoints of a pair by recipe, SAM's first (see `pair_members`), in one precision.
+    """Train both members of a pair (see `pair_members`) in one precision, and return their checkpoints by recipe.
 
-    `on_epoch`, `on_step` and `command` are those of `train`; the steps are counted afresh for each member.
+    `on_epoch`, `on_step` and `command` are those of `train`; steps count from 0 for each member.
+
+    Raises:
+        LandscapeError: as `train`, or for a recipe that is no pair.
     """
-    members = pair_members(resolve(config, dataset), equal_epochs=equal_epochs)
     return {
-        member.recipe: train(member, dataset, on_epoch=on_epoch, on_step=on_step, command=command) for member in members
+        member.recipe: train(member, dataset, on_epoch=on_epoch, on_step=on_step, command=command)
+        for member in resolve_pair(config, dataset, equal_epochs=equal_epochs)
     }

@@ -1,12 +1,14 @@
-"""Recipes: which optimizer a name means, what goes over it, and the settings that suit it where none are given."""
+"""Recipes: an optimizer, a method around it, and the training settings that suit both; a registry open to users."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
+
+from torch.optim import Optimizer
 
 from landscape.errors import LandscapeError
 from landscape.training.pipeline.augment import Augment
@@ -20,85 +22,59 @@ Decayed: TypeAlias = Literal["all", "weights"]
 Ascent: TypeAlias = Literal["local", "process", "global"]
 Compile: TypeAlias = Literal["auto", "on", "off"]
 
-PAIRS: Mapping[str, tuple[str, str]] = {
-    "pair": ("sam", "adam"),
-    "coursework": ("coursework-sam", "coursework-adam"),
-}
-
 
 @dataclass(frozen=True)
 class Recipe:
-    """A base optimizer, what goes over it, and the settings of `TrainConfig` that suit it."""
+    """An optimizer, a method around it, and the training settings that suit both.
 
-    optimizer: str  # name in torch.optim
-    defaults: Mapping[str, Any]  # for the settings of `TrainConfig` that are None
-    settings: Mapping[str, Any] = field(default_factory=dict)  # of the optimizer, beside lr and weight decay
+    A new recipe is one entry of `RECIPES`:
+
+    >>> RECIPES["rmsprop"] = Recipe("RMSprop", {"lr": 3e-4}, {"alpha": 0.9})
+    >>> TrainConfig(recipe="rmsprop").recipe
+    'rmsprop'
+    >>> del RECIPES["rmsprop"]
+
+    Attributes:
+        optimizer: class in `torch.optim` by name, or a function of parameter groups and keywords such as a class of
+            your own.
+        defaults: values of the settings of `TrainConfig` that are None.
+        settings: keywords of the optimizer, besides lr and weight decay.
+        method: where the gradient is taken: "plain" at the weights, "sam" and "rwp" at perturbed ones.
+        average: weights that the run ends with: "none" the last, "swa" and "ema" averages.
+        augment: value of "auto" in `TrainConfig.augment`.
+
+    Raises:
+        LandscapeError: for a default of a setting that always has a value of its own.
+    """
+
+    optimizer: str | Callable[..., Optimizer]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     method: Method = "plain"
     average: Average = "none"
     augment: Augment = "auto"
 
-    def value(self, name: str) -> Any:
-        """Return this recipe's default of a setting."""
-        return self.defaults.get(name, COMMON[name])
+    def __post_init__(self) -> None:
+        known = [entry.name for entry in dataclasses.fields(TrainConfig) if entry.default is None]
+        for name in self.defaults:
+            if name not in known or name == "base_lr":
+                raise LandscapeError(f"a recipe has no default of {name!r}; expected some of {', '.join(known)}")
 
-
-# What suits most recipes; None in `TrainConfig` means the recipe's own value, or else this.
-COMMON: Mapping[str, Any] = {
-    "lr": 1e-3,
-    "weight_decay": 0.0,
-    "rho": 0.05,
-    "p": 2.0,
-    "adaptive": "none",
-    "every": 1,
-    "gsam_alpha": 0.0,
-    "noise": 0.01,
-    "schedule": "cosine",
-    "warmup": 0.05,
-    "brightness": 0.0,
-    "hold_out": 0.0,
-    "patience": 0,
-}
-ADAM = Recipe("Adam", {})  # torch's and the paper's defaults; its L2 term works poorly
-SGD = Recipe("SGD", {"lr": 0.1, "weight_decay": 5e-4}, {"momentum": 0.9, "nesterov": True})
-# The protocol of the coursework this project started from (Keras's defaults for what it leaves open), but for its use
-# of the test set to stop and to choose: here a validation split does that.
-COURSEWORK = Recipe(
-    "Adam",
-    {"schedule": "plateau", "warmup": 0.0, "brightness": 0.5, "hold_out": 0.1, "patience": 10},
-    {"eps": 1e-7},
-    augment="crop",
-)
-
-
-def _over(recipe: Recipe, **changes: Any) -> Recipe:
-    defaults = {**recipe.defaults, **changes.pop("defaults", {})}
-    return dataclasses.replace(recipe, defaults=defaults, **changes)
-
-
-RECIPES: Mapping[str, Recipe] = {
-    "adam": ADAM,
-    "sam": _over(ADAM, method="sam"),
-    "asam": _over(ADAM, method="sam", defaults={"adaptive": "all", "rho": 0.5}),  # Kwon et al.'s ρ
-    "gsam": _over(ADAM, method="sam", defaults={"gsam_alpha": 0.4}),  # Zhuang et al.'s α for ResNets
-    "looksam": _over(ADAM, method="sam", defaults={"every": 5}),
-    "rwp": _over(ADAM, method="rwp"),
-    "swa": _over(ADAM, average="swa", defaults={"schedule": "swa"}),
-    "ema": _over(ADAM, average="ema"),
-    "sgd": SGD,
-    "sam-sgd": _over(SGD, method="sam"),
-    "asam-sgd": _over(SGD, method="sam", defaults={"adaptive": "all", "rho": 0.5}),
-    "swa-sgd": _over(SGD, average="swa", defaults={"schedule": "swa"}),
-    "coursework-adam": COURSEWORK,
-    "coursework-sam": _over(COURSEWORK, method="sam"),
-}
+    @property
+    def optimizer_name(self) -> str:
+        """Name of the optimizer, for provenance."""
+        return self.optimizer if isinstance(self.optimizer, str) else getattr(self.optimizer, "__name__", "custom")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a training run, besides the data; None means the recipe's own default.
+    """Settings of a training run, all but the data; None takes the recipe's default (see `ResolvedConfig`).
+
+    >>> TrainConfig(recipe="sam", epochs=10, rho=0.1).rho
+    0.1
 
     Raises:
-        LandscapeError: naming the first setting that cannot be.
+        LandscapeError: for an invalid setting, by name.
     """
 
     recipe: str = "adam"  # a key of RECIPES, or for `train_pair` of PAIRS
@@ -106,35 +82,35 @@ class TrainConfig:
     epochs: int = 30  # of the recipe; the base member of a pair trains for twice as many
     batch_size: int = 128  # examples per step, of all processes together
     lr: float | None = None  # peak learning rate
-    base_lr: float | None = None  # of a pair's base, where each is tuned for itself; None: `lr`
+    base_lr: float | None = None  # of the base of a pair, if tuned separately; None: `lr`
     schedule: Schedule | None = None
     warmup: float | None = None  # fraction of all steps in which the learning rate rises linearly
     weight_decay: float | None = None  # L2 term of the optimizer
-    decay: Decayed = "all"  # "weights": only parameters of two and more dimensions decay
+    decay: Decayed = "all"  # "weights": only parameters of two or more dimensions decay
     rho: float | None = None  # radius of SAM's perturbation
-    p: float | None = None  # its norm
-    adaptive: Adaptive | None = None  # ASAM, and what it scales
-    eta: float = 0.01  # ASAM's
-    every: int | None = None  # LookSAM: a perturbed gradient every so many steps
-    gsam_alpha: float | None = None  # GSAM's weight of the orthogonal part
+    p: float | None = None  # of the norm of the ball
+    adaptive: Adaptive | None = None  # parameters whose perturbation ASAM scales
+    eta: float = 0.01  # of ASAM, added to |w|
+    every: int | None = None  # LookSAM: a perturbed gradient every k-th step
+    gsam_alpha: float | None = None  # GSAM: weight of the orthogonal part
     micro_batch: int | None = None  # examples per ascent (m-SAM); None: the batch of a process
-    ascent: Ascent = "local"  # a perturbation per micro-batch, per process, or one from the gradient of the whole batch
-    noise: float | None = None  # relative size of the random weight perturbation of "rwp"
+    ascent: Ascent = "local"  # one perturbation per micro-batch, per process, or per batch
+    noise: float | None = None  # relative standard deviation of the perturbation of "rwp"
     ema_decay: float = 0.999
     average_from: float = 0.75  # fraction of the epochs after which "swa" averages
     label_smoothing: float = 0.0
-    max_norm: float | None = None  # gradients are clipped to this norm
+    max_norm: float | None = None  # to which gradients are clipped
     augment: Augment = "auto"
-    cutout: int = 0  # side of the square that is blanked, in pixels
-    brightness: float | None = None  # each image gets a constant of up to this added, of pixels scaled to 0…1
-    hold_out: float | None = None  # fraction of the training examples that is moved to a validation split
-    patience: int | None = None  # epochs without a lower validation loss before the best weights are taken; 0: never
-    history_examples: int = 5000  # training examples behind the history's train loss, but for the last epoch's
-    precision: Precision = "auto"  # "auto": bfloat16 where a few timed steps show that it is faster
+    cutout: int = 0  # side of the blanked square, in pixels
+    brightness: float | None = None  # maximum constant added to an image scaled to 0…1
+    hold_out: float | None = None  # fraction of the training examples moved to a validation split
+    patience: int | None = None  # epochs without a lower validation loss before early stopping; 0: never
+    history_examples: int = 5000  # training examples of the train loss in the history; the last epoch takes all
+    precision: Precision = "auto"  # "auto": bfloat16 if a few timed steps are faster in it
     compile: Compile = "auto"  # torch.compile; "auto": for long runs on one GPU
     seed: int = 0
     device: str = "auto"
-    model_arguments: Mapping[str, Any] = field(default_factory=dict)  # beside the classes and channels of the data
+    model_arguments: Mapping[str, Any] = field(default_factory=dict)  # besides the classes and channels of the data
 
     def __post_init__(self) -> None:
         if self.recipe not in {*RECIPES, *PAIRS}:
@@ -172,7 +148,72 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def filled_in(config: TrainConfig) -> TrainConfig:
-    """Return the configuration of one recipe with its defaults where settings were None."""
-    recipe = RECIPES[config.recipe]
-    return dataclasses.replace(config, **{name: recipe.value(name) for name in COMMON if getattr(config, name) is None})
+@dataclass(frozen=True)
+class ResolvedConfig(TrainConfig):
+    """Settings of a run with nothing left open (see `resolve`); the values here suit most recipes."""
+
+    lr: float = 1e-3
+    schedule: Schedule = "cosine"
+    warmup: float = 0.05
+    weight_decay: float = 0.0
+    rho: float = 0.05
+    p: float = 2.0
+    adaptive: Adaptive = "none"
+    every: int = 1
+    gsam_alpha: float = 0.0
+    noise: float = 0.01
+    brightness: float = 0.0
+    hold_out: float = 0.0
+    patience: int = 0
+
+
+def with_recipe_defaults(config: TrainConfig) -> ResolvedConfig:
+    """Return the configuration of a single recipe with its defaults for the settings that are None.
+
+    >>> with_recipe_defaults(TrainConfig(recipe="asam", lr=0.01)).rho
+    0.5
+    """
+    values = {entry.name: getattr(config, entry.name) for entry in dataclasses.fields(config)}
+    given = {name: value for name, value in values.items() if value is not None}
+    return ResolvedConfig(**{**RECIPES[config.recipe].defaults, **given})
+
+
+ADAM = Recipe("Adam")  # torch's and the paper's defaults; its L2 term works poorly
+SGD = Recipe("SGD", {"lr": 0.1, "weight_decay": 5e-4}, {"momentum": 0.9, "nesterov": True})
+# The protocol of the coursework this project started from, with Keras's defaults for the rest. Its early stopping used
+# the test set; here it uses a validation split.
+COURSEWORK = Recipe(
+    "Adam",
+    {"schedule": "plateau", "warmup": 0.0, "brightness": 0.5, "hold_out": 0.1, "patience": 10},
+    {"eps": 1e-7},
+    augment="crop",
+)
+
+
+def _variant(recipe: Recipe, **changes: Any) -> Recipe:
+    defaults = {**recipe.defaults, **changes.pop("defaults", {})}
+    return dataclasses.replace(recipe, defaults=defaults, **changes)
+
+
+RECIPES: dict[str, Recipe] = {
+    "adam": ADAM,
+    "sam": _variant(ADAM, method="sam"),
+    "asam": _variant(ADAM, method="sam", defaults={"adaptive": "all", "rho": 0.5}),  # Kwon et al.'s ρ
+    "gsam": _variant(ADAM, method="sam", defaults={"gsam_alpha": 0.4}),  # Zhuang et al.'s α for ResNets
+    "looksam": _variant(ADAM, method="sam", defaults={"every": 5}),
+    "rwp": _variant(ADAM, method="rwp"),
+    "swa": _variant(ADAM, average="swa", defaults={"schedule": "swa"}),
+    "ema": _variant(ADAM, average="ema"),
+    "sgd": SGD,
+    "sam-sgd": _variant(SGD, method="sam"),
+    "asam-sgd": _variant(SGD, method="sam", defaults={"adaptive": "all", "rho": 0.5}),
+    "swa-sgd": _variant(SGD, average="swa", defaults={"schedule": "swa"}),
+    "coursework-adam": COURSEWORK,
+    "coursework-sam": _variant(COURSEWORK, method="sam"),
+}
+
+# SAM's run and its base's, which `train_pair` trains from the same initial weights.
+PAIRS: dict[str, tuple[str, str]] = {
+    "pair": ("sam", "adam"),
+    "coursework": ("coursework-sam", "coursework-adam"),
+}

@@ -1,4 +1,4 @@
-"""A training run between two steps: everything that decides how it goes on, in memory and in a file."""
+"""State of a training run between two steps, in memory and in a file: all that its continuation depends on."""
 
 from __future__ import annotations
 
@@ -19,46 +19,48 @@ from landscape.data import Dataset
 from landscape.errors import LandscapeError
 from landscape.storage.atomic_write import write_atomically
 from landscape.training.averaging import averaged_model
-from landscape.training.distributed import Processes
+from landscape.training.distributed import ProcessGroup
 from landscape.training.evaluation import Evaluation
 from landscape.training.optimizers import make_optimizer
-from landscape.training.recipes import TrainConfig
-from landscape.training.schedule import plateau
+from landscape.training.recipes import ResolvedConfig
+from landscape.training.schedule import plateau_scheduler
 from landscape.training.settings import initial_model
 from landscape.training.state import FORMAT, StateSchema, read_state
 
 
-class Run:
-    """The state of a run by a configuration with nothing left open.
+class TrainingRun:
+    """State of a training run.
 
     Attributes:
         model: the weights as the optimizer moves them.
-        trained: the model as the steps call it: the same, or wrapped for several processes.
+        trained: the module that the steps call: `model`, or its wrapper for several processes.
         epoch: number of finished epochs.
-        step: number of finished steps of the epoch after those.
-        losses: sum of the losses of those steps, on the device.
-        evaluated: examples times gradients so far, in all processes.
-        seconds: time spent so far, by all attempts together.
-        history: the finished epochs' rows by column.
-        best: state dict with the lowest validation loss so far, where the run may stop early.
+        step: number of finished steps of the current epoch.
+        losses: sum of the losses of these steps, on the device.
+        evaluated: number of per-example gradients so far, in all processes.
+        seconds: duration so far, that of interrupted attempts included.
+        history: one value per finished epoch, by column.
+        best: state dict with the lowest validation loss so far, if the run may stop early.
     """
 
-    def __init__(self, config: TrainConfig, dataset: Dataset, processes: Processes) -> None:
-        self.config, self.processes, self.device = config, processes, torch.device(config.device)
+    def __init__(self, config: ResolvedConfig, dataset: Dataset, group: ProcessGroup) -> None:
+        self.config, self.group, self.device = config, group, torch.device(config.device)
         self.model = initial_model(config).train()
         self.trained: nn.Module = self.model
-        if processes.count > 1:
+        if group.size > 1:
             self.trained = DistributedDataParallel(self.model)
         self.optimizer = make_optimizer(config, self.trained)
         self.average = averaged_model(config, self.model)
         self.scaler = GradScaler(self.device.type) if config.precision == "float16" else None
-        self.plateau: ReduceLROnPlateau | None = plateau(self.optimizer) if config.schedule == "plateau" else None
+        self.plateau: ReduceLROnPlateau | None = None
+        if config.schedule == "plateau":
+            self.plateau = plateau_scheduler(self.optimizer)
         self.epoch = self.step = self.evaluated = self.resumed = 0
         self.losses = torch.zeros((), device=self.device)
         self.seconds = 0.0
         self.history: dict[str, list[float]] = {}
         self.best: dict[str, Tensor] | None = None
-        self._identity = _identity(config, dataset, processes)
+        self._identity = _identity(config, dataset, group)
         self._columns = [  # of the history
             "epoch",
             *(f"{split}_{metric}" for split in dataset.splits for metric in Evaluation._fields),
@@ -66,20 +68,19 @@ class Run:
         ]
 
     @property
-    def wait(self) -> int:
-        """Epochs since the validation loss was lowest."""
+    def epochs_since_best(self) -> int:
+        """Number of epochs since the lowest validation loss."""
         losses = self.history.get("validation_loss", [])
         return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
     @property
-    def ended(self) -> bool:
-        """Whether no epoch is left, or patience is at its end."""
-        assert self.config.patience is not None
-        return self.epoch >= self.config.epochs or 0 < self.config.patience <= self.wait
+    def is_finished(self) -> bool:
+        """True after the last epoch, or if patience is exhausted."""
+        return self.epoch >= self.config.epochs or 0 < self.config.patience <= self.epochs_since_best
 
     def remember_best(self) -> None:
-        """Keep the weights if the run may stop early and the validation loss was never lower than in the last epoch."""
-        if self.config.patience and self.wait == 0:
+        """Copy the weights to `best` if the run may stop early and the last epoch has the lowest validation loss."""
+        if self.config.patience and self.epochs_since_best == 0:
             self.best = self.weights()
 
     def weights(self) -> dict[str, Tensor]:
@@ -87,7 +88,7 @@ class Run:
         return {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
 
     def save(self, path: Path) -> None:
-        """Write the state whole, unless the losses since the last time are not finite (then the older one stays)."""
+        """Write the state atomically; if the losses of the current epoch are not finite, the older state stays."""
         if not math.isfinite(self.losses.item()):
             return
         buffer = io.BytesIO()
@@ -95,22 +96,22 @@ class Run:
         write_atomically(path, lambda file: file.write(buffer.getbuffer()))
 
     def restore(self, path: Path, *, steps: int) -> None:
-        """Take the state from a file, to the bit.
+        """Load the state from a file, bit for bit.
 
         Args:
             path: the file.
-            steps: of an epoch.
+            steps: number of steps in an epoch.
 
         Raises:
             LandscapeError: for a damaged or foreign file, or one of a run with other settings or data.
         """
         content = read_state(path)
-        there, here = content["identity"], self._identity
-        for key in [*here, *(key for key in there if key not in here)]:
-            if there.get(key) != here.get(key):
+        stored, current = content["identity"], self._identity
+        for key in [*current, *(key for key in stored if key not in current)]:
+            if stored.get(key) != current.get(key):
                 raise LandscapeError(
-                    f"{path} is of an unfinished run with other settings: {key} is {there.get(key)} there and "
-                    f"{here.get(key)} here; repeat those settings to go on with it, or --overwrite it"
+                    f"{path} is of an unfinished run with other settings: {key} is {stored.get(key)} there and "
+                    f"{current.get(key)} here; repeat those settings to resume it, or --overwrite it"
                 )
         self._check(path, content, steps)
         try:
@@ -144,22 +145,22 @@ class Run:
         }
 
     def _check(self, path: Path, content: dict[str, Any], steps: int) -> None:
-        """Refuse a state that no run of this configuration can have been in."""
-        own = self._content()
+        """Raise a LandscapeError for a state that no run of this configuration can be in."""
+        initial = self._content()
         schema = StateSchema(path, [p.shape for group in self.optimizer.param_groups for p in group["params"]])
-        schema.keys("the state", content, list(own))
+        schema.keys("the state", content, list(initial))
         for name in ("random", "parts", "counters", "losses"):
-            schema.like(name, content[name], own[name])
+            schema.like(name, content[name], initial[name])
         if not math.isfinite(content["losses"].item()):
             schema.refuse("losses", "a finite number", content["losses"])
         counters, history = content["counters"], content["history"]
-        for name, most in (("epoch", self.config.epochs), ("step", steps), ("evaluated", math.inf)):
-            schema.count(f"counters.{name}", counters[name], most)
+        for name, limit in (("epoch", self.config.epochs), ("step", steps), ("evaluated", math.inf)):
+            schema.count(f"counters.{name}", counters[name], limit)
         schema.count("counters.resumed", counters["resumed"])
         for column in schema.keys("history", history, self._columns if counters["epoch"] else []):
             schema.numbers(f"history.{column}", history[column], counters["epoch"])
         if content["best"] is not None or (self.config.patience and counters["epoch"]):
-            schema.like("best", content["best"], own["parts"]["model"])
+            schema.like("best", content["best"], initial["parts"]["model"])
 
     def _parts(self) -> dict[str, Any]:
         parts = {
@@ -173,7 +174,7 @@ class Run:
 
 
 def settings_of(path: Path) -> dict[str, Any]:
-    """Return the settings of the unfinished run in a file; nothing where it cannot be read (`restore` says why)."""
+    """Return the settings of the unfinished run in a file; empty if unreadable (`TrainingRun.restore` says why)."""
     try:
         return dict(read_state(path)["identity"])
     except LandscapeError:
@@ -183,9 +184,9 @@ def settings_of(path: Path) -> dict[str, Any]:
 _COUNTERS = ("epoch", "step", "evaluated", "seconds", "resumed")
 
 
-def _identity(config: TrainConfig, dataset: Dataset, processes: Processes) -> dict[str, Any]:
-    """Return what must be equal for a run to go on with another's state, JSON-able."""
+def _identity(config: ResolvedConfig, dataset: Dataset, group: ProcessGroup) -> dict[str, Any]:
+    """Return the settings and data that must be equal to resume a run, JSON-able."""
     settings = json.loads(json.dumps(dataclasses.asdict(config)))
     fingerprints = {f"the {split} data": dataset.fingerprint(split) for split in dataset.splits}
     normalization = {"mean": dataset.mean and list(dataset.mean), "std": dataset.std and list(dataset.std)}
-    return {**settings, **fingerprints, **normalization, "processes": processes.count}
+    return {**settings, **fingerprints, **normalization, "processes": group.size}

@@ -1,4 +1,4 @@
-"""Settings left open, filled in: the device, the recipe's defaults, and the precision that measures faster."""
+"""Resolution of a configuration: recipe defaults, device, augmentation, and the precision that measures faster."""
 
 from __future__ import annotations
 
@@ -15,64 +15,67 @@ from landscape.data import Dataset, hold_out
 from landscape.errors import LandscapeError
 from landscape.execution.device import choose_device
 from landscape.models import MODELS, build
-from landscape.training.distributed import current
+from landscape.training.distributed import process_group
 from landscape.training.evaluation import autocast
-from landscape.training.pipeline.augment import Augment, choose
-from landscape.training.recipes import PAIRS, RECIPES, Precision, TrainConfig, filled_in
+from landscape.training.pipeline.augment import Augment, choose_augmentation
+from landscape.training.recipes import PAIRS, RECIPES, Precision, ResolvedConfig, TrainConfig, with_recipe_defaults
 
-COMPILED_STEPS = 2000  # of a run for which compiling, about a minute, is worth it on a GPU
-EMULATED = 3.0  # bfloat16 that takes so many times as long as float32 is emulated, and one look is enough
+COMPILED_STEPS = 2000  # compiling takes about a minute on a GPU; shorter runs do not regain it
+EMULATED = 3.0  # bfloat16 slower than this times float32 is emulated, and needs no further timing
 
 
-def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
-    """Return the configuration with nothing left open for this data; resolving again changes nothing.
+def resolve(config: TrainConfig, dataset: Dataset) -> ResolvedConfig:
+    """Return the configuration of a single recipe with nothing left open for this data.
 
-    Of a pair only what its members share is filled in.
+    The recipe gives the settings that are None; "auto" becomes a device, an augmentation, the faster precision and the
+    decision to compile. A resolved configuration comes back as it is.
 
     Raises:
-        LandscapeError: where device, data and settings do not fit each other.
+        LandscapeError: if device, data and settings do not fit each other, or for a pair (see `resolve_pair`).
     """
-    config = config if config.recipe in PAIRS else filled_in(config)
-    base = filled_in(dataclasses.replace(config, recipe=PAIRS.get(config.recipe, (config.recipe,))[-1]))
-    assert base.brightness is not None
-    augmentation = choose(
-        RECIPES[base.recipe].augment if config.augment == "auto" else config.augment,
+    if config.recipe in PAIRS:
+        raise LandscapeError(
+            f"{config.recipe} is a pair of runs: call train_pair, or train with one of {', '.join(RECIPES)}"
+        )
+    resolved = with_recipe_defaults(config)
+    augmentation = choose_augmentation(
+        RECIPES[config.recipe].augment if config.augment == "auto" else config.augment,
         dataset.kind,
         dataset.input_shape,
         is_images=dataset.is_images,
-        brightness=base.brightness,
+        brightness=resolved.brightness,
         cutout=config.cutout,
     )
     augment: Augment = (
         "none" if not (augmentation and augmentation.pad) else "crop-flip" if augmentation.flip else "crop"
     )
     arguments = dict(config.model_arguments)
-    if config.model in MODELS:  # a user's own factory knows its data
+    if config.model in MODELS:
         arguments = {"num_classes": len(dataset.classes), "in_channels": dataset.input_shape[0], **arguments}
-    config = dataclasses.replace(
-        config, device=str(choose_device(config.device)), augment=augment, model_arguments=arguments
+    resolved = dataclasses.replace(
+        resolved, device=str(choose_device(config.device)), augment=augment, model_arguments=arguments
     )
-    examples = len(with_validation(base, dataset).splits["train"])
+    examples = len(with_validation(resolved, dataset).splits["train"])
     if config.batch_size > examples:
         raise LandscapeError(f"batch_size {config.batch_size} is more than the {examples} training examples; lower it")
-    if base.patience and not (base.hold_out or "validation" in dataset.splits):
+    if resolved.patience and not (resolved.hold_out or "validation" in dataset.splits):
         raise LandscapeError("patience needs a validation split; set hold_out too, to 0.1 for instance")
     if config.precision == "auto":
-        config = dataclasses.replace(config, precision=faster_precision(config, dataset))
+        resolved = dataclasses.replace(resolved, precision=faster_precision(resolved, dataset))
     if config.compile == "auto":
-        config = dataclasses.replace(config, compile="on" if _compiling_pays(config, examples) else "off")
-    return config
+        resolved = dataclasses.replace(resolved, compile="on" if _compiling_pays(resolved, examples) else "off")
+    return resolved
 
 
 def with_validation(config: TrainConfig, dataset: Dataset) -> Dataset:
-    """Return the data with the fraction of the training examples held out that the configuration asks for."""
+    """Return the data with the configured fraction of the training examples held out for validation."""
     if not config.hold_out or "validation" in dataset.splits:
         return dataset
     return hold_out(dataset, round(config.hold_out * len(dataset.splits["train"])))
 
 
-def initial_model(config: TrainConfig) -> nn.Module:
-    """Return the model with the weights that the seed gives, drawn on the CPU; the global generator is left alone."""
+def initial_model(config: ResolvedConfig) -> nn.Module:
+    """Return a new model on its device, its weights drawn on the CPU from the seed, not the global generator."""
     with seeded(config.seed, torch.device("cpu")):
         model = build(config.model, **config.model_arguments)
     move: Callable[..., nn.Module] = model.to  # torch's stubs lack memory_format for modules
@@ -81,7 +84,7 @@ def initial_model(config: TrainConfig) -> nn.Module:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's generators of the CPU and the device inside, and leave them as they were outside."""
+    """Seed torch's generators of the CPU and the device, and restore their states at the end."""
     if device.type == "cpu":
         fork = torch.random.fork_rng(devices=[])
     else:
@@ -92,8 +95,8 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def faster_precision(config: TrainConfig, dataset: Dataset, *, steps: int = 5) -> Precision:
-    """Return "bfloat16" where steps of this very model and batch size run at least a tenth faster in it."""
+def faster_precision(config: ResolvedConfig, dataset: Dataset, *, steps: int = 5) -> Precision:
+    """Return "bfloat16" if steps of this model and batch size run at least a tenth faster in it, else "float32"."""
     device = torch.device(config.device)
     if device.type == "mps" or (device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)):
         return "float32"
@@ -104,8 +107,8 @@ def faster_precision(config: TrainConfig, dataset: Dataset, *, steps: int = 5) -
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     labels = split.labels[: config.batch_size].to(device)
     times: dict[Precision, list[float]] = {"float32": [], "bfloat16": []}
-    with seeded(config.seed, device):  # dropout must not move the caller's generators
-        for place in range(1 + steps):  # in turns, so that another program's load meets both; the first one warms up
+    with seeded(config.seed, device):  # dropout must not advance the caller's generators
+        for step in range(1 + steps):  # alternating, so that load of other programs affects both; step 0 warms up
             for precision in times:
                 begin = time.perf_counter()
                 with autocast(device, precision):
@@ -114,16 +117,16 @@ def faster_precision(config: TrainConfig, dataset: Dataset, *, steps: int = 5) -
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
                 times[precision].append(time.perf_counter() - begin)
-            if device.type == "cpu" and place == 1 and times["bfloat16"][-1] > EMULATED * times["float32"][-1]:
+            if device.type == "cpu" and step == 1 and times["bfloat16"][-1] > EMULATED * times["float32"][-1]:
                 return "float32"
     seconds = {precision: min(each[1:]) for precision, each in times.items()}
     return "bfloat16" if 1.1 * seconds["bfloat16"] < seconds["float32"] else "float32"
 
 
-def _compiling_pays(config: TrainConfig, examples: int) -> bool:
-    """Whether a run is one for torch.compile: on one GPU, where launches dominate, and longer than compiling takes.
+def _compiling_pays(config: ResolvedConfig, examples: int) -> bool:
+    """Return True if `torch.compile` shortens the run: on one GPU, where launches dominate, if it is long enough.
 
     On a CPU compiled steps of ResNet-20 measured no faster than eager ones (0.9 to 1.0 of their rate).
     """
     steps = config.epochs * examples / config.batch_size
-    return torch.device(config.device).type == "cuda" and current().count == 1 and steps >= COMPILED_STEPS
+    return torch.device(config.device).type == "cuda" and process_group().size == 1 and steps >= COMPILED_STEPS

@@ -1,4 +1,4 @@
-"""The schema of an unfinished run's state: a file is compared with the state of a run that is about to begin."""
+"""Validation of the file of an unfinished run against the state of a new run with the same settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT = "landscape-training-state"
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Return what the file of an unfinished run holds, of which format and identity are checked.
+    """Return the content of the file of an unfinished run, after a check of its format and identity.
 
     Raises:
         LandscapeError: for a damaged or foreign file.
@@ -39,31 +39,31 @@ class StateSchema:
 
     Attributes:
         path: the file.
-        shapes: of the parameters, in the order of the optimizer.
+        shapes: shapes of the parameters, in the order of the optimizer.
     """
 
     path: Path
     shapes: Sequence[torch.Size]
 
-    def refuse(self, field: str, expected: str, came: object) -> NoReturn:
-        """Raise a LandscapeError that names the field, what was expected and what came."""
+    def refuse(self, field: str, expected: str, value: object) -> NoReturn:
+        """Raise a LandscapeError that names the field, the expected and the actual value."""
         raise LandscapeError(
-            f"{self.path} is damaged: expected {field} as {expected}, got {_described(came)}; "
+            f"{self.path} is damaged: expected {field} as {expected}, got {_described(value)}; "
             "move it away, or --overwrite it"
         )
 
-    def count(self, field: str, value: object, most: float = math.inf) -> None:
-        """Check a whole number from 0 to `most`."""
-        if type(value) is not int or not 0 <= value <= most:
-            self.refuse(field, f"a whole number from 0 to {most:g}", value)
+    def count(self, field: str, value: object, limit: float = math.inf) -> None:
+        """Check a whole number from 0 to `limit`."""
+        if type(value) is not int or not 0 <= value <= limit:
+            self.refuse(field, f"a whole number from 0 to {limit:g}", value)
 
     def numbers(self, field: str, value: object, length: int) -> None:
-        """Check a list of finite numbers."""
+        """Check a list of `length` finite numbers."""
         if not isinstance(value, list) or len(value) != length or not all(map(_is_finite, value)):
             self.refuse(field, f"a list of {length} finite numbers", value)
 
     def keys(self, field: str, value: object, expected: Sequence[object]) -> Mapping[Any, Any]:
-        """Return a mapping that has exactly the expected keys."""
+        """Return `value` if it is a mapping with exactly the expected keys."""
         if not isinstance(value, Mapping):
             self.refuse(field, "a mapping", value)
         for key in [*expected, *value]:
@@ -73,38 +73,38 @@ class StateSchema:
                 self.refuse(field, f"a mapping without {key!r}", value)
         return value
 
-    def like(self, field: str, value: object, own: object) -> None:
-        """Check that a value is built as a beginning run's own: types, keys, shapes of tensors, finite numbers.
+    def like(self, field: str, value: object, template: object) -> None:
+        """Check that a value is structured like that of a new run: types, keys, shapes of tensors, finite numbers.
 
-        A mapping that is still empty there is one by parameter: of tensors of its shape, of single numbers, or of
-        mappings of these.
+        An empty mapping in the new run is one by parameter: of tensors of its shape, of single numbers, or of mappings
+        of these.
         """
-        if isinstance(own, Tensor):
-            self.tensor(field, value, own.shape, own.dtype)
-        elif isinstance(own, Mapping) and not own:
+        if isinstance(template, Tensor):
+            self.tensor(field, value, template.shape, template.dtype)
+        elif isinstance(template, Mapping) and not template:
             self._by_parameter(field, value)
-        elif isinstance(own, Mapping):
-            entries = self.keys(field, value, list(own))
-            for key, entry in own.items():
+        elif isinstance(template, Mapping):
+            entries = self.keys(field, value, list(template))
+            for key, entry in template.items():
                 self.like(f"{field}.{key}", entries[key], entry)
-        elif isinstance(own, list | tuple):
-            if not isinstance(value, list | tuple) or len(value) != len(own):
-                self.refuse(field, f"a list of {len(own)}", value)
-            if all(type(entry) is int for entry in own) and list(value) != list(own):  # numbers of parameters
-                self.refuse(field, f"{_shortened(own)}", value)
-            for index, (entry, mine) in enumerate(zip(value, own, strict=True)):
-                self.like(f"{field}[{index}]", entry, mine)
-        elif isinstance(own, bool | str):
-            if type(value) is not type(own):
-                self.refuse(field, type(own).__name__, value)
-        elif isinstance(own, int | float):
-            if not _is_finite(value) and not (math.isinf(own) and value == own):
+        elif isinstance(template, list | tuple):
+            if not isinstance(value, list | tuple) or len(value) != len(template):
+                self.refuse(field, f"a list of {len(template)}", value)
+            if all(type(entry) is int for entry in template) and list(value) != list(template):  # numbers of parameters
+                self.refuse(field, f"{_shortened(template)}", value)
+            for index, (entry, expected) in enumerate(zip(value, template, strict=True)):
+                self.like(f"{field}[{index}]", entry, expected)
+        elif isinstance(template, bool | str):
+            if type(value) is not type(template):
+                self.refuse(field, type(template).__name__, value)
+        elif isinstance(template, int | float):
+            if not _is_finite(value) and not (math.isinf(template) and value == template):
                 self.refuse(field, "a finite number", value)
-        elif value is not None and not isinstance(value, bool | int | float):  # an option that is left open
+        elif value is not None and not isinstance(value, bool | int | float):  # an unset option
             self.refuse(field, "nothing", value)
 
     def tensor(self, field: str, value: object, shape: torch.Size, dtype: torch.dtype) -> None:
-        """Check a tensor's shape and type, not its numbers: a run that diverges says so itself."""
+        """Check the shape and type of a tensor, not its values: a diverged run is reported by the training loop."""
         if not isinstance(value, Tensor) or value.shape != shape or value.dtype != dtype:
             self.refuse(field, f"a tensor {tuple(shape)} of {dtype}", value)
 
@@ -115,12 +115,12 @@ class StateSchema:
             if type(index) is not int or not 0 <= index < len(self.shapes):
                 self.refuse(field, f"a mapping by parameter, 0 to {len(self.shapes) - 1}", value)
             for name, part in entry.items() if isinstance(entry, Mapping) else [("", entry)]:
-                place = f"{field}.{index}" + (f".{name}" if name else "")
+                path = f"{field}.{index}" + (f".{name}" if name else "")
                 if isinstance(part, Tensor):
                     single = part.numel() == 1
-                    self.tensor(place, part, part.shape if single else self.shapes[index], part.dtype)
+                    self.tensor(path, part, part.shape if single else self.shapes[index], part.dtype)
                 elif part is not None and not _is_finite(part):
-                    self.refuse(place, f"a tensor {tuple(self.shapes[index])}", part)
+                    self.refuse(path, f"a tensor {tuple(self.shapes[index])}", part)
 
 
 def _is_finite(value: object) -> bool:

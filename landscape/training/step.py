@@ -1,4 +1,4 @@
-"""One step of a run: forward and backward passes in its precision, and whatever its optimizer makes of them."""
+"""One optimization step: forward and backward passes in the training precision, then the optimizer."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from torch.nn.utils import clip_grad_norm_
 
 from landscape.training.evaluation import autocast
 from landscape.training.recipes import RECIPES
-from landscape.training.run import Run
+from landscape.training.run import TrainingRun
 
 
 class Step:
-    """Takes steps of a run; nothing here waits for the device (but a gradient scaler, which must)."""
+    """Optimization step of a run, without waiting for the device (except in a gradient scaler, which has to)."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: TrainingRun) -> None:
         self.run, self.config = run, run.config
         self.perturbs = RECIPES[run.config.recipe].method != "plain"
         self._parameters = [p for p in run.model.parameters() if p.requires_grad]
         self._loss: Callable[[Tensor, Tensor], Tensor] = self._eager_loss
         if run.config.compile == "on":
-            self._loss = compiled(self._eager_loss)
+            self._loss = _compiled(self._eager_loss)
 
     def __call__(self, inputs: Tensor, labels: Tensor, *, lr: float | None, share: float) -> Tensor:
-        """Take a step and return the batch's loss, still on the device.
+        """Take a step and return the loss of the batch, on the device.
 
         Args:
-            inputs: this process's part of the batch.
-            labels: of the inputs.
-            lr: learning rate; None leaves the optimizer's.
-            share: weight of this part's mean loss in the mean over the processes: 1 where all have as many examples.
+            inputs: (B, …), this process's shard of the batch.
+            labels: (B,).
+            lr: learning rate; None keeps that of the optimizer.
+            share: weight of this shard's mean loss in the mean over the processes; 1 for shards of equal size.
         """
         optimizer = self.run.optimizer
         if lr is not None:
@@ -55,7 +55,7 @@ class Step:
         return loss
 
     def _perturbed(self, inputs: Tensor, labels: Tensor, share: float) -> Tensor:
-        """Take a step of an optimizer that evaluates gradients itself, of one closure for each micro-batch."""
+        """Take a step of SAM or random perturbation, which evaluate one closure per micro-batch."""
         count = len(labels)
         size = self.config.micro_batch or count
         parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
@@ -73,10 +73,10 @@ class Step:
         return loss
 
     def _gradient(self, inputs: Tensor, labels: Tensor, weight: float) -> Tensor:
-        """Set the gradients of the weighted loss, and return it unscaled."""
+        """Set the gradients of the weighted loss, and return that loss before the gradient scaler."""
         run = self.run
         run.optimizer.zero_grad()
-        run.evaluated += len(labels) * run.processes.count
+        run.evaluated += len(labels) * run.group.size
         loss = self._loss(inputs, labels)
         if weight != 1.0:
             loss = loss * weight
@@ -89,8 +89,8 @@ class Step:
         return F.cross_entropy(outputs.float(), labels, label_smoothing=self.config.label_smoothing)
 
 
-def compiled(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the loss compiled, on CUDA into one graph of launches; its value is copied, as the graph reuses memory."""
+def _compiled(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Compile the loss, on CUDA into one graph of launches; its value is copied, as the graph reuses memory."""
     cuda_graphs = torch.compile(loss, mode="reduce-overhead" if torch.cuda.is_available() else None)
 
     def copied(inputs: Tensor, labels: Tensor) -> Tensor:

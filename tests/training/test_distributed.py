@@ -13,7 +13,7 @@ import torch
 
 from landscape.data import Dataset, Split, load_dataset
 from landscape.training import TrainConfig, train
-from landscape.training.distributed import Processes, joined
+from landscape.training.distributed import ProcessGroup, join_process_group
 
 # 90 examples: batches of 40, 40 and 10, so that the last one is short; 80 where every part has to be a micro-batch.
 GROUP_NORM = TrainConfig(
@@ -40,13 +40,13 @@ def smooth():
 def main(folder):
     """Train every case as one of the processes that the environment names."""
     torch.set_num_threads(1)
-    with joined() as processes, smooth():
-        assert processes.count == 2
+    with join_process_group() as group, smooth():
+        assert group.size == 2
         for name, config in CASES.items():
             checkpoint = train(config, tiny(name), state=Path(folder) / f"{name}.partial")
             torch.save(
                 {"state": checkpoint.state, "final": checkpoint.final, "history": checkpoint.history},
-                Path(folder) / f"{name}-{processes.rank}.pt",
+                Path(folder) / f"{name}-{group.rank}.pt",
             )
 
 
@@ -99,7 +99,7 @@ def test_two_processes_equal_one(shared, case):
 
 def test_parts_of_a_batch_cover_it_evenly():
     for count in (1, 2, 3, 5):
-        parts = [Processes(rank, count).part(slice(7, 24)) for rank in range(count)]
+        parts = [ProcessGroup(rank, count).shard(slice(7, 24)) for rank in range(count)]
         assert [i for part in parts for i in range(part.start, part.stop)] == list(range(7, 24))
         assert max(p.stop - p.start for p in parts) - min(p.stop - p.start for p in parts) <= 1
 

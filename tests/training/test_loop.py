@@ -16,8 +16,8 @@ from landscape.models.checkpoint import build_model
 from landscape.training import EpochReport, TrainConfig, evaluate, pair_members, resolve, settings, train, train_pair
 from landscape.training.optimizers import make_optimizer
 from landscape.training.pipeline.augment import Augmentation
-from landscape.training.pipeline.device_dataset import Resident
-from landscape.training.pipeline.shuffling import batches, epoch_order
+from landscape.training.pipeline.device_dataset import DeviceDataset
+from landscape.training.pipeline.shuffling import batch_slices, epoch_order
 from landscape.training.sam import SAM
 from landscape.training.schedule import learning_rate
 from landscape.training.settings import initial_model
@@ -146,8 +146,8 @@ def test_a_pair_shares_weights_order_and_draws(few, monkeypatch):
 
 
 def test_augmentation_reaches_the_training_batches_only(few):
-    plain = Resident(few, "train", CPU)
-    padded = Resident(few, "train", CPU, augmentation=Augmentation(pad=1))
+    plain = DeviceDataset(few, "train", CPU)
+    padded = DeviceDataset(few, "train", CPU, augmentation=Augmentation(pad=1))
     index = torch.tensor([5, 0, 100])
     for data in (plain, padded):
         inputs, labels = data.batch(index)
@@ -181,7 +181,7 @@ def test_inputs_that_are_no_images(monkeypatch):
 def test_evaluation_weighs_examples_and_keeps_the_mode(digits):
     model = initial_model(resolve(QUICK, digits)).train()
     model.bn1.eval()
-    data = Resident(digits, "test", CPU)
+    data = DeviceDataset(digits, "test", CPU)
     model.eval()
     logits = model(digits.preprocess(digits.splits["test"].inputs)).detach()
     model.train()
@@ -216,9 +216,9 @@ def test_divergence_names_the_epoch_and_the_remedy(few):
     [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (8, 4, [4, 4]), (1, 4, [1]), (3, 1, [1, 1, 1]), (4, 4, [4]), (5, 4, [5])],
 )
 def test_batches_cover_everything_and_leave_no_single_example(examples, size, expected):
-    cuts = batches(examples, size)
-    assert [cut.stop - cut.start for cut in cuts] == expected
-    assert [i for cut in cuts for i in range(examples)[cut]] == list(range(examples))
+    slices = batch_slices(examples, size)
+    assert [cut.stop - cut.start for cut in slices] == expected
+    assert [i for cut in slices for i in range(examples)[cut]] == list(range(examples))
 
 
 def test_order_is_a_permutation_of_seed_and_epoch():

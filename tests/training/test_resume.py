@@ -12,8 +12,8 @@ from landscape.data import Dataset, Split, load_dataset
 from landscape.errors import LandscapeError
 from landscape.models.checkpoint import build_model
 from landscape.training import DivergedError, TrainConfig, train
-from landscape.training.distributed import Processes
-from landscape.training.run import Run, settings_of
+from landscape.training.distributed import ProcessGroup
+from landscape.training.run import TrainingRun, settings_of
 from landscape.training.settings import resolve, with_validation
 
 QUICK = TrainConfig(epochs=3, batch_size=40, precision="float32", device="cpu", hold_out=0.2, history_examples=30)
@@ -70,10 +70,10 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_weights(few, tmp_path, setti
     state = tmp_path / "a.partial"
     for stop in (2, 3, 4, 8):  # in the first epoch, at its end, just after it, and in the last
         with pytest.raises(StoppedError):
-            train(config, few, state=state, keep_seconds=0.0, on_step=stopping_after(stop))
+            train(config, few, state=state, save_seconds=0.0, on_step=stopping_after(stop))
         assert state.exists()
         torch.rand(5)  # whatever else the process draws
-    resumed = train(config, few, state=state, keep_seconds=0.0)
+    resumed = train(config, few, state=state, save_seconds=0.0)
     assert_same(resumed, undisturbed)
     assert resumed.provenance["resumed"] == 4
     assert_same(train(config, few, state=state), undisturbed)  # killed between the end and the saving
@@ -91,7 +91,7 @@ def test_only_the_steps_since_the_last_time_are_taken_again(few, tmp_path):
 def test_a_state_of_other_settings_or_data_is_refused(few, tmp_path):
     state = tmp_path / "a.partial"
     with pytest.raises(StoppedError):
-        train(QUICK, few, state=state, keep_seconds=0.0, on_step=stopping_after(2))
+        train(QUICK, few, state=state, save_seconds=0.0, on_step=stopping_after(2))
     before = state.read_bytes()
     assert settings_of(state)["batch_size"] == 40
     with pytest.raises(LandscapeError, match=r"a\.partial is of an unfinished run .*: lr is 0.001 there and 0.01 here"):
@@ -202,9 +202,10 @@ def unfinished(few, tmp_path_factory):
     config = dataclasses.replace(QUICK, recipe="looksam", every=2, schedule="plateau", warmup=0.0, patience=2)
     path = tmp_path_factory.mktemp("state") / "a.partial"
     with pytest.raises(StoppedError):
-        train(config, few, state=path, keep_seconds=0.0, on_step=stopping_after(5))
+        train(config, few, state=path, save_seconds=0.0, on_step=stopping_after(5))
     config = resolve(config, few)
-    return torch.load(path, weights_only=True), lambda: Run(config, with_validation(config, few), Processes())
+    data = with_validation(config, few)
+    return torch.load(path, weights_only=True), lambda: TrainingRun(config, data, ProcessGroup())
 
 
 def replaced(content, keys, value):

@@ -159,9 +159,9 @@ class TrainCommand(DataOptions, RegularizationOptions, SharpnessAwareOptions, Tr
 
     def run(self) -> None:
         """Train, save, and print what came of it."""
-        from landscape.training.distributed import joined
+        from landscape.training.distributed import join_process_group
 
-        with joined() as processes, console.silent(not processes.first):
+        with join_process_group() as group, console.silent(not group.is_main):
             self._run()
 
     def _run(self) -> None:

@@ -94,14 +94,16 @@ def fit(
         LandscapeError: where a checkpoint of other settings is in the way, and `overwrite` is not set.
     """
     from landscape.models.checkpoint import load_checkpoint
-    from landscape.training import PAIRS, pair_members, resolve
-    from landscape.training.distributed import current
+    from landscape.training import PAIRS, resolve, resolve_pair
+    from landscape.training.distributed import process_group
 
     there = {recipe: load_checkpoint(path) for recipe, path in paths.items() if path.exists() and not overwrite}
     config = _as_begun(config, there, paths, overwrite=overwrite)
-    config = resolve(config, dataset)
-    wanted = pair_members(config, equal_epochs=equal_epochs) if config.recipe in PAIRS else (config,)
-    members = [resolve(member, dataset) for member in wanted]
+    members = (
+        resolve_pair(config, dataset, equal_epochs=equal_epochs)
+        if config.recipe in PAIRS
+        else (resolve(config, dataset),)
+    )
     for member in members:
         if member.recipe in there:
             difference = _difference(there[member.recipe], member, dataset)
@@ -110,7 +112,7 @@ def fit(
                     f"{paths[member.recipe]} is there already with other settings: {difference}; "
                     "give another --out, or --overwrite it"
                 )
-    current().wait()  # until every process has seen what is there
+    process_group().barrier()  # until every process has seen what is there
     trained: dict[str, Checkpoint] = {}
     for member in members:
         path = paths[member.recipe]
@@ -139,24 +141,24 @@ def _as_begun(
 
 
 def _fit_one(config: TrainConfig, dataset: Dataset, path: Path, *, overwrite: bool, snapshots: bool) -> Checkpoint:
-    from landscape.training.distributed import current
+    from landscape.training.distributed import process_group
 
-    with _alone_with(partial(path)) if current().first else nullcontext():
+    with _alone_with(partial(path)) if process_group().is_main else nullcontext():
         return _fit_alone(config, dataset, path, overwrite=overwrite, snapshots=snapshots)
 
 
 def _fit_alone(config: TrainConfig, dataset: Dataset, path: Path, *, overwrite: bool, snapshots: bool) -> Checkpoint:
     from landscape.models.checkpoint import save_checkpoint
     from landscape.training import DivergedError, train
-    from landscape.training.distributed import current
+    from landscape.training.distributed import process_group
 
-    processes = current()
+    group = process_group()
     state, folder = partial(path), snapshot_folder(path)
-    if overwrite and processes.first:
+    if overwrite and group.is_main:
         state.unlink(missing_ok=True)
         if snapshots and folder.is_dir():
             shutil.rmtree(folder)
-    processes.wait()
+    group.barrier()
     console.say(
         f"{config.recipe}: {config.model} for {config.epochs} epochs of {len(dataset.splits['train'])} examples "
         f"in {config.precision} on {config.device}, seed {config.seed}"
@@ -173,17 +175,17 @@ def _fit_alone(config: TrainConfig, dataset: Dataset, path: Path, *, overwrite: 
                 **callbacks,
             )
     except DivergedError as error:
-        if processes.first:
+        if group.is_main:
             state.unlink(missing_ok=True)  # it would only lead here again
             if error.last is not None:
                 last = path.with_name(f"{path.stem}-epoch{error.last.training['epochs_taken']}.pt")
                 save_checkpoint(error.last, last)
                 raise LandscapeError(f"{error}; the weights before that epoch are in {last}") from error
         raise
-    if processes.first:
+    if group.is_main:
         save_checkpoint(checkpoint, path)
         state.unlink(missing_ok=True)
-    processes.wait()
+    group.barrier()
     console.say(f"wrote {path}")
     return checkpoint
 

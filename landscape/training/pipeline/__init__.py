@@ -1,1 +1,1 @@
-"""Training data on the device: resident images, shuffling, augmentation."""
+"""Training data on the device: datasets, shuffling, augmentation."""

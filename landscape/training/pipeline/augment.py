@@ -1,4 +1,4 @@
-"""Batched augmentation of uint8 images that stay on the device, from draws that a seed and an epoch fix."""
+"""Batched augmentation of uint8 images on the device, from random numbers keyed by seed and epoch."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from landscape.seeding import random_words
 
 Augment: TypeAlias = Literal["auto", "none", "crop", "crop-flip"]
 
-DIGITS = frozenset({"digits", "svhn"})  # a mirrored digit is another sign, or none
+DIGITS = frozenset({"digits", "svhn"})  # a mirrored digit is another symbol, or none
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to each training image: shifted by up to `pad` pixels (black comes in), mirrored, lit, holed."""
+    """Random changes of each training image: shift by up to `pad` pixels (black borders), flip, brightness, cutout."""
 
     pad: int = 0
     flip: bool = False
-    brightness: float = 0.0  # a constant of up to this is added, of pixels scaled to 0…1, and the sum clipped to 0…1
-    cutout: int = 0  # side of a square that is set to the mean, its centre anywhere (DeVries & Taylor 2017)
+    brightness: float = 0.0  # maximum constant added to pixels scaled to 0…1; the sum is clipped to 0…1
+    cutout: int = 0  # side of a square set to the mean, centred anywhere (DeVries & Taylor 2017)
 
 
-def choose(
+def choose_augmentation(
     augment: Augment,
     kind: str,
     input_shape: tuple[int, ...],
@@ -39,17 +39,20 @@ def choose(
 ) -> Augmentation | None:
     """Return the augmentation for a data set, or None.
 
-    "auto" crops and flips natural images and only crops digits (`digits`, `svhn`), which flipping would turn into
-    something else; inputs that are not images are left alone. The padding is an eighth of the smaller side (4 pixels
-    for 32×32 as in He et al. 2016, 1 for 8×8).
+    "auto" crops and flips natural images and only crops digits (`digits`, `svhn`), which flipping would turn into other
+    symbols; other inputs are not augmented. The padding is an eighth of the smaller side (4 pixels for 32×32 as in He
+    et al. 2016, 1 for 8×8).
+
+    >>> choose_augmentation("auto", "cifar10", (3, 32, 32), is_images=True)
+    Augmentation(pad=4, flip=True, brightness=0.0, cutout=0)
 
     Raises:
-        LandscapeError: where something is asked for by name and the inputs are no images.
+        LandscapeError: if an augmentation is requested by name and the inputs are no images.
     """
     if not is_images:
         if augment not in ("auto", "none") or brightness or cutout:
-            asked = augment if augment not in ("auto", "none") else "brightness" if brightness else "cutout"
-            raise LandscapeError(f"augment {asked!r} needs uint8 images, not inputs of shape {input_shape}; use none")
+            name = augment if augment not in ("auto", "none") else "brightness" if brightness else "cutout"
+            raise LandscapeError(f"augment {name!r} needs uint8 images, not inputs of shape {input_shape}; use none")
         return None
     if augment == "none" and not brightness and not cutout:
         return None
@@ -65,23 +68,23 @@ def pad_images(images: Tensor, pad: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Draws:
-    """What each example of an epoch, in the epoch's order, gets."""
+    """Random augmentation of each example of an epoch, in the order of the epoch."""
 
     rows: Tensor  # (N, H) int64, the pixels taken from the padded image
-    columns: Tensor  # (N, W) int64, descending where mirrored
+    columns: Tensor  # (N, W) int64, descending if mirrored
     added: Tensor | None = None  # (N,) int16, of pixels 0…255
     centres: Tensor | None = None  # (N, 2) int64, row and column of the hole's centre
 
-    def at(self, positions: slice) -> Draws:
-        """Return the draws of some positions of the epoch."""
-        chosen = (None if part is None else part[positions] for part in (self.added, self.centres))
-        return Draws(self.rows[positions], self.columns[positions], *chosen)
+    def __getitem__(self, positions: slice) -> Draws:
+        """Return the draws at some positions of the epoch."""
+        optional = (None if part is None else part[positions] for part in (self.added, self.centres))
+        return Draws(self.rows[positions], self.columns[positions], *optional)
 
 
-def draw(
+def draw_augmentation(
     augmentation: Augmentation, examples: int, size: tuple[int, int], *, seed: int, epoch: int, device: torch.device
 ) -> Draws:
-    """Return the draws of an epoch; they depend on the seed and the epoch alone, so that paired runs share them."""
+    """Return the draws of an epoch for images of size (H, W): the same for every run of this seed and epoch."""
     words = random_words(3 * examples, seed, epoch, 1).reshape(3, examples, 1)
     choices = np.array([2 * augmentation.pad + 1, 2 * augmentation.pad + 1, 2], dtype=np.uint64)
     down, right, flip = torch.from_numpy((words % choices[:, None, None]).astype(np.int64)).to(device)
@@ -89,12 +92,12 @@ def draw(
     mirrored = width + flip * int(augmentation.flip) * (size[1] - 1 - 2 * width)
     added = centres = None
     if augmentation.brightness:
-        most = round(255 * augmentation.brightness)
-        levels = random_words(examples, seed, epoch, 2) % np.uint64(2 * most + 1)
-        added = torch.from_numpy(levels.astype(np.int16) - np.int16(most)).to(device)
+        limit = round(255 * augmentation.brightness)
+        levels = random_words(examples, seed, epoch, 2) % np.uint64(2 * limit + 1)
+        added = torch.from_numpy(levels.astype(np.int16) - np.int16(limit)).to(device)
     if augmentation.cutout:
-        places = random_words(2 * examples, seed, epoch, 3).reshape(examples, 2) % np.array(size, dtype=np.uint64)
-        centres = torch.from_numpy(places.astype(np.int64)).to(device)
+        centre = random_words(2 * examples, seed, epoch, 3).reshape(examples, 2) % np.array(size, dtype=np.uint64)
+        centres = torch.from_numpy(centre.astype(np.int64)).to(device)
     return Draws(down + height, right + mirrored, added, centres)
 
 

@@ -1,4 +1,4 @@
-"""A split held whole on the device: uint8 images as one tensor, normalized batch by batch; other inputs as they are."""
+"""A split held whole on the device: uint8 images normalized batch by batch, other inputs unchanged."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from landscape.data import Dataset
 from landscape.training.pipeline.augment import Augmentation, Draws, crop, cut_out, pad_images
 
 
-class Resident:
-    """Batches of a split, preprocessed on the device; images are channels_last, and padded once if they get cropped."""
+class DeviceDataset:
+    """Preprocessed batches of a split on the device; images are channels_last, and padded once if they get cropped.
+
+    >>> from landscape.data import load_dataset
+    >>> digits = DeviceDataset(load_dataset("digits"), "test", torch.device("cpu"))
+    >>> [tuple(tensor.shape) for tensor in digits.batch(slice(0, 3))]
+    [(3, 1, 8, 8), (3,)]
+    """
 
     def __init__(
         self, dataset: Dataset, split: str, device: torch.device, *, augmentation: Augmentation | None = None
@@ -33,11 +39,11 @@ class Resident:
         return len(self.labels)
 
     def batch(self, index: slice | Tensor) -> tuple[Tensor, Tensor]:
-        """Return inputs and labels as they are, un-augmented."""
+        """Return inputs (B, …) and labels (B,), un-augmented."""
         return self._preprocess(self._inputs[index]), self.labels[index]
 
     def augmented_batch(self, index: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Return the images at `index` (B,) augmented by as many draws, and their labels."""
+        """Return the images at `index` (B,), augmented by `draws` of the same length, and their labels."""
         assert self._padded is not None, "only images are augmented"
         images = self._preprocess(crop(self._padded, index, draws))
         return cut_out(images, draws, self._cutout), self.labels[index]

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from landscape.analysis.objective.batchnorm import random_places
 from landscape.data import Dataset, Split
-from landscape.training.pipeline.augment import Augmentation, Draws, choose, draw
-from landscape.training.pipeline.device_dataset import Resident
+from landscape.training.pipeline.augment import Augmentation, Draws, choose_augmentation, draw_augmentation
+from landscape.training.pipeline.device_dataset import DeviceDataset
 from landscape.training.pipeline.shuffling import epoch_order
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def calibration_inputs(dataset: Dataset, checkpoint: Checkpoint | None) -> Tenso
     """
     order = torch.from_numpy(random_places(len(dataset.splits["train"]), EXAMPLES))
     augmentation = augmentation_of(dataset, checkpoint)
-    resident = Resident(_part(dataset, order), "train", _CPU, augmentation=augmentation)
+    resident = DeviceDataset(_part(dataset, order), "train", _CPU, augmentation=augmentation)
     if augmentation is None:
         return resident.batch(slice(None))[0]
-    draws = draw(augmentation, len(order), resident.image_size, seed=0, epoch=1, device=_CPU)
+    draws = draw_augmentation(augmentation, len(order), resident.image_size, seed=0, epoch=1, device=_CPU)
     return resident.augmented_batch(torch.arange(len(order)), draws)[0]
 
 
@@ -49,7 +49,7 @@ class AugmentedBatches:
 
     def __init__(self, dataset: Dataset, places: slice | Tensor, augmentation: Augmentation, *, size: int, seed: int):
         self._augmentation, self._seed = augmentation, seed
-        self._resident = Resident(_part(dataset, places), "train", _CPU, augmentation=augmentation)
+        self._resident = DeviceDataset(_part(dataset, places), "train", _CPU, augmentation=augmentation)
         self._size = min(size, len(self._resident))
         self._of_epoch: tuple[int, Tensor, Draws] | None = None
 
@@ -60,11 +60,11 @@ class AugmentedBatches:
         if self._of_epoch is None or self._of_epoch[0] != epoch:
             order = epoch_order(examples, seed=self._seed, epoch=epoch + 1, device=_CPU)
             size = self._resident.image_size
-            draws = draw(self._augmentation, examples, size, seed=self._seed, epoch=epoch + 1, device=_CPU)
+            draws = draw_augmentation(self._augmentation, examples, size, seed=self._seed, epoch=epoch + 1, device=_CPU)
             self._of_epoch = epoch, order, draws
         _, order, draws = self._of_epoch
         cut = slice(place * self._size, (place + 1) * self._size)
-        return self._resident.augmented_batch(order[cut], draws.at(cut))
+        return self._resident.augmented_batch(order[cut], draws[cut])
 
 
 def augmentation_of(dataset: Dataset, checkpoint: Checkpoint | None) -> Augmentation | None:
@@ -72,7 +72,7 @@ def augmentation_of(dataset: Dataset, checkpoint: Checkpoint | None) -> Augmenta
     if checkpoint is None or not checkpoint.data.get("augmented") or not dataset.is_images:
         return None
     training = checkpoint.training
-    return choose(
+    return choose_augmentation(
         training.get("augment", "auto"),
         dataset.kind,
         dataset.input_shape,

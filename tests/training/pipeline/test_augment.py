@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from landscape.errors import LandscapeError
-from landscape.training.pipeline.augment import Augmentation, choose, crop, cut_out, draw, pad_images
+from landscape.training.pipeline.augment import (
+    Augmentation,
+    choose_augmentation,
+    crop,
+    cut_out,
+    draw_augmentation,
+    pad_images,
+)
 
 CPU = torch.device("cpu")
 
@@ -19,7 +26,7 @@ def make_images(count, channels, height, width):
 @pytest.mark.parametrize(("channels", "height", "width", "pad"), [(3, 12, 16, 4), (1, 8, 8, 1)])
 def test_crops_and_flips_equal_a_slow_reference(channels, height, width, pad):
     images = make_images(40, channels, height, width)
-    draws = draw(Augmentation(pad, flip=True), 40, (height, width), seed=3, epoch=2, device=CPU)
+    draws = draw_augmentation(Augmentation(pad, flip=True), 40, (height, width), seed=3, epoch=2, device=CPU)
     index = torch.from_numpy(np.random.default_rng(0).permutation(40))
     batch = crop(pad_images(images, pad), index, draws)
     assert batch.shape == (40, channels, height, width)
@@ -37,21 +44,21 @@ def test_crops_and_flips_equal_a_slow_reference(channels, height, width, pad):
 
 
 def test_draws_cover_every_shift_evenly_and_only_flip_if_asked():
-    draws = draw(Augmentation(2, flip=True), 20_000, (6, 6), seed=0, epoch=1, device=CPU)
+    draws = draw_augmentation(Augmentation(2, flip=True), 20_000, (6, 6), seed=0, epoch=1, device=CPU)
     left = draws.columns.min(1).values
     for shifts in (draws.rows[:, 0], left):
         frequencies = torch.bincount(shifts, minlength=5) / 20_000
         assert frequencies.tolist() == pytest.approx([0.2] * 5, abs=0.015)
     assert (draws.columns[:, 0] > draws.columns[:, -1]).double().mean().item() == pytest.approx(0.5, abs=0.02)
     assert np.corrcoef(draws.rows[:, 0], left)[0, 1] == pytest.approx(0, abs=0.03)
-    unflipped = draw(Augmentation(2, flip=False), 20_000, (6, 6), seed=0, epoch=1, device=CPU)
+    unflipped = draw_augmentation(Augmentation(2, flip=False), 20_000, (6, 6), seed=0, epoch=1, device=CPU)
     assert bool((unflipped.columns[:, 0] < unflipped.columns[:, -1]).all())
     assert torch.equal(unflipped.rows, draws.rows)
 
 
 def test_draws_depend_on_seed_and_epoch_and_not_on_torchs_generator():
     def rows(seed, epoch):
-        return draw(Augmentation(4, flip=True), 100, (32, 32), seed=seed, epoch=epoch, device=CPU).rows
+        return draw_augmentation(Augmentation(4, flip=True), 100, (32, 32), seed=seed, epoch=epoch, device=CPU).rows
 
     first, state = rows(0, 1), torch.get_rng_state()
     torch.rand(3)
@@ -62,25 +69,25 @@ def test_draws_depend_on_seed_and_epoch_and_not_on_torchs_generator():
 
 
 def test_choice_by_kind_of_data():
-    assert choose("auto", "cifar10", (3, 32, 32), is_images=True) == Augmentation(4, flip=True)
-    assert choose("auto", "folder", (3, 64, 96), is_images=True) == Augmentation(8, flip=True)
-    assert choose("auto", "digits", (1, 8, 8), is_images=True) == Augmentation(1, flip=False)
-    assert choose("auto", "svhn", (3, 32, 32), is_images=True) == Augmentation(4, flip=False)
-    assert choose("crop-flip", "digits", (1, 8, 8), is_images=True) == Augmentation(1, flip=True)
-    assert choose("crop", "cifar10", (3, 4, 4), is_images=True) == Augmentation(1, flip=False)
-    assert choose("none", "cifar10", (3, 32, 32), is_images=True) is None
-    assert choose("auto", "npz", (20,), is_images=False) is None
-    assert choose("none", "cifar10", (3, 32, 32), is_images=True, cutout=8) == Augmentation(cutout=8)
+    assert choose_augmentation("auto", "cifar10", (3, 32, 32), is_images=True) == Augmentation(4, flip=True)
+    assert choose_augmentation("auto", "folder", (3, 64, 96), is_images=True) == Augmentation(8, flip=True)
+    assert choose_augmentation("auto", "digits", (1, 8, 8), is_images=True) == Augmentation(1, flip=False)
+    assert choose_augmentation("auto", "svhn", (3, 32, 32), is_images=True) == Augmentation(4, flip=False)
+    assert choose_augmentation("crop-flip", "digits", (1, 8, 8), is_images=True) == Augmentation(1, flip=True)
+    assert choose_augmentation("crop", "cifar10", (3, 4, 4), is_images=True) == Augmentation(1, flip=False)
+    assert choose_augmentation("none", "cifar10", (3, 32, 32), is_images=True) is None
+    assert choose_augmentation("auto", "npz", (20,), is_images=False) is None
+    assert choose_augmentation("none", "cifar10", (3, 32, 32), is_images=True, cutout=8) == Augmentation(cutout=8)
     with pytest.raises(LandscapeError, match="needs uint8 images"):
-        choose("crop", "npz", (20,), is_images=False)
+        choose_augmentation("crop", "npz", (20,), is_images=False)
     with pytest.raises(LandscapeError, match="'cutout' needs uint8 images"):
-        choose("auto", "npz", (20,), is_images=False, cutout=4)
+        choose_augmentation("auto", "npz", (20,), is_images=False, cutout=4)
 
 
 def test_brightness_adds_one_number_to_each_image_and_clips():
     images = make_images(300, 3, 6, 6)
     augmentation = Augmentation(brightness=0.5)
-    draws = draw(augmentation, 300, (6, 6), seed=1, epoch=1, device=CPU)
+    draws = draw_augmentation(augmentation, 300, (6, 6), seed=1, epoch=1, device=CPU)
     batch = crop(pad_images(images, 0), torch.arange(300), draws)
     assert batch.dtype == torch.uint8
     for image, original, added in zip(batch, images, draws.added, strict=True):
@@ -93,7 +100,7 @@ def test_brightness_adds_one_number_to_each_image_and_clips():
 
 def test_cutout_blanks_a_square_around_any_pixel_and_nothing_else():
     side = 4
-    draws = draw(Augmentation(cutout=side), 2000, (8, 10), seed=1, epoch=1, device=CPU)
+    draws = draw_augmentation(Augmentation(cutout=side), 2000, (8, 10), seed=1, epoch=1, device=CPU)
     inputs = torch.ones(2000, 2, 8, 10)
     out = cut_out(inputs, draws, side)
     for image, (row, column) in zip(out[:50], draws.centres[:50].tolist(), strict=True):
