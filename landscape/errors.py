@@ -1,12 +1,12 @@
-"""The one exception type that people are meant to read."""
+"""Exceptions and warnings that users are meant to read."""
 
 
 class LandscapeError(Exception):
-    """An expected error: one line that says what was expected, what came, and what to do.
+    """An expected error: one line with the expected value, the actual one, and the remedy.
 
-    The command line prints it on stderr and exits with status 2; a traceback of any other kind is a bug.
+    The command line prints it on stderr and exits with status 2; any traceback is a bug.
     """
 
 
 class StorageWarning(UserWarning):
-    """A stored result or journal that is damaged or not understood, and was left out; the others can be read."""
+    """A stored result or journal was skipped as damaged or unknown; the others can be read."""

@@ -1,4 +1,4 @@
-"""Importing what users name on the command line: `package.module:name` or `file.py:name`."""
+"""Import of users' objects by specification: `package.module:name` or `file.py:name`."""
 
 from __future__ import annotations
 
@@ -15,27 +15,30 @@ from landscape.errors import LandscapeError
 
 
 def import_object(spec: str) -> Any:
-    """Return the object that `spec` names: `package.module:name` or `path/to/file.py:name` (dots in name are followed).
+    """Return the object of a specification: `package.module:name` or `path/to/file.py:name`, where name may have dots.
 
-    The current folder (for a file: its own folder too) is put on `sys.path` and stays there, so that the module's own
-    late imports work. This runs the user's code, so `spec` must come from the user, never from a checkpoint.
+    The current folder, and that of a file, stay on `sys.path`, so that later imports of the module work. The import
+    runs the user's code, so `spec` must come from the user, never from a checkpoint.
+
+    >>> import_object("math:pi")
+    3.141592653589793
 
     Raises:
-        LandscapeError: Malformed spec, no such module or file, an exception while importing it, no such name.
+        LandscapeError: for a malformed specification, a missing module, file or name, or a failed import.
     """
     source, _, name = spec.rpartition(":")
     if not source or not name or not all(part.isidentifier() for part in name.split(".")):
         raise LandscapeError(f"expected package.module:name or file.py:name, got {spec!r}")
     _on_path(Path.cwd())
     module = _import_file(Path(source)) if source.endswith(".py") else _import_module(source)
-    found: Any = module
+    value: Any = module
     for part in name.split("."):
-        if not hasattr(found, part):
-            near = difflib.get_close_matches(part, dir(found), n=3)
+        if not hasattr(value, part):
+            near = difflib.get_close_matches(part, dir(value), n=3)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise LandscapeError(f"{source} has no {name!r}{hint}")
-        found = getattr(found, part)
-    return found
+        value = getattr(value, part)
+    return value
 
 
 def _import_module(name: str) -> ModuleType:
@@ -55,7 +58,7 @@ def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise LandscapeError(f"no such Python file: {path}")
     path = path.resolve()
-    # One module per file, however often it is named; the digest keeps two files of one name apart.
+    # One module per file, however often it is imported; the digest distinguishes files of the same name.
     name = f"landscape_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -64,7 +67,7 @@ def _import_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise LandscapeError(f"cannot import {path}")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # before running it: dataclasses look their module up
+    sys.modules[name] = module  # before its execution: dataclasses look up their module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:

@@ -1,4 +1,4 @@
-"""The folder where downloads and decoded images are kept, and decoded arrays in it."""
+"""Cache folder of downloads and decoded images, and the arrays cached in it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from landscape.storage.atomic_write import write_atomically
 
 
 def cache_folder() -> Path:
-    """Return `$LANDSCAPE_CACHE`, else landscape's folder among the platform's caches; it need not exist yet."""
-    if chosen := os.environ.get("LANDSCAPE_CACHE"):
-        return Path(chosen).expanduser()
+    """Return `$LANDSCAPE_CACHE`, or landscape's folder in the platform's cache folder; it may not exist yet."""
+    if configured := os.environ.get("LANDSCAPE_CACHE"):
+        return Path(configured).expanduser()
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "landscape"
     variable, default = ("LOCALAPPDATA", "AppData/Local") if sys.platform == "win32" else ("XDG_CACHE_HOME", ".cache")
@@ -30,14 +30,14 @@ def cache_folder() -> Path:
 
 
 def cached_arrays(owner: str, content: object, make: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """Return what `make` returns, from the cache where `content` has not changed since.
+    """Return the arrays of `make`, from the cache if `content` is unchanged since they were stored.
 
-    A damaged cache file counts as none (its checksums are verified); a cache that cannot be written is done without.
+    A damaged cache file is ignored (its checksums are verified), and so is a cache that cannot be written.
 
     Args:
-        owner: Whose arrays they are; a newer `content` replaces the file of the same owner.
-        content: JSON-able; everything that the arrays depend on.
-        make: Called where there is no usable file.
+        owner: Key of the cache file; a new `content` replaces the file of the same owner.
+        content: Everything that the arrays depend on, JSON-able.
+        make: Computes the arrays by name if no usable file exists.
     """
     stem = f"decoded-{_digest(owner)}-"
     path = cache_folder() / f"{stem}{_digest(json.dumps([owner, content]))}.npz"

@@ -1,4 +1,4 @@
-"""A data set in memory: one tensor of inputs and one of labels per split, and how a batch becomes the model's input."""
+"""Classification data sets in memory: a tensor of inputs and one of labels per split, and their preprocessing."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Normalization: TypeAlias = Literal["measured", "stated", "none"]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The examples of one split."""
+    """Examples of one split."""
 
-    inputs: Tensor  # images (N, C, H, W) uint8, or anything (N, …) of any dtype, used as it is
+    inputs: Tensor  # images (N, C, H, W) uint8, or tensors (N, …) of any dtype, used unchanged
     labels: Tensor  # (N,) int64
 
     def __post_init__(self) -> None:
@@ -37,16 +37,25 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification data set, its splits whole in memory."""
+    """A classification data set with its splits in memory.
+
+    >>> images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    >>> data = Dataset("python", {"train": Split(images, torch.tensor([0, 1, 0, 1]))}, ("cat", "dog"))
+    >>> data.input_shape, data.is_images
+    ((3, 8, 8), True)
+
+    Raises:
+        LandscapeError: for splits, labels or a normalization that do not fit each other.
+    """
 
     kind: str  # "digits", "cifar10", "cifar100", "svhn", "folder", "npz" or "python"
-    splits: Mapping[str, Split]  # "train" and, where there are such, "validation" and "test"
-    classes: tuple[str, ...]  # names; a label is an index into them
+    splits: Mapping[str, Split]  # "train" and optionally "validation" and "test"
+    classes: tuple[str, ...]  # names, indexed by the labels
     mean: tuple[float, ...] | None = None  # per channel, of images scaled to 0…1; None: not normalized
     std: tuple[float, ...] | None = None
-    notes: tuple[str, ...] = ()  # what a reader must know, one sentence each
-    name: str = ""  # for people; by default the kind
-    normalization: Normalization = "stated"  # where mean and std come from; "none" where there are none
+    notes: tuple[str, ...] = ()  # remarks for readers of results, one sentence each
+    name: str = ""  # display name; the kind by default
+    normalization: Normalization = "stated"  # origin of mean and std; "none" without them
     _fingerprints: dict[str, str] = field(default_factory=dict, init=False, repr=False)
     _constants: dict[torch.device, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
@@ -86,28 +95,28 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one example: (C, H, W) for images."""
+        """Shape of one example, (C, H, W) for images."""
         return tuple(self.splits["train"].inputs.shape[1:])
 
     @property
     def is_images(self) -> bool:
-        """Whether the inputs are uint8 images (N, C, H, W), which `preprocess` scales and normalizes."""
+        """True for uint8 images (N, C, H, W), which `preprocess` scales and normalizes."""
         inputs = self.splits["train"].inputs
         return inputs.dtype == torch.uint8 and inputs.ndim == 4
 
     def fingerprint(self, split: str) -> str:
-        """Return 64 hexadecimal digits that identify the examples of `split` whatever their order.
+        """Return 64 hexadecimal digits that identify the examples of `split`, independent of their order.
 
-        It is the sum modulo 2²⁵⁶ of one SHA-256 per example, over its dtype, shape, bytes (row-major) and label.
+        The sum modulo 2²⁵⁶ of one SHA-256 per example, over its dtype, shape, bytes (row-major) and label.
         """
         if split not in self._fingerprints:
             self._fingerprints[split] = _fingerprint(self.splits[split])
         return self._fingerprints[split]
 
     def preprocess(self, x: Tensor) -> Tensor:
-        """Return a batch as the model takes it: uint8 images as float32 (x / 255 − mean) / std, anything else as it is.
+        """Return the model's input of a batch: float32 (x / 255 − mean) / std of uint8 images, other inputs unchanged.
 
-        Works on the device of `x` and keeps its memory layout.
+        The result is on the device of `x`, in its memory layout.
         """
         if not (self.is_images and x.dtype == torch.uint8):
             return x
@@ -115,7 +124,7 @@ class Dataset:
         return x.to(torch.float32).mul_(scale).add_(shift)
 
     def _scale_and_shift(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return (C, 1, 1) factors and summands of the normalization as one affine map of 0…255, kept per device."""
+        """Return (C, 1, 1) factors and summands of the normalization as one affine map of 0…255, cached per device."""
         if device not in self._constants:
             mean = torch.tensor(self.mean or [0.0] * self.input_shape[0], dtype=torch.float64)
             std = torch.tensor(self.std or [1.0] * self.input_shape[0], dtype=torch.float64)
@@ -124,7 +133,7 @@ class Dataset:
         return self._constants[device]
 
     def describe(self) -> dict[str, Any]:
-        """Return what identifies the data, JSON-able and without paths, as checkpoints and results store it."""
+        """Return the identity of the data for checkpoints and results, JSON-able and without paths."""
         return {
             "kind": self.kind,
             "name": self.name or self.kind,
@@ -142,8 +151,11 @@ class Dataset:
 def measure_normalization(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return per-channel mean and standard deviation of uint8 images (N, C, H, W) scaled to 0…1, to four decimals.
 
-    They come from exact counts of the 256 values, so they are the same on every machine. A channel that never varies
-    gets a standard deviation of 1.
+    Computed from exact counts of the 256 values, so that they are the same on every machine. The standard deviation of
+    a constant channel is 1.
+
+    >>> measure_normalization(torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1))
+    ((0.5,), (0.5,))
     """
     counts = np.zeros((images.shape[1], 256), dtype=np.int64)
     for start in range(0, len(images), 1024):

@@ -1,4 +1,4 @@
-"""The embedded data: the 8×8 handwritten digits that scikit-learn carries with it."""
+"""Embedded data: the 8×8 handwritten digits that ship with scikit-learn."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SPLIT_SEED = 0
 
 
 def load_digits() -> Dataset:
-    """Return 1,797 real 8×8 grey images of ten digits, 1,437 to train on and 360 to test, without normalization.
+    """Return 1,797 grey 8×8 images of handwritten digits, 1,437 for training and 360 for testing, not normalized.
 
-    The test split is `quota_subset(labels, 360, seed=0)`, always the same. Values 0…16 are scaled to 0…255.
+    The test split is `quota_subset(labels, 360, seed=0)`, the same on every machine. Values 0…16 are scaled to 0…255.
     (Optical Recognition of Handwritten Digits, Alpaydin and Kaynak 1998; the copy in scikit-learn.)
     """
-    from sklearn.datasets import load_digits as load  # a second of imports, only for those who use it
+    from sklearn.datasets import load_digits as load  # an import of a second, needed by this data set alone
 
     images, targets = load(return_X_y=True)
     inputs = torch.from_numpy(np.rint(images * (255 / 16)).astype(np.uint8)).reshape(-1, 1, 8, 8)

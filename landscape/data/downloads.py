@@ -1,4 +1,4 @@
-"""CIFAR-10, CIFAR-100 and SVHN through torchvision, which downloads and checksums them."""
+"""CIFAR-10, CIFAR-100 and SVHN, downloaded and checksummed by torchvision."""
 
 from __future__ import annotations
 
@@ -20,28 +20,30 @@ from landscape.data.cache import cache_folder
 from landscape.data.dataset import Dataset, Split
 from landscape.errors import LandscapeError
 
-# What torchvision 0.23 to 0.28 gives fake kernels to at import, although a build for CUDA beside a torch for the CPU
-# cannot load the library that declares them. Data sets use neither.
+# Operators for which torchvision 0.23 to 0.28 registers fake kernels at import, although a CUDA build next to a CPU
+# build of torch cannot load the library that declares them. Data sets use neither.
 OPERATORS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
-_declared: list[torch.library.Library] = []  # kept: a library that is collected takes its declarations along
+_declared: list[
+    torch.library.Library
+] = []  # referenced, since garbage collection of a library removes its declarations
 
 
 def load_download(name: str) -> Dataset:
     """Return "cifar10", "cifar100" or "svhn" with its train and test splits, without normalization.
 
-    torchvision downloads what is missing into the cache folder. It verifies the checksum of every file before it reads
-    one, each time, and fetches again what is broken: a download that was cut off is never half used.
+    torchvision downloads missing files into the cache folder. It verifies the checksum of every file at each use and
+    fetches broken ones again, such as an interrupted download.
 
     Raises:
-        LandscapeError: torchvision cannot be imported, or the download failed or came broken.
+        LandscapeError: if torchvision cannot be imported, or the download fails or is broken.
     """
     datasets = import_datasets()
     root = cache_folder() / name
     try:
-        with _alone_in(root), warnings.catch_warnings():
+        with _locked(root), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPy's releases differ in what they warn about in pickles of 2009
             splits = {split: _fetch(datasets, name, str(root), split) for split in ("train", "test")}
     except (OSError, RuntimeError, http.client.HTTPException, EOFError) as error:
@@ -55,10 +57,10 @@ def load_download(name: str) -> Dataset:
 
 
 @contextlib.contextmanager
-def _alone_in(root: Path) -> Iterator[None]:
-    """Wait until no other process downloads into this folder, such as the others of a run on several GPUs."""
+def _locked(root: Path) -> Iterator[None]:
+    """Lock a folder against downloads of other processes, such as those of a run on several GPUs."""
     with contextlib.ExitStack() as stack:
-        # A folder that cannot be written to, or locked, can still hold the data.
+        # A folder that cannot be written or locked may still hold the data.
         with contextlib.suppress(OSError, NotImplementedError):
             root.mkdir(parents=True, exist_ok=True)
             stack.enter_context(filelock.FileLock(root / ".lock"))
@@ -78,10 +80,10 @@ def _fetch(datasets: Any, name: str, root: str, split: str) -> tuple[Tensor, Ten
 
 
 def import_datasets() -> Any:
-    """Return the module `torchvision.datasets`, also where torchvision's compiled operators do not load.
+    """Return the module `torchvision.datasets`, even if torchvision's compiled operators cannot be loaded.
 
     Raises:
-        LandscapeError: torchvision is missing or broken in another way.
+        LandscapeError: if torchvision is missing or broken in another way.
     """
     try:
         with warnings.catch_warnings():
@@ -99,7 +101,7 @@ def import_datasets() -> Any:
 
 
 def _declare_operators() -> None:
-    """Declare the operators that torchvision misses, and forget its half-done import."""
+    """Declare the operators that torchvision lacks, and discard its incomplete import."""
     library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     _declared.append(library)
     for name, schema in OPERATORS.items():

@@ -1,4 +1,4 @@
-"""From what a user writes after `--data` to a data set."""
+"""Data sets by specification, as given after `--data`."""
 
 from __future__ import annotations
 
@@ -21,19 +21,24 @@ def load_dataset(
     std: Sequence[float] | None = None,
     normalize: bool | None = None,
 ) -> Dataset:
-    """Return the data set that `spec` names, whole in memory.
+    """Return the data set of a specification, whole in memory.
+
+    >>> digits = load_dataset("digits")
+    >>> len(digits.splits["train"]), digits.input_shape, digits.normalization
+    (1437, (1, 8, 8), 'measured')
 
     Args:
         spec: "digits", "cifar10", "cifar100", "svhn", "folder:PATH", "npz:FILE", or "package.module:factory" or
             "file.py:factory", a function without arguments that returns a `Dataset`.
         image_size: Side of the square to which a folder's images are scaled (shorter side) and cropped (centre).
-        mean: Per channel, of images scaled to 0…1; wins over the file's own and over measuring.
-        std: Goes with `mean`.
-        normalize: False leaves images at 0…1. Otherwise images whose mean and std nobody stated are normalized by
-            those measured on their train split (a factory's data set: only if this is True).
+        mean: Per channel, of images scaled to 0…1; overrides the values of the file and measured ones.
+        std: Per channel, given together with `mean`.
+        normalize: False leaves images at 0…1. Otherwise images without stated mean and std are normalized by those
+            measured on their train split (the data set of a factory only if this is True).
 
     Raises:
-        LandscapeError: Unknown data, a failed download, missing, damaged or inconsistent files, contradicting settings.
+        LandscapeError: for unknown data, a failed download, missing, damaged or inconsistent files, or contradictory
+            settings.
     """
     kind, _, rest = spec.partition(":")
     if image_size is not None and kind != "folder":
@@ -53,7 +58,7 @@ def load_dataset(
 
 
 def _load(spec: str, kind: str, rest: str, image_size: int | None) -> Dataset:
-    # Imported where used: the digits need neither Pillow nor torchvision, a folder no scikit-learn.
+    # Local imports: the digits need neither Pillow nor torchvision, a folder no scikit-learn.
     if spec == "digits":
         from landscape.data.digits import load_digits
 
@@ -74,9 +79,9 @@ def _load(spec: str, kind: str, rest: str, image_size: int | None) -> Dataset:
         return replace(load_npz(path), name=path.stem)
     if kind in ("folder", "npz") or ":" not in spec:
         raise LandscapeError(f"unknown data {spec!r}: expected {KINDS}")
-    made = import_object(spec)
+    source = import_object(spec)
     try:
-        dataset = made() if callable(made) else made
+        dataset = source() if callable(source) else source
     except LandscapeError:
         raise
     except (Exception, SystemExit) as error:

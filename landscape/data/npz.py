@@ -1,4 +1,4 @@
-"""Data from one NumPy `.npz` file: images, or inputs of any other kind."""
+"""Data sets in NumPy `.npz` files: images, or inputs of any other kind."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def load_npz(path: str | Path) -> Dataset:
-    """Return the data set in a `.npz` file, normalized as the file states it, if it does.
+    """Return the data set in a `.npz` file, with the normalization that the file states, if any.
 
-    The file holds `train_images` (N, H, W, C) uint8, or `train_inputs` (N, …) of a float or integer dtype used as they
-    are, and `train_labels` (N,) integers; optionally the same with `test_`, and `classes` (names), `mean` and `std`
-    (per channel, of images scaled to 0…1).
+    The file holds `train_images` (N, H, W, C) uint8, or `train_inputs` (N, …) of a float or integer dtype, used
+    unchanged, and `train_labels` (N,) integers; optionally the same with `test_`, and `classes` (names), `mean` and
+    `std` (per channel, of images scaled to 0…1).
 
     Raises:
-        LandscapeError: Missing, empty or damaged file, pickled arrays, arrays missing or that do not fit together.
+        LandscapeError: for a missing, empty or damaged file, pickled arrays, missing arrays or ones that do not fit.
     """
     path = Path(path)
     return dataset_from_arrays("npz", read_arrays(path), str(path))
 
 
 def dataset_from_arrays(kind: str, arrays: Arrays, source: str) -> Dataset:
-    """Return the data set that the named arrays make (names and shapes as in `load_npz`); `source` is for errors."""
+    """Return the data set of arrays with names and shapes as in `load_npz`; `source` is named in errors."""
     splits = {
         name: _split(arrays, name, source)
         for name in ("train", "test")
@@ -53,10 +53,10 @@ def dataset_from_arrays(kind: str, arrays: Arrays, source: str) -> Dataset:
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return all arrays of a `.npz` file; pickled ones are refused. The archive's checksums are verified.
+    """Return all arrays of a `.npz` file by name, after verifying its checksums.
 
     Raises:
-        LandscapeError: Missing, a folder, empty, no `.npz`, truncated or damaged, or pickled arrays in it.
+        LandscapeError: if the file is missing, a folder, empty, no `.npz`, truncated or damaged, or holds pickles.
     """
     refuse_special(path)
     if path.is_dir():

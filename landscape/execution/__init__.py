@@ -1,1 +1,1 @@
-"""Where work runs: threads and memory of this process."""
+"""Execution of work: device, threads and memory of this process, and its worker processes."""

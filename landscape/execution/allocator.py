@@ -1,4 +1,4 @@
-"""glibc's allocator, kept from returning every large block to the system."""
+"""Thresholds of glibc's allocator that keep large freed blocks in the process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ _THRESHOLDS = {
 
 
 def tune_allocator() -> bool:
-    """Return whether glibc accepted thresholds that keep large freed blocks; False elsewhere than on Linux with glibc.
+    """Set thresholds that keep large freed blocks in this process; return True if glibc accepted them.
 
-    For the whole process, and best called before large tensors are made. The command line does it by itself.
+    False on other systems than Linux with glibc. Call it before large tensors are allocated; the command line does.
+
+    >>> tune_allocator() in (True, False)
+    True
     """
     if sys.platform != "linux":
         return False

@@ -1,6 +1,6 @@
-"""Processes that end with the one that started them, however that ended, even while they import or compute.
+"""Child processes that end with their parent, however it ended, even while they import or compute.
 
-Only the standard library is imported here: a new process watches its parent before it imports anything slow.
+This module imports only the standard library: a new process watches its parent before it imports anything slow.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from multiprocessing.connection import wait
 
 
 def call_while_parent_lives(module: str, function: str, *arguments: object) -> None:
-    """Call a module's function in a process of `multiprocessing`; the process ends at once when its parent does."""
+    """Call a module's function in a child process of `multiprocessing`, which ends at once when its parent does."""
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_exit_after, args=(parent.sentinel,), name="lifeline", daemon=True).start()
@@ -21,6 +21,6 @@ def call_while_parent_lives(module: str, function: str, *arguments: object) -> N
 
 
 def _exit_after(sentinel: int) -> None:
-    """End this process when the sentinel of another one is ready: a pipe that closes as that process ends."""
+    """End this process when the sentinel of its parent is ready: a pipe that closes as the parent ends."""
     wait([sentinel])
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Processes that a machine can run side by side, by its cores and its memory."""
+"""Number of processes that a machine can run concurrently, by its cores and its memory."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ WORKER_BYTES = 5e8  # of a process that has imported torch and measures a small 
 
 
 def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
+    """Return the number of cores that this process may use, at least 1."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_bytes() -> float:
-    """Return the bytes that new processes can take without swapping; infinite where the system does not say."""
+    """Return the bytes that new processes can allocate without swapping; infinite if the system does not tell."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -24,7 +24,11 @@ def available_bytes() -> float:
 
 
 def affordable_workers(bytes_each: float = WORKER_BYTES) -> tuple[int, str]:
-    """Return the most processes that the machine can run side by side, at least 1, and its cores or memory in words."""
+    """Return the maximum number of concurrent processes, at least 1, and the limit in words, such as "2 cores".
+
+    >>> affordable_workers(bytes_each=1e18)[0]
+    1
+    """
     cores, memory = usable_cores(), available_bytes()
     fitting = memory // bytes_each
     if fitting < cores:

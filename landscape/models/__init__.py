@@ -1,4 +1,4 @@
-"""The models that landscape trains itself, by name; the analysis half takes any `torch.nn.Module`."""
+"""Architectures by name for training; analyses take any `torch.nn.Module`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Factory: TypeAlias = Callable[..., nn.Module]
 
 
 def _fixed(factory: Factory, **arguments: Any) -> Factory:
-    """Return the factory with these arguments decided: they are no longer among those it takes."""
-    made = functools.partial(factory, **arguments)
+    """Return the factory with these arguments fixed and removed from its signature."""
+    fixed = functools.partial(factory, **arguments)
     signature = inspect.signature(factory)
-    left = [parameter for name, parameter in signature.parameters.items() if name not in arguments]
-    setattr(made, "__signature__", signature.replace(parameters=left))  # noqa: B010  # which inspect.signature reads
-    return made
+    remaining = [parameter for name, parameter in signature.parameters.items() if name not in arguments]
+    setattr(fixed, "__signature__", signature.replace(parameters=remaining))  # noqa: B010  # for inspect.signature
+    return fixed
 
 
 DEPTHS = (20, 32, 44, 56, 110)
 
-# A family's own name takes all its arguments, the others are the networks of the papers.
+# The name of a family takes all its arguments; the other names are the networks of the papers.
 MODELS: Mapping[str, Factory] = {
     **{f"resnet{depth}": _fixed(ResNet, depth=depth, shortcuts=True, norm="batch") for depth in DEPTHS},
     **{
@@ -56,12 +56,15 @@ MODELS: Mapping[str, Factory] = {
 def build(name: str, **arguments: Any) -> nn.Module:
     """Return a new model with random weights drawn from torch's global generator.
 
+    >>> sum(p.numel() for p in build("resnet20").parameters())  # as in He et al. 2016, table 6
+    269722
+
     Args:
         name: A key of `MODELS`.
-        **arguments: The factory's arguments, such as `num_classes` and `in_channels`; all are JSON-able.
+        **arguments: Arguments of the factory, such as `num_classes` and `in_channels`, all JSON-able.
 
     Raises:
-        LandscapeError: Unknown name, or arguments that the factory does not take.
+        LandscapeError: for an unknown name, or arguments that the factory does not take.
     """
     if name not in MODELS:
         raise LandscapeError(f"unknown model {name!r}: expected one of {', '.join(MODELS)}")

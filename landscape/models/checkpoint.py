@@ -1,4 +1,4 @@
-"""Checkpoints: weights with the configuration, history and provenance that let a stranger repeat and check them."""
+"""Checkpoints: weights with the configuration, history and provenance needed to repeat and verify them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A trained model and where it comes from. All but `state` is JSON-able, and none of it holds an absolute path."""
+    """A trained model and its provenance. All fields but `state` are JSON-able, without absolute paths."""
 
     state: dict[str, Tensor]  # parameters and buffers, on the CPU
     model: str  # a key of `landscape.models.MODELS`
@@ -45,40 +45,42 @@ class Checkpoint:
     training: dict[str, Any]  # recipe, optimizer, rho, epochs, batch_size, lr, weight_decay, seed, schedule, precision
     history: dict[str, list[float]]  # the columns of results.History, one value per epoch
     final: dict[str, Any]  # train_loss, train_accuracy, test_loss, test_accuracy: float32, un-augmented, full splits
-    reference: dict[str, Any] = field(default_factory=dict)  # what an analysis reproduces first: loss on a named subset
+    reference: dict[str, Any] = field(
+        default_factory=dict
+    )  # loss on a named subset, which an analysis reproduces first
     provenance: dict[str, Any] = field(default_factory=dict)  # landscape, torch, created, device, threads, seconds
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
-    """Write a checkpoint whole or not at all: an older file at `path` survives whatever goes wrong.
+    """Write a checkpoint atomically: an older file at `path` survives any failure.
 
-    NumPy scalars among the configuration become plain numbers and tuples lists, so that what is loaded is JSON-able.
+    NumPy scalars in the configuration become plain numbers, and tuples become lists, so that it loads as JSON-able.
 
     Raises:
-        LandscapeError: Weights with NaN or inf, or a place that cannot be written.
-        TypeError: Configuration that is not JSON-able, such as an object.
+        LandscapeError: for weights with NaN or inf, or a path that cannot be written.
+        TypeError: for configuration that is not JSON-able, such as an object.
     """
     check_finite(checkpoint.state, f"the weights for {path}")
     content: dict[str, Any] = {"format": FORMAT, "version": VERSION}
     for entry in fields(Checkpoint):
         value = getattr(checkpoint, entry.name)
-        # A clone, so that a view does not drag its whole storage into the file.
+        # A clone, since a view would store its whole storage.
         content[entry.name] = (
             {name: tensor.detach().cpu().clone() for name, tensor in value.items()}
             if entry.name == "state"
             else _plain(value, entry.name)
         )
-    buffer = io.BytesIO()  # torch would name the archive after the temporary file, and hide a full disk's OSError
+    buffer = io.BytesIO()  # torch would name the archive after the temporary file, and hide the OSError of a full disk
     torch.save(content, buffer)
     write_atomically(path, lambda file: file.write(buffer.getbuffer()))
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Return the checkpoint in a file, bit for bit as saved, on the CPU. No code in the file ever runs.
+    """Return the checkpoint in a file, bit for bit as saved, on the CPU. No code in the file is run.
 
     Raises:
-        LandscapeError: Missing, a folder, empty, truncated or damaged, not a landscape checkpoint, from a newer
-            landscape, entries missing or of the wrong kind, or weights with NaN or inf.
+        LandscapeError: if the file is missing, a folder, empty, truncated, damaged, no landscape checkpoint, from a
+            newer landscape, lacks entries, or has weights with NaN or inf.
     """
     path = Path(path)
     content = read_torch_file(path, expected="a landscape checkpoint")
@@ -93,18 +95,18 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     for entry in fields(Checkpoint):
         kind = str if entry.name == "model" else dict
         if not isinstance(content.get(entry.name), kind):
-            came = type(content[entry.name]).__name__ if entry.name in content else "nothing"
-            raise LandscapeError(f"{path} is damaged: expected {entry.name} as {kind.__name__}, found {came}")
+            actual = type(content[entry.name]).__name__ if entry.name in content else "nothing"
+            raise LandscapeError(f"{path} is damaged: expected {entry.name} as {kind.__name__}, found {actual}")
         values[entry.name] = content[entry.name]
-    strangers = [name for name, value in values["state"].items() if not isinstance(value, Tensor)]
-    if strangers or not values["state"]:
-        raise LandscapeError(f"{path} is damaged: expected tensors in its state, found {strangers[:3] or 'none'}")
+    others = [name for name, value in values["state"].items() if not isinstance(value, Tensor)]
+    if others or not values["state"]:
+        raise LandscapeError(f"{path} is damaged: expected tensors in its state, found {others[:3] or 'none'}")
     check_finite(values["state"], path)
     return Checkpoint(**values)
 
 
 def is_checkpoint(path: str | Path) -> bool:
-    """Return whether a file says that it is a landscape checkpoint, without loading it; False if unreadable."""
+    """Return True if a file is marked as a landscape checkpoint, without loading it; False if unreadable."""
     try:
         with zipfile.ZipFile(path) as archive:
             pickled = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
@@ -114,10 +116,10 @@ def is_checkpoint(path: str | Path) -> bool:
 
 
 def build_model(checkpoint: Checkpoint) -> nn.Module:
-    """Return the checkpoint's model with its weights, in evaluation mode; torch's global generator is left as it was.
+    """Return the model of a checkpoint with its weights, in evaluation mode, without using torch's global generator.
 
     Raises:
-        LandscapeError: Unknown model, or weights that do not fit it, naming the entries.
+        LandscapeError: for an unknown model, or weights that do not fit it, naming the entries.
     """
     with torch.random.fork_rng(devices=[]):
         model = models.build(checkpoint.model, **checkpoint.model_arguments)
@@ -125,7 +127,7 @@ def build_model(checkpoint: Checkpoint) -> nn.Module:
     return model.eval()
 
 
-def _plain(value: Any, where: str) -> Any:
+def _plain(value: Any, path: str) -> Any:
     """Return a copy of plain dicts, lists, numbers, strings, booleans and None."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -133,8 +135,8 @@ def _plain(value: Any, where: str) -> Any:
         return value
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
-            raise TypeError(f"{where} of a checkpoint has keys that are not strings: {list(value)}")
-        return {key: _plain(entry, f"{where}.{key}") for key, entry in value.items()}
+            raise TypeError(f"{path} of a checkpoint has keys that are not strings: {list(value)}")
+        return {key: _plain(entry, f"{path}.{key}") for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(entry, f"{where}[{index}]") for index, entry in enumerate(value)]
-    raise TypeError(f"{where} of a checkpoint must be JSON-able, got {type(value).__name__}")
+        return [_plain(entry, f"{path}[{index}]") for index, entry in enumerate(value)]
+    raise TypeError(f"{path} of a checkpoint must be JSON-able, got {type(value).__name__}")

@@ -1,4 +1,4 @@
-"""The network of the coursework: a small bottleneck network that its authors call ResNet-20, as Keras builds it."""
+"""The network of the coursework: a small bottleneck network as built in Keras, called ResNet-20 by its authors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ STAGES = ((16, 64, 1), (64, 128, 2), (128, 256, 2))  # inner width, output width
 
 
 class Coursework(nn.Module):
-    """Three stages of two bottlenecks after activation: 575,114 numbers for 10 classes and 3 channels.
+    """Three stages of two bottleneck blocks: 571,114 parameters for 10 classes and 3 channels.
 
-    That count is Keras's, with BatchNorm's running statistics; 571,114 of them are trained. Called with images
-    (N, in_channels, H, W), H and W at least 8, it returns logits (N, num_classes). It is no ResNet-20 of He et al.,
-    which has 269,722 parameters, and is here to repeat the coursework. As in Keras, convolutions and the head are drawn
-    from a normal distribution of variance 2 / fan-in cut at two standard deviations, biases are zero, and BatchNorm has
-    ε = 0.001 and keeps 0.99 of its running statistics.
+    Keras counts 575,114, with BatchNorm's running statistics. Called with images (N, in_channels, H, W), H and W at
+    least 8, it returns logits (N, num_classes). It is not the ResNet-20 of He et al., which has 269,722 parameters, but
+    serves to repeat the coursework. As in Keras, convolutions and the head are drawn from a normal distribution of
+    variance 2 / fan-in truncated at two standard deviations, biases are zero, and BatchNorm has ε = 0.001 and a
+    momentum of 0.99 in Keras's sense.
     """
 
     def __init__(self, *, num_classes: int = 10, in_channels: int = 3) -> None:
@@ -44,7 +44,7 @@ class Coursework(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3 and 1×1 convolutions with bias and BatchNorm; a 1×1 shortcut where the width changes."""
+    """1×1, 3×3 and 1×1 convolutions with bias and BatchNorm; a 1×1 shortcut if the width changes."""
 
     def __init__(self, in_channels: int, inner: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ def _batch_norm(channels: int) -> nn.BatchNorm2d:
 
 
 def _he_normal(layer: nn.Conv2d | nn.Linear) -> None:
-    # Keras makes up for the cut, so that the variance is 2 / fan-in: a normal of unit variance cut at ±2 has 0.87963².
+    # Keras corrects for the truncation, so that the variance is 2 / fan-in: a unit normal truncated at ±2 has 0.87963².
     std = (2 / layer.weight[0].numel()) ** 0.5 / 0.87962566103423978
     nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What the families share: convolutions, their initialization, global pooling, and the check of sizes."""
+"""Shared parts of the architectures: convolutions and their initialization, global pooling, checks of sizes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def conv1x1(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    """Return a 3×3 convolution without bias whose output is as large as its input, divided by the stride."""
+    """Return a 3×3 convolution without bias whose output has the size of its input divided by the stride."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=False)
 
 
 def draw_convolutions(model: nn.Module, mode: Literal["fan_in", "fan_out"]) -> None:
-    """Draw all convolutions as in He et al. 2015 (arXiv:1502.01852): normal, of variance 2 / fan, eq. 10 or 14."""
+    """Initialize convolutions as in He et al. 2015 (arXiv:1502.01852): normal, of variance 2 / fan, eq. 10 or 14."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
@@ -32,14 +32,17 @@ def global_average(x: Tensor) -> Tensor:
 
 
 def check_positive(**sizes: int) -> None:
-    """Refuse a size that is no positive integer, by its name."""
+    """Raise a LandscapeError that names a size that is not a positive integer."""
     for name, value in sizes.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise LandscapeError(f"{name} must be a positive integer, got {value!r}")
 
 
 def blocks_per_stage(depth: int, *, layers: int, others: int) -> int:
-    """Return n of a network of depth `layers` · n + `others`: three stages of n blocks, and the layers outside them.
+    """Return n for a network of depth `layers` · n + `others`, with three stages of n blocks.
+
+    >>> blocks_per_stage(20, layers=6, others=2)
+    3
 
     Raises:
         LandscapeError: for a depth that is not of this form.

@@ -1,4 +1,4 @@
-"""PyramidNets: Han et al. 2017 (arXiv:1610.02915), on request with ShakeDrop: Yamada et al. 2018 (arXiv:1802.02375)."""
+"""PyramidNets: Han et al. 2017 (arXiv:1610.02915), optionally with ShakeDrop: Yamada et al. 2018 (arXiv:1802.02375)."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class PyramidNet(nn.Module):
     """An additive PyramidNet: the width grows by α / L at each of the L blocks, from 16 to 16 + α.
 
     3×3 stem with BatchNorm, three stages of n blocks, linear head. Called with images (N, in_channels, H, W), H and W
-    at least 8, it returns logits (N, num_classes). As in the authors' code, widths are rounded (the paper's eq. 2 cuts
-    them off, which gives slightly fewer parameters where L does not divide α), convolutions are drawn as in He et al.
+    at least 8, it returns logits (N, num_classes). As in the authors' code, widths are rounded (eq. 2 of the paper
+    rounds down, which gives slightly fewer parameters if L does not divide α), convolutions are drawn as in He et al.
     2015 with fan-out, and the head's bias is zero.
 
     Args:
         depth: 6n + 2 with basic blocks, such as 110; 9n + 2 with bottlenecks, such as 272.
-        alpha: by how much the width grows altogether: 48, 84 and 270 for depth 110, 200 for depth 272.
-        num_classes: how many logits.
-        in_channels: of the images.
+        alpha: total growth of the width: 48, 84 and 270 for depth 110, 200 for depth 272.
+        num_classes: number of logits.
+        in_channels: channels of the images.
         bottleneck: 1×1, 3×3 and 1×1 convolutions in each block, the last four times as wide, instead of two 3×3.
-        shakedrop: puts ShakeDrop after each block, with α ∈ [−1, 1], β ∈ [0, 1] and p_L = 0.5.
+        shakedrop: applies ShakeDrop to each block, with α ∈ [−1, 1], β ∈ [0, 1] and p_L = 0.5.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class PyramidNet(nn.Module):
 
 
 class PyramidBlock(nn.Module):
-    """A residual branch, with ShakeDrop or without; the shortcut is pooled where strided, and padded with zeros."""
+    """A residual branch, with or without ShakeDrop; a strided shortcut is average-pooled, added channels are zero."""
 
     def __init__(self, residual: nn.Sequential, stride: int, added_channels: int, survival: float | None) -> None:
         super().__init__()

@@ -19,19 +19,19 @@ class ResNet(nn.Module):
     """A CIFAR ResNet of depth 6n + 2: 3×3 stem, three stages of n basic blocks with 16, 32, 64 channels, linear head.
 
     Called with images (N, in_channels, H, W), H and W at least 8, it returns logits (N, num_classes). Convolutions are
-    drawn as in He et al. 2015 (arXiv:1502.01852: normal, fan-in), the head as torch draws any linear layer.
+    initialized as in He et al. 2015 (arXiv:1502.01852: normal, fan-in), the head as any linear layer of torch.
 
     Args:
         depth: 20, 32, 44, 56, 110 in the paper.
-        num_classes: how many logits.
-        in_channels: of the images.
-        shortcuts: False leaves the shortcuts out and all else as it is, as Li et al. 2018 (arXiv:1712.09913) do in
-            their `noshort` networks. The number of parameters is the same, since option A has none.
-        norm: "group" puts GroupNorm (Wu and He 2018, arXiv:1803.08494) with 16 channels per group in BatchNorm's
-            places: no example then depends on the others of its batch.
-        shortcut: where option A puts the zeros of the added channels: "appended" after the existing ones (the authors'
-            Torch code), or "centered", half before and half after them, as in a widely used PyTorch port. Weights of
-            one fit the other by name and shape, but compute another function there.
+        num_classes: number of logits.
+        in_channels: channels of the images.
+        shortcuts: False removes the shortcuts, as in the `noshort` networks of Li et al. 2018 (arXiv:1712.09913). The
+            number of parameters is the same, since option A has none.
+        norm: "group" puts GroupNorm (Wu and He 2018, arXiv:1803.08494) with 16 channels per group instead of
+            BatchNorm, so that no example depends on the others of its batch.
+        shortcut: position of the zeros of the added channels in option A: "appended" after the existing ones (the
+            authors' Torch code), or "centered", half before and half after them, as in a widely used PyTorch port. Weights
+            of one fit the other by name and shape, but compute another function there.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class ResNet(nn.Module):
             raise LandscapeError(f"unknown shortcut {shortcut!r}: expected appended or centered")
         if shortcut == "centered" and not shortcuts:
             raise LandscapeError("shortcut 'centered' needs shortcuts, and this network has none: leave it out")
-        placed = shortcut if shortcuts else None
+        option = shortcut if shortcuts else None
         blocks = blocks_per_stage(depth, layers=6, others=2)
         self.conv1 = conv3x3(in_channels, 16)
         self.bn1 = _normalization(norm, 16)
-        self.layer1 = _stage(blocks, 16, 16, 1, placed, norm)
-        self.layer2 = _stage(blocks, 16, 32, 2, placed, norm)
-        self.layer3 = _stage(blocks, 32, 64, 2, placed, norm)
+        self.layer1 = _stage(blocks, 16, 16, 1, option, norm)
+        self.layer2 = _stage(blocks, 16, 32, 2, option, norm)
+        self.layer3 = _stage(blocks, 32, 64, 2, option, norm)
         self.linear = nn.Linear(64, num_classes)
         draw_convolutions(self, "fan_in")
 
@@ -68,7 +68,7 @@ class ResNet(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions with their normalization, and the shortcut around them if there is one."""
+    """Two 3×3 convolutions with their normalization, and the shortcut around them, if any."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, shortcut: Shortcut | None, norm: Norm) -> None:
         super().__init__()

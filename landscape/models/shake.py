@@ -9,8 +9,13 @@ from torch import Tensor
 def shaken(x: Tensor, forward: Tensor, backward: Tensor) -> Tensor:
     """Return `forward · x`, whose gradient is that of `backward · x` (both factors broadcast to `x`).
 
-    Both factors are drawn before, so that all randomness is in the forward pass: a pass repeated from the same state of
-    torch's generator, such as SAM's second, then has the same noise in both directions.
+    Both factors are drawn in the forward pass, so that a pass repeated from the same state of torch's generator, such
+    as SAM's second, has the same noise in both directions.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> y = shaken(x, torch.tensor(0.25), torch.tensor(0.75))
+    >>> y.tolist(), torch.autograd.grad(y.sum(), x)[0].tolist()
+    ([0.25, 0.25], [0.75, 0.75])
     """
     forward, backward = forward.to(x.dtype), backward.to(x.dtype)
     return backward * x + (forward - backward) * x.detach()

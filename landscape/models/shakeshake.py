@@ -19,25 +19,25 @@ from landscape.models.shake import shaken, uniform_per_image
 
 
 class ShakeShake(nn.Module):
-    """A "depth 2×width d" Shake-Shake network: two residual branches per block, mixed at random while it trains.
+    """A "depth 2×width d" Shake-Shake network: two residual branches per block, mixed at random in training.
 
     3×3 stem, three stages of (depth − 2)/6 blocks with width, 2 width, 4 width channels, linear head. The mixture is
-    the paper's Shake-Shake-Image: a number of its own for each image, block and pass, and half of each branch in
-    evaluation mode. Called with images (N, in_channels, H, W), H and W at least 8, it returns logits (N, num_classes).
+    the paper's Shake-Shake-Image: one random number per image, block and pass, and half of each branch in evaluation
+    mode. Called with images (N, in_channels, H, W), H and W at least 8, it returns logits (N, num_classes).
     As in the author's code, convolutions are drawn as in He et al. 2015 with fan-out, and the head's bias is zero.
 
     Args:
         depth: 6n + 2; 26 in the paper.
         width: channels of the first stage, an even number; 32, 64 and 96 in the paper.
-        num_classes: how many logits.
-        in_channels: of the images.
+        num_classes: number of logits.
+        in_channels: channels of the images.
     """
 
     def __init__(self, *, depth: int, width: int, num_classes: int = 10, in_channels: int = 3) -> None:
         super().__init__()
         check_positive(width=width, num_classes=num_classes, in_channels=in_channels)
         if width % 2:
-            raise LandscapeError(f"width must be even, as each path of a shortcut makes half of it, got {width}")
+            raise LandscapeError(f"width must be even, as each path of a shortcut gives half of it, got {width}")
         blocks = blocks_per_stage(depth, layers=6, others=2)
         self.conv1 = conv3x3(in_channels, 16)
         self.bn1 = nn.BatchNorm2d(16)

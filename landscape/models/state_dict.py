@@ -1,4 +1,4 @@
-"""State dicts: finding them in what a file holds, fitting their names to a model, and copying them into it."""
+"""State dicts: extraction from the content of a file, matching of names to a model, and loading into it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ COUNTER = "n_averaged"  # of torch.optim.swa_utils.AveragedModel, beside the par
 
 
 def find_state(content: object, source: object, *, key: str | None = None) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the state dict in what a weight file holds, and a sentence for each key it was taken from.
+    """Return the state dict in the content of a weight file, and a sentence for each key on the path to it.
 
     Args:
         content: a state dict, or a mapping with one under a key such as "state_dict" or "model".
-        source: the file, for messages.
-        key: the key to take; by default a usual one, or the only one with weights. Others with weights are named.
+        source: name of the file in messages.
+        key: key of the weights; by default a usual one, or the only one with weights. A note names the others.
 
     Raises:
-        LandscapeError: No weights, none under `key`, or several keys of which none is usual.
+        LandscapeError: for no weights, none under `key`, or several keys none of which is usual.
     """
     notes: list[str] = []
     while isinstance(content, Mapping) and (key is not None or not _is_state(content)):
@@ -56,12 +56,15 @@ def find_state(content: object, source: object, *, key: str | None = None) -> tu
 
 
 def strip_prefixes(state: Mapping[str, Tensor], names: Collection[str] | None) -> tuple[dict[str, Tensor], list[str]]:
-    """Return a state dict without the prefixes that all its names share, and a sentence for each that was removed.
+    """Return a state dict without the prefixes shared by all its names, and a sentence for each removed prefix.
+
+    >>> strip_prefixes({"module.weight": torch.ones(1)}, None)
+    ({'weight': tensor([1.])}, ["removed the prefix 'module.' from every name"])
 
     Args:
         state: tensors by name.
-        names: the model's own names. Prefixes are removed until some of them match: any prefix if that makes them
-            match, else only the usual ones, `PREFIXES`, as without names.
+        names: names in the model, if known. Prefixes are removed until some names match: any prefix if that leads to
+            a match, else only the usual ones, `PREFIXES`.
     """
     stripped, notes = dict(state), []
     rest = [name for name in state if name != COUNTER]
@@ -81,20 +84,20 @@ def strip_prefixes(state: Mapping[str, Tensor], names: Collection[str] | None) -
 def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Copy weights into `model` in place, all of them or none.
 
-    A tensor that the model ties to one in `state` may be missing, as in safetensors files, which hold shared tensors
+    A tensor tied in the model to one in `state` may be missing, as in safetensors files, which store shared tensors
     once. So may BatchNorm's `num_batches_tracked`, a counter that files from before 2018 lack.
 
     Raises:
-        LandscapeError: Entries missing, unexpected or of another shape, or differing values for tensors that the model
-            ties; one line that names the first three of each.
+        LandscapeError: for missing or unexpected entries, other shapes, or different values of tied tensors; names the
+            first three of each.
     """
-    own = model.state_dict()
+    expected = model.state_dict()
     complete, conflicts = _untied(model, state)
-    missing = [name for name in own if name not in complete and not name.endswith("num_batches_tracked")]
-    unexpected = [name for name in complete if name not in own]
+    missing = [name for name in expected if name not in complete and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in complete if name not in expected]
     reshaped = [
         f"{name} {tuple(complete[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in own.items()
+        for name, tensor in expected.items()
         if name in complete and isinstance(tensor, Tensor) and complete[name].shape != tensor.shape
     ]
     groups = (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
@@ -106,11 +109,11 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         )
     if problems:
         raise LandscapeError(f"the weights do not fit {_type(model)}: {'; '.join(problems)}")
-    model.load_state_dict({**{name: own[name] for name in own if name not in complete}, **complete})
+    model.load_state_dict({**{name: expected[name] for name in expected if name not in complete}, **complete})
 
 
 def tied_names(model: nn.Module) -> list[list[str]]:
-    """Return the groups of names in `model.state_dict()` under which one and the same tensor appears."""
+    """Return the groups of names in `model.state_dict()` that share one tensor."""
     groups: dict[object, list[str]] = {}
     for name, tensor in model.state_dict().items():
         if isinstance(tensor, Tensor) and tensor.numel() and tensor.device.type != "meta":
@@ -127,13 +130,17 @@ def check_finite(state: Mapping[str, Tensor], source: object) -> None:
 
 
 def first_of(entries: list[str]) -> str:
-    """Return the first three entries, and the number of the others."""
+    """Return the first three entries and the number of the others.
+
+    >>> first_of(["a", "b", "c", "d"])
+    'a, b, c and 1 more'
+    """
     more = f" and {len(entries) - 3} more" if len(entries) > 3 else ""
     return ", ".join(entries[:3]) + more
 
 
 def _untied(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Return `state` with every name of tied tensors, and the pairs of names whose values contradict each other."""
+    """Return `state` with all names of tied tensors, and the pairs of tied names with different values."""
     complete = dict(state)
     conflicts: list[str] = []
     for group in tied_names(model):
@@ -150,7 +157,7 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 
 
 def _shared_prefixes(keys: list[str], names: set[str]) -> list[str] | None:
-    """Return the leading components to remove from all keys so that some are among `names`; None if none do it."""
+    """Return the leading components to remove from all keys so that some are among `names`; None if impossible."""
     prefixes: list[str] = []
     while not names & set(keys):
         prefix = keys[0].partition(".")[0] + "." if keys else ""
@@ -177,7 +184,7 @@ def _is_state(content: Mapping[Any, Any]) -> bool:
 
 
 def _holds_state(value: object) -> bool:
-    """Return whether a value is, or has under a usual key, a state dict with numbers that can be weights."""
+    """Return True if a value is a state dict of floating-point tensors, or holds one under a usual key."""
     if not isinstance(value, Mapping):
         return False
     if _is_state(value):

@@ -1,4 +1,4 @@
-"""Weight files of any origin, read without running code."""
+"""Weight files of any origin, read without running code in them."""
 
 from __future__ import annotations
 
@@ -22,42 +22,43 @@ from landscape.storage.user_path import refuse_special
 def load_weights(
     path: str | Path, *, names: Collection[str] | None = None, key: str | None = None
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the weights in a `.pt`, `.pth` or `.safetensors` file and what was done to get at them, one sentence each.
+    """Return the weights in a `.pt`, `.pth` or `.safetensors` file, and a sentence for each step of their extraction.
 
-    A state dict may lie under a key such as "state_dict" or "model"; prefixes that all its names share ("module.",
-    "_orig_mod.", "model.") are stripped. A landscape checkpoint gives its weights too. No code in the file ever runs.
+    A state dict may be under a key such as "state_dict" or "model"; prefixes shared by all its names ("module.",
+    "_orig_mod.", "model.") are stripped. Landscape checkpoints are read too. No code in the file is run.
 
     Args:
         path: The file.
-        names: The model's own names, where known: then any shared prefix is stripped ("net."), as far as they ask for.
-        key: Under which of its keys the file's weights are; by default a usual one, and the others are named.
+        names: Names in the model, if known; then any shared prefix ("net.") is stripped as far as needed for a match.
+        key: Key of the weights in the file; by default a usual one, and a sentence names the others.
 
     Raises:
-        LandscapeError: Missing, a folder, empty, truncated, pickled objects, no weights in it (or under `key`), or NaN
-            or inf weights.
+        LandscapeError: if the file is missing, a folder, empty, truncated, holds pickled objects or no weights (under
+            `key`), or weights with NaN or inf.
     """
     path = Path(path)
     content = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch_file(path)
-    state, taken = find_state(content, path, key=key)
+    state, notes = find_state(content, path, key=key)
     state, stripped = strip_prefixes(state, names)
     check_finite(state, path)
-    return state, taken + stripped
+    return state, notes + stripped
 
 
 def read_torch_file(path: Path, *, expected: str = "a weight file") -> Any:
-    """Return what `torch.save` wrote, on the CPU, loaded with `weights_only=True` so that no pickled code runs.
+    """Return the content of a file of `torch.save`, on the CPU, with `weights_only=True` so that no pickled code runs.
 
     NumPy numbers and arrays of numbers, which training loops often store beside the weights, are loaded too.
 
     Raises:
-        LandscapeError: Missing, a folder, empty, truncated or damaged, another format, or pickled objects.
+        LandscapeError: if the file is missing, a folder, empty, truncated, damaged, of another format, or holds
+            pickled objects.
     """
     head = _head(path, expected)
     try:
         if head.startswith(b"PK"):
             _check_archive(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about TorchScript and old formats: the error says it
+            warnings.simplefilter("ignore")  # about TorchScript and old formats, which the error reports
             with torch.serialization.safe_globals(_numpy_globals()):
                 return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -69,21 +70,21 @@ def read_torch_file(path: Path, *, expected: str = "a weight file") -> Any:
             f"{path} is not {expected}: it holds pickled objects, which are never run{such}; save model.state_dict() "
             "instead"
         ) from error
-    except Exception as error:  # damage can surface as almost anything
+    except Exception as error:  # a damaged file can raise almost any exception
         if head.startswith(b"PK") or head[:1] == b"\x80":
             raise LandscapeError(f"{path} is truncated or damaged; copy or make it again") from error
         raise LandscapeError(f"{path} is not {expected}: it is no file of torch.save{_hint(head)}") from error
 
 
 def _numpy_globals() -> list[Any]:
-    """Return what pickled NumPy numbers and arrays of numbers refer to, under the names of NumPy 1 and 2.
+    """Return the globals of pickled NumPy numbers and numeric arrays, under the names of NumPy 1 and 2.
 
     Only plain number types: pickles of strings, structures and objects can set sizes that NumPy does not check.
     """
     kinds = [type(np.dtype(kind)) for kind in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"]
-    makers: list[Any] = [np.float64(0).__reduce__()[0], np.empty(0).__reduce__()[0]]
+    constructors: list[Any] = [np.float64(0).__reduce__()[0], np.empty(0).__reduce__()[0]]
     modules = ("numpy._core.multiarray", "numpy.core.multiarray")
-    named = [(maker, f"{module}.{maker.__name__}") for maker in makers for module in modules]
+    named = [(constructor, f"{module}.{constructor.__name__}") for constructor in constructors for module in modules]
     return [np.dtype, np.ndarray, *dict.fromkeys(kinds), *named]
 
 
@@ -99,7 +100,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _head(path: Path, expected: str) -> bytes:
-    """Return the first bytes of a file that exists, is no folder, can be read and is not empty."""
+    """Return the first 16 bytes of a file; raise a LandscapeError if it is missing, a folder, unreadable or empty."""
     refuse_special(path)
     if path.is_dir():
         raise LandscapeError(f"{path} is a folder; expected {expected}")
@@ -116,7 +117,7 @@ def _head(path: Path, expected: str) -> bytes:
 
 
 def _check_archive(path: Path) -> None:
-    """Raise BadZipFile where a checksum in the archive does not hold: torch itself does not look at them."""
+    """Raise BadZipFile if a checksum in the archive is wrong; torch does not verify them."""
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
     if damaged is not None:

@@ -24,9 +24,9 @@ class WideResNet(nn.Module):
 
     Args:
         depth: 6n + 4, such as 28.
-        k: the widening factor, such as 10.
-        num_classes: how many logits.
-        in_channels: of the images.
+        k: widening factor, such as 10.
+        num_classes: number of logits.
+        in_channels: channels of the images.
         dropout: probability of dropping a value between the convolutions of a block; 0.3 in the paper's `-dropout`.
     """
 
@@ -54,7 +54,7 @@ class WideResNet(nn.Module):
 
 
 class WideBlock(nn.Module):
-    """BatchNorm, ReLU, 3×3, BatchNorm, ReLU, dropout, 3×3, around which `x` passes as it is or, widened, activated."""
+    """BatchNorm, ReLU, 3×3, BatchNorm, ReLU, dropout, 3×3; the shortcut takes `x`, or the activation if widened."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, dropout: float) -> None:
         super().__init__()

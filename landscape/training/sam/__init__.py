@@ -1,4 +1,4 @@
-"""SAM and its kin: optimizers that take their gradient at displaced weights, over any first-order torch optimizer."""
+"""SAM and related methods: optimizers that take the gradient at perturbed weights, over any first-order optimizer."""
 
 from landscape.training.sam.random_perturbation import RandomPerturbation
 from landscape.training.sam.sam import SAM

@@ -1,4 +1,4 @@
-"""The optimizer that SAM and random perturbation are: a gradient from displaced weights, then a step of the base."""
+"""Base class of SAM and random perturbation: a gradient at perturbed weights, then a step of the base optimizer."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ Closure: TypeAlias = Callable[[], Any]
 
 
 class DisplacedOptimizer(Optimizer):
-    """An optimizer over another: `_gradient` leaves a gradient, which is unscaled and clipped, then the base steps.
+    """An optimizer over another: `_gradient` sets the gradients, which are unscaled and clipped, then the base steps.
 
-    `param_groups` and `state` are the base's own, so that schedulers and `state_dict` work on either. The radius of the
-    displacement is an entry of each group, and can be scheduled like the learning rate.
+    `param_groups` and `state` are those of the base, so that schedulers and `state_dict` work on either. The radius of
+    the perturbation is an entry of each group, and can be scheduled like the learning rate.
     """
 
-    _radius: str  # name of the radius in the groups
+    _radius: str  # key of the radius in the groups
 
     def __init__(
         self, params: Parameters, base: Base, *, radius: float, max_norm: float | None, model: nn.Module | None
     ) -> None:
         if isinstance(base, Optimizer) or not callable(base):
             raise LandscapeError(
-                f"base must be a function that makes an optimizer of parameter groups, not of type "
+                f"base must be a function from parameter groups to an optimizer, not of type "
                 f"{type(base).__name__}: pass functools.partial(torch.optim.SGD, lr=0.1), say"
             )
         if max_norm is not None and not max_norm > 0:
@@ -44,7 +44,7 @@ class DisplacedOptimizer(Optimizer):
         super().__init__(params, {self._radius: radius})
         self.base = base(self.param_groups)
         if isinstance(self.base, LBFGS):
-            raise LandscapeError("LBFGS evaluates closures of its own; take a base that steps from one gradient")
+            raise LandscapeError("LBFGS evaluates closures itself; take a base that steps from one gradient")
         if self._radius in self.base.defaults:
             self._rename_radius()
         self.defaults = {**self.base.defaults, **self.defaults}
@@ -54,14 +54,14 @@ class DisplacedOptimizer(Optimizer):
         self._join_base()
 
     def step(self, closure: Closure | Sequence[Closure] | None = None, *, scaler: GradScaler | None = None) -> Any:
-        """Return the closure's loss, or the mean of the losses of several, after a step of the base.
+        """Take a step, and return the loss of the closure, or the mean loss of several.
 
         Args:
             closure: runs zero_grad, the forward pass and backward, and returns the loss. Several are the micro-batches
                 of one step, whose gradients are averaged with equal weights.
             scaler: of fp16 training. The closure runs `scaler.scale(loss).backward()` and returns the loss; call
-                `scaler.update()` after the step, as ever. Gradients that overflow, in any pass of any process, skip the
-                step. It waits for the device, as `scaler.step` itself does.
+                `scaler.update()` after the step, as usual. Gradients that overflow, in any pass of any process, skip
+                the step. It waits for the device, as `scaler.step` itself does.
 
         Raises:
             LandscapeError: without a closure.
@@ -80,10 +80,10 @@ class DisplacedOptimizer(Optimizer):
 
     @abstractmethod
     def _gradient(self, closures: Sequence[Closure], scaler: GradScaler | None) -> Any:
-        """Leave in `p.grad` the gradient to step along, the same in every process, and return the loss."""
+        """Set `p.grad` to the gradient of the step, the same in every process, and return the loss."""
 
     def _descend(self, scaler: GradScaler | None) -> None:
-        """Step the base along the gradients at hand, unscaled and clipped."""
+        """Step the base along the current gradients, unscaled and clipped."""
         if scaler is not None and self.max_norm is not None:
             scaler.unscale_(self.base)
         if self.max_norm is not None:
@@ -94,19 +94,19 @@ class DisplacedOptimizer(Optimizer):
             self.base.step()
 
     def _pass(self, closures: Sequence[Closure], *, average: bool) -> Any:
-        """Leave the closures' mean gradient in `p.grad`, that of all processes if `average`; return the loss."""
-        torch.clear_autocast_cache()  # an autocast context around the step keeps casts of weights that have moved since
+        """Set `p.grad` to the mean gradient of the closures, over all processes if `average`; return the loss."""
+        torch.clear_autocast_cache()  # an outer autocast context caches casts of the weights before they moved
         with torch.enable_grad():
             if average and len(closures) == 1:  # DistributedDataParallel overlaps averaging with the backward pass
                 return closures[0]()
-            with self._replicas.apart():
+            with self._replicas.no_sync():
                 loss = mean_gradient(self._parameters(), closures)
         if average:
             self._replicas.average_gradients_(self._parameters())
         return loss
 
     def _averaged(self, passes: Sequence[Callable[..., Any]]) -> Any:
-        """Leave the mean over passes and processes of the gradients that each pass leaves; return the mean loss."""
+        """Set `p.grad` to the mean gradient over passes and processes; return the mean loss."""
         if len(passes) == 1:
             return passes[0](average=True)
         loss = mean_gradient(self._parameters(), [functools.partial(run, average=False) for run in passes])
@@ -114,13 +114,13 @@ class DisplacedOptimizer(Optimizer):
         return loss
 
     def _overflowed(self, scaler: GradScaler | None) -> bool:
-        """Return whether scaled gradients overflowed in any process, and if so make the scaler skip in every one."""
+        """Return True if scaled gradients overflowed in any process; every process's scaler then skips the step."""
         if scaler is None:
             return False
         numbers = [values(p.grad) for p in self._parameters() if p.grad is not None]
         first = self._parameters()[0]
         largest = norm(numbers, math.inf) if numbers else torch.zeros((), device=first.device)
-        if not self._replicas.in_any(~torch.isfinite(largest)):
+        if not self._replicas.any(~torch.isfinite(largest)):
             return False
         first.grad = torch.full_like(first, math.inf)
         return True
@@ -129,12 +129,12 @@ class DisplacedOptimizer(Optimizer):
         return [p for group in self.param_groups for p in group["params"]]
 
     def _join_base(self) -> None:
-        """Use the base's groups and state, also after loading replaces them."""
+        """Share groups and state with the base, also after loading replaces them."""
         self._share()
         self.base.register_load_state_dict_post_hook(lambda _: self._share())
 
     def _rename_radius(self) -> None:
-        """Leave the radius's name in the groups to a base that has a setting of this name (Adadelta's rho)."""
+        """Prefix the key of the radius if the base has a setting of the same name, such as Adadelta's `rho`."""
         name, self._radius = self._radius, f"perturbation_{self._radius}"
         self.defaults = {self._radius: self.defaults[name]}
         for group in self.base.param_groups:
@@ -143,11 +143,11 @@ class DisplacedOptimizer(Optimizer):
     def _share(self) -> None:
         self.param_groups = self.base.param_groups
         self.state = self.base.state
-        for group in self.param_groups:  # the state of a base alone has no radius
+        for group in self.param_groups:  # the state of a base optimizer has no radius
             group.setdefault(self._radius, self.defaults[self._radius])
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters to the base, and so to this."""
+        """Add a group of parameters, to the base too."""
         radius = param_group.setdefault(self._radius, self.defaults[self._radius])
         if not 0 <= radius < math.inf:
             raise LandscapeError(f"{self._radius} must be a finite number of at least 0, not {radius}")
@@ -157,23 +157,23 @@ class DisplacedOptimizer(Optimizer):
             super().add_param_group(param_group)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the base optimizer's state, and under "perturbation" what this one has to remember, if anything."""
-        state, own = self.base.state_dict(), self._own_state()
-        return {**state, "perturbation": own} if own else state
+        """Return the state of the base, with the state of the perturbation, if any, under "perturbation"."""
+        state, extra = self.base.state_dict(), self._extra_state()
+        return {**state, "perturbation": extra} if extra else state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what `state_dict` of such an optimizer, or of its base alone, returned."""
+        """Load the `state_dict` of such an optimizer, or of its base alone."""
         self.base.load_state_dict(state_dict)
-        self._load_own_state(state_dict.get("perturbation", {}))
+        self._load_extra_state(state_dict.get("perturbation", {}))
 
-    def _own_state(self) -> dict[str, Any]:
+    def _extra_state(self) -> dict[str, Any]:
         return {}
 
-    def _load_own_state(self, state: dict[str, Any]) -> None:
+    def _load_extra_state(self, state: dict[str, Any]) -> None:
         pass
 
     def __getstate__(self) -> dict[str, Any]:
-        # as torch does, without hooks and without the step that a scheduler wrapped
+        # as in torch, without hooks and without the step that a scheduler wrapped
         return {k: v for k, v in self.__dict__.items() if k != "step" and not k.startswith("_optimizer_")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -15,12 +15,12 @@ HALF = (torch.float16, torch.bfloat16)
 
 
 def values(gradient: Tensor) -> Tensor:
-    """Return the numbers of a gradient: all of them, or of a sparse, coalesced one those that it holds; no copy."""
+    """Return a dense gradient itself, or the values of a sparse, coalesced one, without a copy."""
     return gradient.values() if gradient.is_sparse else gradient
 
 
 def grouped(keys: Iterable[Hashable]) -> Iterable[tuple[Any, list[int]]]:
-    """Return each key with the positions at which it stands: torch._foreach functions want one device and one dtype."""
+    """Return each key with its positions; `torch._foreach` functions need tensors of one device and one dtype."""
     positions: dict[Hashable, list[int]] = {}
     for i, key in enumerate(keys):
         positions.setdefault(key, []).append(i)
@@ -28,39 +28,39 @@ def grouped(keys: Iterable[Hashable]) -> Iterable[tuple[Any, list[int]]]:
 
 
 def norm(numbers: Sequence[Tensor], order: float = 2) -> Tensor:
-    """Return the norm over all numbers of all tensors together, on the first one's device; without synchronization."""
+    """Return the norm of all tensors as one vector, on the device of the first, without synchronization."""
     # half-precision squares overflow; MPS has no float64, but then no gradient is float64 either
     dtype = functools.reduce(torch.promote_types, {x.dtype for x in numbers}, torch.float32)
     norms: list[Tensor] = []
-    for _, where in grouped((x.device, x.dtype) for x in numbers):
-        norms += torch._foreach_norm([numbers[i] for i in where], order, dtype=dtype)
+    for _, indices in grouped((x.device, x.dtype) for x in numbers):
+        norms += torch._foreach_norm([numbers[i] for i in indices], order, dtype=dtype)
     total: Tensor = torch.linalg.vector_norm(torch.stack([n.to(norms[0].device) for n in norms]), order)
     return total
 
 
 def ratio(a: Tensor | float, b: Tensor) -> Tensor:
-    """Return a / b, and 0 where b is; torch.where with a number would copy that to the device and wait for it."""
+    """Return a / b, or 0 if b is 0; `torch.where` with a number would copy it to the device and wait."""
     return (a / b).masked_fill_(b == 0, 0.0)
 
 
 def multiply_(numbers: Sequence[Tensor], factor: Tensor | float) -> None:
-    """Multiply the tensors, wherever they are, by one number on any device."""
-    for (device, dtype), where in grouped((x.device, x.dtype) for x in numbers):
-        here = factor.to(device, dtype) if isinstance(factor, Tensor) else factor
-        torch._foreach_mul_([numbers[i] for i in where], here)
+    """Multiply the tensors, on any devices, by one number on any device, in place."""
+    for (device, dtype), indices in grouped((x.device, x.dtype) for x in numbers):
+        local = factor.to(device, dtype) if isinstance(factor, Tensor) else factor
+        torch._foreach_mul_([numbers[i] for i in indices], local)
 
 
 def coalesce_(parameters: Iterable[Tensor]) -> None:
-    """Give every row of a sparse gradient once, so that its norm is that of the sum that it stands for."""
+    """Coalesce sparse gradients, so that their norm is that of the summed rows."""
     for p in parameters:
         if p.grad is not None and p.grad.is_sparse:
             p.grad = p.grad.coalesce()
 
 
 def mean_gradient(parameters: Sequence[Tensor], passes: Sequence[Callable[[], Any]]) -> Any:
-    """Leave the mean of the gradients of the passes in `p.grad`; return the loss of one pass, or the mean of several.
+    """Set `p.grad` to the mean gradient of the passes; return the loss of one pass, or the mean loss of several.
 
-    A pass may clear the gradients before its own or not. Several passes hold one more copy of the gradients, their sum.
+    A pass may clear the gradients at its start or not. Several passes hold one more copy of the gradients, their sum.
     """
     if len(passes) == 1:
         return passes[0]()
@@ -78,7 +78,7 @@ def mean_gradient(parameters: Sequence[Tensor], passes: Sequence[Callable[[], An
 
 
 def _move_gradients(parameters: Sequence[Tensor], sums: dict[Tensor, Tensor]) -> None:
-    """Add the gradients to the sums and take them off the parameters."""
+    """Add the gradients to the sums, and clear them."""
     totals, gradients = [], []
     for p in parameters:
         if p.grad is None:
@@ -96,7 +96,7 @@ def _move_gradients(parameters: Sequence[Tensor], sums: dict[Tensor, Tensor]) ->
 
 
 def clip_(parameters: Sequence[Tensor], max_norm: float) -> None:
-    """Scale the gradients to an L2 norm of at most `max_norm` over all of them, as torch's clip_grad_norm_ does."""
+    """Scale the gradients to a joint L2 norm of at most `max_norm`, as torch's `clip_grad_norm_` does."""
     coalesce_(parameters)
     numbers = [values(p.grad) for p in parameters if p.grad is not None]
     if numbers:
@@ -104,21 +104,21 @@ def clip_(parameters: Sequence[Tensor], max_norm: float) -> None:
 
 
 def projection(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    """Return c such that a − c b is orthogonal to b, both taken as one vector: c = ⟨a, b⟩ / ⟨b, b⟩, and 0 for b = 0.
+    """Return c = ⟨a, b⟩ / ⟨b, b⟩, for which a − c b is orthogonal to b, each taken as one vector; 0 for b = 0.
 
-    Both inner products are summed alike, so that c is exactly 1 for equal vectors, whose difference is then exactly 0.
+    Both inner products are summed in the same order, so that c is exactly 1 for equal vectors.
     """
     return ratio(_inner(a, b), _inner(b, b))
 
 
 def add_multiple_(a: Sequence[Tensor], b: Sequence[Tensor], coefficient: Tensor) -> None:
-    """Add to `a` the multiple of `b`, without a copy of it."""
+    """Add `coefficient` times `b` to `a`, without a copy."""
     for x, y in zip(a, b, strict=True):
         x.addcmul_(y, coefficient.to(x.device, x.dtype))
 
 
 def add_rescaled_(a: Sequence[Tensor], b: Sequence[Tensor], alpha: float) -> None:
-    """Add to `a` the direction of `b` at `alpha` times the length of `a`: a + α (‖a‖ / ‖b‖) b."""
+    """Add α (‖a‖ / ‖b‖) b to `a`, in place."""
     add_multiple_(a, b, ratio(alpha * norm(a), norm(b)))
 
 

@@ -1,4 +1,4 @@
-"""What surrounds a forward and backward pass: random numbers, BatchNorm statistics, saved weights, other processes."""
+"""Context of a forward and backward pass: random states, BatchNorm statistics, restored weights, other processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RandomStates: TypeAlias = dict[torch.device, Tensor]
 
 
 def random_states(devices: Iterable[torch.device]) -> RandomStates:
-    """Return the state of torch's generators, the CPU's and the devices'; none of a device that captures a graph."""
+    """Return the states of torch's generators by device, without devices that capture a CUDA graph."""
     states = {torch.device("cpu"): torch.get_rng_state()}
     for device in set(devices) - set(states):
         if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
@@ -28,7 +28,7 @@ def random_states(devices: Iterable[torch.device]) -> RandomStates:
 
 
 def set_random_states(states: RandomStates) -> None:
-    """Put torch's generators back into these states."""
+    """Set torch's generators to these states."""
     for device, state in states.items():
         if device.type == "cpu":
             torch.set_rng_state(state)
@@ -37,12 +37,12 @@ def set_random_states(states: RandomStates) -> None:
 
 
 def _index(device: torch.device) -> list[torch.device]:
-    return [] if device.type == "mps" else [device]  # there is but one MPS device, and its calls take no name
+    return [] if device.type == "mps" else [device]  # the calls of the single MPS device take no name
 
 
 @contextmanager
-def kept(weights: list[Tensor], copies: list[Tensor]) -> Iterator[None]:
-    """Bring the weights back bit for bit at the end, whatever happens; the copies hold them meanwhile."""
+def restored(weights: list[Tensor], copies: list[Tensor]) -> Iterator[None]:
+    """Restore the weights bit for bit at the end, even after an exception; `copies` are overwritten with them."""
     if not weights:
         yield
         return
@@ -51,7 +51,7 @@ def kept(weights: list[Tensor], copies: list[Tensor]) -> Iterator[None]:
         yield
     finally:
         torch._foreach_copy_(weights, copies)
-        torch.clear_autocast_cache()  # which may hold casts of the displaced weights
+        torch.clear_autocast_cache()  # which may hold casts of the perturbed weights
 
 
 def batchnorms(model: nn.Module | None) -> list[_BatchNorm]:
@@ -61,7 +61,7 @@ def batchnorms(model: nn.Module | None) -> list[_BatchNorm]:
 
 @contextmanager
 def frozen_statistics(layers: Sequence[_BatchNorm]) -> Iterator[None]:
-    """Let BatchNorm use the batch's statistics and leave the running ones, their count included, untouched."""
+    """Use batch statistics in BatchNorm without updating the running ones and their count."""
     tracked = [m.track_running_stats for m in layers]
     try:
         for m in layers:
@@ -73,7 +73,7 @@ def frozen_statistics(layers: Sequence[_BatchNorm]) -> Iterator[None]:
 
 
 class Replicas:
-    """The processes that train copies of a model, as its DistributedDataParallel wrapper knows them; else one."""
+    """Processes that train replicas of a model, by its DistributedDataParallel wrapper; one process without it."""
 
     def __init__(self, model: nn.Module | None) -> None:
         modules = model.modules() if model is not None else ()
@@ -83,15 +83,15 @@ class Replicas:
         self.rank: int = self._group.rank() if self._group is not None else 0
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
-        """Let the passes inside leave each process its own gradient."""
+    def no_sync(self) -> Iterator[None]:
+        """Disable the averaging of gradients over the processes in the passes inside."""
         with ExitStack() as stack:
             for wrapper in self._wrappers:
                 stack.enter_context(wrapper.no_sync())
             yield
 
     def average_gradients_(self, parameters: Sequence[Tensor]) -> None:
-        """Give every process the mean of the processes' gradients; one that is missing in a process counts as zero."""
+        """Average the gradients over the processes; one that is missing in a process counts as zero."""
         if self.count == 1:
             return
         for p in parameters:
@@ -100,23 +100,23 @@ class Replicas:
         self.average_([p.grad for p in parameters if p.grad is not None])
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
-        """Give every process the mean of the processes' tensors."""
+        """Average the tensors over the processes, in place."""
         if self.count == 1:
             return
         if any(t.is_sparse for t in tensors):
             raise LandscapeError(
                 "sparse gradients of several processes are averaged by DistributedDataParallel alone, in a step with "
-                "one closure: pass one closure, or take sparse=False"
+                "one closure: pass one closure, or set sparse=False"
             )
-        for _, where in grouped((t.device, t.dtype) for t in tensors):
-            chosen = [tensors[i] for i in where]
+        for _, indices in grouped((t.device, t.dtype) for t in tensors):
+            chosen = [tensors[i] for i in indices]
             flat = torch.cat([t.reshape(-1) for t in chosen]).div_(self.count)
             distributed.all_reduce(flat, group=self._group)
             parts = torch.split_with_sizes(flat, [t.numel() for t in chosen])
             torch._foreach_copy_(chosen, [part.view(t.shape) for part, t in zip(parts, chosen, strict=True)])
 
-    def in_any(self, flag: Tensor) -> bool:
-        """Return whether the flag is set in any process; waits for the device."""
+    def any(self, flag: Tensor) -> bool:
+        """Return True if the flag is set in any process; waits for the device."""
         flag = flag.float()
         if self.count > 1:
             distributed.all_reduce(flag, distributed.ReduceOp.MAX, group=self._group)

@@ -1,4 +1,4 @@
-"""Random weight perturbation: descend the loss smoothed by Gaussian noise on the weights, at one gradient per step."""
+"""Random weight perturbation: descent on the loss smoothed by Gaussian noise on the weights, one gradient per step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.amp import GradScaler
 
 from landscape.errors import LandscapeError
 from landscape.training.sam.displaced import Base, Closure, DisplacedOptimizer, Parameters
-from landscape.training.sam.passes import kept
+from landscape.training.sam.passes import restored
 from landscape.training.sam.perturbation import add_noise_
 
 
@@ -21,24 +21,36 @@ class RandomPerturbation(DisplacedOptimizer):
     """Random weight perturbation as an optimizer: the gradient at `w + ε`, then one step of the base from `w`.
 
     The noise is Gaussian with standard deviation `gamma` times the norm of each filter: the Monte Carlo gradient of
-    LPF-SGD (Bisla et al. 2022, arXiv:2201.08025). RWP (Li et al. 2022, arXiv:2211.11489) takes the same noise and mixes
-    in the gradient at `w`, which this does not. A filter is a slice along dimension 0, and a tensor of fewer than two
-    dimensions is one filter. With several closures each has noise of its own, as LPF-SGD's M samples have.
+    LPF-SGD (Bisla et al. 2022, arXiv:2201.08025). RWP (Li et al. 2022, arXiv:2211.11489) adds the
+    gradient at `w` to the same, which this does not. A filter is a slice along dimension 0, and a tensor of fewer than
+    two dimensions is one filter. Several closures have independent noise, as the M samples of LPF-SGD.
 
-    One gradient per step, as the base alone. The loss that `step` returns, and the statistics of BatchNorm layers, are
-    those at `w + ε`. `w` comes back bit for bit before the base steps. The noise depends on the seed, the number of the
-    step and of the closure alone: torch's own random numbers are those of the base without perturbation.
+    A step takes one gradient, as the base alone. The loss that `step` returns, and the statistics of BatchNorm layers,
+    are those at `w + ε`. `w` is restored bit for bit before the base steps. The noise depends on the seed, the step and
+    the number of the closure alone; torch's random numbers are those of the base without perturbation.
+
+    >>> w = nn.Parameter(torch.tensor([3.0, 4.0]))
+    >>> optimizer = RandomPerturbation([w], functools.partial(torch.optim.SGD, lr=0.1), gamma=0.0)
+    >>> def closure():
+    ...     optimizer.zero_grad()
+    ...     loss = w.square().sum() / 2
+    ...     loss.backward()
+    ...     return loss
+    >>> optimizer.step(closure).item()
+    12.5
+    >>> [round(value, 2) for value in w.tolist()]
+    [2.7, 3.6]
 
     Args:
-        params: parameters or groups of them; a group may have its own `gamma`.
-        base: called with the groups, returns the optimizer that steps: `functools.partial(torch.optim.SGD, lr=0.1)`.
+        params: parameters or groups of them; a group may set `gamma`.
+        base: function from the groups to the base optimizer: `functools.partial(torch.optim.SGD, lr=0.1)`.
         gamma: standard deviation of the noise relative to the norm of the filter. 0 equals the base bit for bit.
-        seed: of the noise.
-        max_norm: clips the gradient of the step, as torch's `clip_grad_norm_` does; None leaves it as it is.
-        model: needed only where it is in a DistributedDataParallel: each process then draws noise of its own.
+        seed: seed of the noise.
+        max_norm: clips the gradient of the step, as torch's `clip_grad_norm_` does; None does not clip.
+        model: needed only if wrapped in a DistributedDataParallel, so that each process draws other noise.
 
     Raises:
-        LandscapeError: for a value that cannot be, and for a step without a closure.
+        LandscapeError: for an invalid value, and for a step without a closure.
     """
 
     _radius = "gamma"
@@ -68,18 +80,18 @@ class RandomPerturbation(DisplacedOptimizer):
         return loss
 
     def _noisy(self, closure: Closure, *, sample: int, average: bool) -> Any:
-        """Leave the gradient of a closure at the weights with noise."""
+        """Set `p.grad` to the gradient of a closure at the weights with noise."""
         moved = [(p, group[self._radius]) for group in self.param_groups for p in group["params"] if p.requires_grad]
         weights = [p for p, _ in moved]
         seed = int(np.random.SeedSequence((self.seed, self._steps, sample)).generate_state(1, np.uint64)[0])
         generators = {device: torch.Generator(device).manual_seed(seed) for device in {p.device for p in weights}}
-        with kept(weights, [torch.empty_like(p) for p in weights]):
+        with restored(weights, [torch.empty_like(p) for p in weights]):
             for p, gamma in moved:
                 add_noise_(p, gamma, generators[p.device])
             return self._pass([closure], average=average)
 
-    def _own_state(self) -> dict[str, Any]:
+    def _extra_state(self) -> dict[str, Any]:
         return {"steps": self._steps}
 
-    def _load_own_state(self, state: dict[str, Any]) -> None:
+    def _load_extra_state(self, state: dict[str, Any]) -> None:
         self._steps = state.get("steps", 0)

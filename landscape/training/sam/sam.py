@@ -14,7 +14,7 @@ from torch.amp import GradScaler
 from landscape.errors import LandscapeError
 from landscape.training.sam.displaced import Base, Closure, DisplacedOptimizer, Parameters
 from landscape.training.sam.gradients import add_multiple_, add_rescaled_, coalesce_, multiply_, projection
-from landscape.training.sam.passes import RandomStates, frozen_statistics, kept, random_states, set_random_states
+from landscape.training.sam.passes import RandomStates, frozen_statistics, random_states, restored, set_random_states
 from landscape.training.sam.perturbation import add_, dual_ascent
 
 Adaptive: TypeAlias = Literal["none", "all", "weights-only"]
@@ -24,27 +24,36 @@ Ascent: TypeAlias = Literal["local", "process", "global"]
 class SAM(DisplacedOptimizer):
     """SAM as an optimizer: the gradient at `w + ε̂`, ε̂ = ρ g / ‖g‖₂ by default, then one step of the base from `w`.
 
-    The norm runs over the gradients of all parameters together, without weight decay. Parameters without a gradient do
-    not move, and a zero gradient gives a zero perturbation. `w` comes back bit for bit before the base steps, from one
-    copy that is held only during the step. `param_groups` and `state` are the base's own, so that schedulers and
-    `state_dict` work on either; `rho` is an entry of each group, and can be scheduled like the learning rate. (Over a
-    base with a `rho` of its own, such as Adadelta, the entry is `perturbation_rho`.)
+    The norm is over the gradients of all parameters together, without weight decay. Parameters without a gradient do
+    not move, and a zero gradient gives a zero perturbation. `w` is restored bit for bit before the base steps, from a
+    copy that exists only during the step. `param_groups` and `state` are those of the base, so that schedulers and
+    `state_dict` work on either; `rho` is an entry of each group, and can be scheduled like the learning rate. (If the
+    base has a setting `rho` too, such as Adadelta, the entry is `perturbation_rho`.)
 
-        optimizer = SAM(model.parameters(), functools.partial(torch.optim.Adam, lr=1e-3), rho=0.05, model=model)
-        loss = optimizer.step(closure)  # closure: zero_grad, forward, backward, return the loss
+    >>> w = nn.Parameter(torch.tensor([3.0, 4.0]))
+    >>> optimizer = SAM([w], functools.partial(torch.optim.SGD, lr=0.1), rho=0.5)
+    >>> def closure():
+    ...     optimizer.zero_grad()
+    ...     loss = w.square().sum() / 2
+    ...     loss.backward()
+    ...     return loss
+    >>> optimizer.step(closure).item()
+    12.5
+    >>> [round(value, 2) for value in w.tolist()]  # w − 0.1 (w + 0.5 w / 5)
+    [2.67, 3.56]
 
-    Both passes see the same random numbers of torch (dropout), and the generators end as after one pass; inside a
-    captured CUDA graph the passes draw their own. Given `model`, the running statistics of its BatchNorm layers move in
-    the first pass only. A step waits for the device only where a gradient scaler makes it.
+    Both passes use the same random numbers of torch (dropout), and the generators end as after one pass; inside a
+    captured CUDA graph the passes draw different ones. Given `model`, the running statistics of its BatchNorm layers
+    are updated in the first pass only. A step waits for the device only with a gradient scaler.
 
     Several closures are the micro-batches of one step. With `ascent="local"` that is m-SAM, with "global" plain
-    gradient accumulation. GSAM and LookSAM decompose the mean gradients of the whole step. They hold one copy of the
-    parameters more than SAM does, and several closures hold one more, the sum of their gradients.
+    gradient accumulation. GSAM and LookSAM decompose the mean gradients of the whole step. They hold one more copy
+    of the parameters than SAM, and several closures another one, the sum of their gradients.
 
     Args:
-        params: parameters or groups of them; a group may have its own `rho`.
-        base: called with the groups, returns the optimizer that steps: `functools.partial(torch.optim.SGD, lr=0.1)`.
-        rho: radius of the perturbation. 0 runs both passes all the same, and equals the base bit for bit.
+        params: parameters or groups of them; a group may set `rho`.
+        base: function from the groups to the base optimizer: `functools.partial(torch.optim.SGD, lr=0.1)`.
+        rho: radius of the perturbation. 0 still runs both passes, and equals the base bit for bit.
         p: norm of the ball, above 1 or infinity: ε̂ = ρ sign(g) |g|^(q−1) / (‖g‖_q^q)^(1/p), 1/p + 1/q = 1 (Foret et
             al. 2021, arXiv:2010.01412, eq. 2).
         adaptive: ASAM (Kwon et al. 2021, arXiv:2102.11600), which scales the ball by T = |w| + η: for p = 2
@@ -54,16 +63,16 @@ class SAM(DisplacedOptimizer):
         every: LookSAM (Liu et al. 2022, arXiv:2203.02714, Algorithm 1): only each k-th step takes SAM's gradient g_s
             and keeps g_v, its part orthogonal to g; those between take g + α (‖g‖ / ‖g_v‖) g_v from one pass.
         looksam_alpha: α of LookSAM.
-        gsam_alpha: α of GSAM (Zhuang et al. 2022, arXiv:2203.08065, Algorithm 1): the step goes along g_s − α g_⊥, with
-            g_⊥ the part of g orthogonal to g_s. The paper's schedule of ρ is left to the groups.
-        ascent: along which gradient to ascend: "local", each closure of each process its own; "process", the mean over
-            the closures of the process; "global", the mean over those of all processes.
-        max_norm: clips the gradient of the step, as torch's `clip_grad_norm_` does; None leaves it as it is.
-        model: the module whose BatchNorm layers keep their running statistics in the second pass; also tells the names
-            for "weights-only", and which processes there are where it is in a DistributedDataParallel.
+        gsam_alpha: α of GSAM (Zhuang et al. 2022, arXiv:2203.08065, Algorithm 1): the step takes g_s − α g_⊥, with g_⊥
+            the part of g orthogonal to g_s. The paper schedules ρ, which the groups allow.
+        ascent: gradient of the perturbation: "local", of each closure of each process; "process", the mean over the
+            closures of the process; "global", the mean over those of all processes.
+        max_norm: clips the gradient of the step, as torch's `clip_grad_norm_` does; None does not clip.
+        model: module whose BatchNorm layers keep their running statistics in the second pass. It also gives the names
+            for "weights-only" and, if wrapped in a DistributedDataParallel, the process group.
 
     Raises:
-        LandscapeError: for a value that cannot be, and for a step without a closure.
+        LandscapeError: for an invalid value, and for a step without a closure.
     """
 
     _radius = "rho"
@@ -105,8 +114,8 @@ class SAM(DisplacedOptimizer):
         return loss
 
     def _ascended(self, closures: Sequence[Closure], scaler: GradScaler | None) -> Any:
-        """Leave SAM's gradient, or GSAM's; keep LookSAM's component of it."""
-        self._reused = None  # its memory is free for what replaces it
+        """Set `p.grad` to SAM's gradient or GSAM's; store LookSAM's component of it."""
+        self._reused = None  # frees its memory for the new one
         plain: dict[Tensor, Tensor] | None = {} if self.every > 1 or self.gsam_alpha else None
         rounds = [[closure] for closure in closures] if self.ascent == "local" else [closures]
         loss = self._averaged([functools.partial(self._round, r, scaler=scaler, plain=plain) for r in rounds])
@@ -122,7 +131,7 @@ class SAM(DisplacedOptimizer):
         scaler: GradScaler | None,
         plain: dict[Tensor, Tensor] | None,
     ) -> Any:
-        """Leave the gradient at the point to which the closures' mean gradient leads; add that one to `plain`."""
+        """Set `p.grad` to the gradient at the perturbed point; add the closures' mean gradient to `plain`."""
         before = self._random_states()
         loss = self._pass(closures, average=self.ascent == "global")
         if self._overflowed(scaler):
@@ -136,7 +145,7 @@ class SAM(DisplacedOptimizer):
         copies = [torch.empty_like(q) for q in weights]
         steps = self._perturbation(weights, [rho for _, rho in moved], copies)
         try:
-            with kept(weights, copies):
+            with restored(weights, copies):
                 add_(weights, steps)
                 del steps
                 _clear_gradients(weights)
@@ -153,7 +162,7 @@ class SAM(DisplacedOptimizer):
         return dual_ascent(weights, gradients, rhos, adaptive, scratch, p=self.p, eta=self.eta)
 
     def _decompose(self, plain: dict[Tensor, Tensor], rounds: int) -> None:
-        """Turn SAM's gradient into GSAM's, or keep the part of it that LookSAM takes again, from the plain gradient."""
+        """Turn SAM's gradient into GSAM's, or store its component that LookSAM reuses, given the plain gradient."""
         weights, gradients = list(plain), list(plain.values())
         if rounds > 1:
             torch._foreach_div_(gradients, rounds)
@@ -171,7 +180,7 @@ class SAM(DisplacedOptimizer):
             self._reused = plain
 
     def _along_reused(self, closures: Sequence[Closure]) -> Any:
-        """Leave LookSAM's gradient of the steps between, from one pass."""
+        """Set `p.grad` to LookSAM's gradient of the steps in between, from one pass."""
         loss = self._pass(closures, average=True)
         assert self._reused is not None
         weights = [q for q in self._reused if q.grad is not None]
@@ -184,7 +193,7 @@ class SAM(DisplacedOptimizer):
         return random_states({q.device for q in self._parameters()})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters to the base, and so to this."""
+        """Add a group of parameters, to the base too."""
         params = param_group["params"]
         param_group["params"] = [params] if isinstance(params, Tensor) else list(params)
         adaptive = self._scaled(param_group)
@@ -193,11 +202,13 @@ class SAM(DisplacedOptimizer):
 
     def _scaled(self, param_group: dict[str, Any]) -> set[Tensor]:
         """Return the parameters of the group for which T is |w| + η."""
-        given = param_group["params"]
-        params = [q[1] if isinstance(q, tuple) else q for q in given]
+        entries = param_group["params"]  # parameters, or tuples of names and parameters
+        params = [q[1] if isinstance(q, tuple) else q for q in entries]
         if self.adaptive != "weights-only":
             return set(params) if self.adaptive == "all" else set()
-        names = param_group.get("param_names") or [q[0] if isinstance(q, tuple) else self._names.get(q) for q in given]
+        names = param_group.get("param_names") or [
+            q[0] if isinstance(q, tuple) else self._names.get(q) for q in entries
+        ]
         if None in names:
             raise LandscapeError(
                 'adaptive = "weights-only" needs the names of the parameters, and one has none: pass model=, or '
@@ -205,13 +216,13 @@ class SAM(DisplacedOptimizer):
             )
         return {q for q, name in zip(params, names, strict=True) if "weight" in name}
 
-    def _own_state(self) -> dict[str, Any]:
+    def _extra_state(self) -> dict[str, Any]:
         if self.every == 1:
             return {}
         reused = self._reused or {}
         return {"steps": self._steps, "reused": {i: reused[q] for i, q in enumerate(self._parameters()) if q in reused}}
 
-    def _load_own_state(self, state: dict[str, Any]) -> None:
+    def _load_extra_state(self, state: dict[str, Any]) -> None:
         params, reused = self._parameters(), state.get("reused", {})
         self._steps = state.get("steps", 0)
         self._reused = {params[i]: g.to(params[i]) for i, g in reused.items()} or None
@@ -222,12 +233,12 @@ def _add_gradients(sums: dict[Tensor, Tensor], weights: Sequence[Tensor]) -> Non
     for q in weights:
         assert q.grad is not None
         if q.grad.is_sparse:
-            raise LandscapeError("LookSAM (every) and GSAM (gsam_alpha) take no sparse gradients: take sparse=False")
+            raise LandscapeError("LookSAM (every) and GSAM (gsam_alpha) take no sparse gradients: set sparse=False")
         sums[q] = sums[q].add_(q.grad) if q in sums else q.grad.clone()
 
 
 def _clear_gradients(weights: Sequence[Tensor]) -> None:
-    """Set the gradients to zero where they are, since the closure may clear them with `set_to_none=False`."""
+    """Set the gradients to zero in place, since the closure may clear them with `set_to_none=False`."""
     for q in weights:
         if q.grad is not None and q.grad.is_sparse:
             q.grad = None
