@@ -30,7 +30,7 @@ class ResNet(nn.Module):
         norm: "group" puts GroupNorm (Wu and He 2018, arXiv:1803.08494) with 16 channels per group instead of
             BatchNorm, so that no example depends on the others of its batch.
         shortcut: position of the zeros of the added channels in option A: "appended" after the existing ones (the
-            authors' Torch code), or "centered", half before and half after them, as in a widely used PyTorch port. Weights
+            authors' Torch code), or "centered", half before and half after them (a widely used PyTorch port). Weights
             of one fit the other by name and shape, but compute another function there.
     """
 

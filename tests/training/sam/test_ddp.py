@@ -187,7 +187,7 @@ def test_an_overflow_in_one_process_skips_the_step_in_all(results):
 
 
 def test_sparse_gradients_of_several_closures_are_refused(results):
-    assert "pass one closure, or take sparse=False" in results[0]["sparse"]
+    assert "pass one closure, or set sparse=False" in results[0]["sparse"]
 
 
 if __name__ == "__main__":

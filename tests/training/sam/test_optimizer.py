@@ -87,7 +87,7 @@ def test_a_base_that_is_no_function_is_refused(base):
 
 
 def test_lbfgs_is_refused():
-    with pytest.raises(LandscapeError, match="LBFGS evaluates closures of its own"):
+    with pytest.raises(LandscapeError, match="LBFGS evaluates closures itself"):
         SAM([nn.Parameter(torch.ones(1))], torch.optim.LBFGS)
 
 
