@@ -7,6 +7,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+SAMPLE_SEED = 0  # of random samples of examples
+
 
 def seeded_generator(*key: object) -> np.random.Generator:
     """Return a Philox generator keyed by words and numbers, joined by "/" and hashed by SHA-256.
@@ -46,3 +48,15 @@ def derived_seed(*key: object) -> int:
     """
     digest = hashlib.sha256(" ".join(map(repr, key)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def random_indices(examples: int, count: int | None = None) -> NDArray[np.int64]:
+    """Return the indices of `count` examples (all by default) drawn at random, always the same ones, (count,).
+
+    Data often lie in the order of their classes: the first thousand would all be of one.
+
+    >>> random_indices(9).tolist()
+    [0, 6, 7, 5, 8, 1, 3, 2, 4]
+    """
+    order = numbered_generator(SAMPLE_SEED).permutation(examples)
+    return order[:count].astype(np.int64)

@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from landscape import seeding
-from landscape.analysis.objective.batchnorm import random_places
 from landscape.analysis.planes.normalization import raw_direction
 from landscape.analysis.sharpness.solvers.random_subspace import RandomManifold
 from landscape.analysis.surfaces.tolerance import held_out
 from landscape.data.subset import stratified_subset
-from landscape.seeding import derived_seed, numbered_generator, random_words, seeded_generator
+from landscape.seeding import derived_seed, numbered_generator, random_indices, random_words, seeded_generator
 from landscape.training.pipeline.shuffling import epoch_order
 
 
@@ -37,7 +36,7 @@ def test_numbered_and_raw_streams_keep_their_values() -> None:
 def test_what_is_drawn_from_them_is_unchanged() -> None:
     direction = raw_direction({"conv1.weight": torch.Size([3])}, 7, 1)["conv1.weight"]
     assert direction.tolist() == [0.8209108114242554, 0.6203946471214294, -0.730390727519989]
-    assert random_places(9).tolist() == [0, 6, 7, 5, 8, 1, 3, 2, 4]
+    assert random_indices(9).tolist() == [0, 6, 7, 5, 8, 1, 3, 2, 4]
     assert stratified_subset(torch.arange(20) % 3, 6, 4).tolist() == [0, 1, 2, 5, 18, 19]
     assert held_out(np.random.default_rng(0).random((30, 2)), 5, 9).tolist() == [29, 26, 23, 3, 14]
     column = RandomManifold(4, 2, seed=5).times(np.array([1.0, 0.0]))

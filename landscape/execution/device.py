@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from landscape.errors import LandscapeError
@@ -26,3 +28,20 @@ def choose_device(name: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise LandscapeError(f"device {str(name)!r} cannot be used here; use auto, cpu, cuda, cuda:1 or mps") from error
     return device
+
+
+def free_memory(device: torch.device) -> float:
+    """Return the free bytes of a device; of the machine for the CPU (4 GB if the system does not say)."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):  # not on Windows, SC_AVPHYS_PAGES not on macOS
+        return 4e9
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return True if a device computes in bfloat16 at all, emulated or not on a CPU."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu"

@@ -9,8 +9,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
-from landscape.analysis.objective.batchnorm import BatchNormMode
 from landscape.analysis.objective.losses import Metric
+from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.results import Result
 from landscape.storage.result_file import ResultFile

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from landscape.analysis.objective.weights import moving_parameters
+from landscape.analysis.objective.model.parameters import moving_parameters
 from landscape.models.checkpoint import build_model, load_checkpoint, save_checkpoint
 from landscape.results import LineResult, SurfaceResult
 from landscape.storage.loading import load

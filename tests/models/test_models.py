@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from landscape.analysis.objective.folding import NotFoldableError, find_folding
+from landscape.analysis.objective.model.folding import NotFoldableError, find_folding
 from landscape.errors import LandscapeError
 from landscape.models import MODELS, build
 

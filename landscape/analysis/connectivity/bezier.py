@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from landscape.analysis.objective.batchnorm import blended_buffers
+from landscape.analysis.objective.model.batchnorm import blended_buffers
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, digest, moved, norm
 from landscape.analysis.planes.between import UNIT, difference, kept_buffers

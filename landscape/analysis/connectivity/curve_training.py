@@ -11,8 +11,8 @@ from torch import Tensor
 
 from landscape.analysis.connectivity.bezier import Curve, curve_through
 from landscape.analysis.objective import derivatives
-from landscape.analysis.objective.batches import Nested, count_examples, map_tensors, working_copy
-from landscape.analysis.objective.batchnorm import batch_norms
+from landscape.analysis.objective.data.nested import Nested, count_examples, map_tensors, working_copy
+from landscape.analysis.objective.model.batchnorm import batch_norms
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.precision import full_float32
 from landscape.analysis.objective.weights import Weights, moved

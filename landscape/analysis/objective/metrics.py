@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from landscape.analysis.objective import losses
-from landscape.analysis.objective.batches import Batches, Nested
+from landscape.analysis.objective.data.batches import Batches
+from landscape.analysis.objective.data.nested import Nested
 from landscape.analysis.objective.losses import Accuracy, ClassLoss, ExampleSums, Loss, Metric
 from landscape.analysis.objective.model_loss import ModelLoss
 from landscape.analysis.objective.validation import try_labels, try_loss, try_metric

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from landscape.analysis.objective import derivatives, losses
-from landscape.analysis.objective.batches import Batches, Nested, Preprocess
-from landscape.analysis.objective.batchnorm import BatchNormMode
-from landscape.analysis.objective.calibration import Calibration
-from landscape.analysis.objective.examples import holds_labels, make_batches
+from landscape.analysis.objective.data.batches import Batches
+from landscape.analysis.objective.data.examples import holds_labels, make_batches
+from landscape.analysis.objective.data.nested import Nested, Preprocess
 from landscape.analysis.objective.metrics import MetricValues, choose_metrics
+from landscape.analysis.objective.model.batchnorm import BatchNormMode
+from landscape.analysis.objective.model.calibration import Calibration
+from landscape.analysis.objective.model.network import Network
 from landscape.analysis.objective.model_loss import ModelLoss
-from landscape.analysis.objective.network import Network
 from landscape.analysis.objective.precision import DTYPES, Precision, full_float32
 from landscape.analysis.objective.validation import try_model
 from landscape.analysis.objective.weights import Weights, flatten, unflatten

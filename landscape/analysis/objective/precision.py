@@ -1,17 +1,14 @@
-"""The precisions of a pass: keeping float32 what it says, and rounding to bfloat16 with the least harm."""
+"""Precisions of a pass, and float32 that is full float32."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 import torch
-from torch import Tensor
 
 Precision: TypeAlias = Literal["float64", "float32", "bfloat16"]
-
-EMULATED = 3.0  # bfloat16 that takes so many times as long as float32 is emulated: in fact about ten times
 
 DTYPES: dict[str, torch.dtype] = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -32,31 +29,3 @@ def full_float32() -> Iterator[None]:
         torch.autocast("cuda", enabled=False),
     ):
         yield
-
-
-def rounded_kernels(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return convolution weights (C_out, C_in, *kernel) in bfloat16, the rounding errors of each kernel adding up to 0.
-
-    Each tap takes over the rounding error of the one before (error diffusion, Floyd & Steinberg 1976), so that a kernel
-    keeps its sum to half a unit in its last tap's last place. Neighbouring pixels are nearly alike, and it is the sum
-    of the errors that they see. The rounding of kernels is the larger part of the error of ResNet-20's loss in
-    bfloat16, and this leaves a quarter of it.
-    """
-    by_taps: dict[int, list[str]] = {}
-    for name, w in weights.items():
-        by_taps.setdefault(w[0, 0].numel(), []).append(name)
-    rounded: dict[str, Tensor] = {}
-    for taps, names in by_taps.items():
-        rows = torch.cat([weights[name].reshape(-1, taps) for name in names]).T.contiguous()  # one row for each tap
-        found = rows.to(torch.bfloat16)
-        for tap in range(1, taps):
-            rows[tap] += _left_over(rows[tap - 1], found[tap - 1])
-            found[tap] = rows[tap]
-        parts = torch.split(found.T, [weights[name].numel() // taps for name in names])
-        rounded.update((name, part.reshape(weights[name].shape)) for name, part in zip(names, parts, strict=True))
-    return rounded
-
-
-def _left_over(exact: Tensor, rounded: Tensor) -> Tensor:
-    """Return what rounding left for the next to take over: nothing where it is not finite."""
-    return (exact - rounded).nan_to_num_(0.0, 0.0, 0.0)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from landscape.analysis.objective import losses
-from landscape.analysis.objective.batches import Nested, count_examples, map_tensors, tensors
-from landscape.analysis.objective.network import Network
+from landscape.analysis.objective.data.nested import Nested, count_examples, map_tensors, tensors
+from landscape.analysis.objective.model.network import Network
 from landscape.analysis.objective.precision import full_float32
 from landscape.errors import LandscapeError
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from landscape.analysis.objective.batches import Nested, map_tensors, tensors
+from landscape.analysis.objective.data.nested import Nested, map_tensors, tensors
 from landscape.analysis.objective.losses import example_sums
 from landscape.analysis.objective.objective import Objective
 

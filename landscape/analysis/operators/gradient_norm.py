@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.func import jvp
 
 from landscape.analysis.objective import derivatives
-from landscape.analysis.objective.batches import Nested
+from landscape.analysis.objective.data.nested import Nested
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, norm
 from landscape.stats.mean import Mean, mean_of_sums

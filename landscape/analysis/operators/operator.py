@@ -15,12 +15,13 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from landscape.analysis.objective import losses
-from landscape.analysis.objective.batches import Nested, free_memory, map_tensors
+from landscape.analysis.objective.data.nested import Nested, map_tensors
 from landscape.analysis.objective.derivatives import OPERATORS, BatchLoss, Mode, Operator, twice_differentiable
 from landscape.analysis.objective.precision import DTYPES
 from landscape.analysis.objective.weights import Weights, unflatten
 from landscape.analysis.operators.graphs import Graph, OnceDifferentiableError, graph_bytes, make_graph
 from landscape.errors import LandscapeError
+from landscape.execution.device import free_memory
 from landscape.execution.threads import count_parallel_batches, map_batches
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from landscape.analysis.objective.batches import Batches
+from landscape.analysis.objective.data.batches import Batches
 from landscape.analysis.objective.objective import Objective
 from landscape.seeding import seeded_generator
 

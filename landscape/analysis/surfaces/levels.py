@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from landscape.analysis.objective.batches import Nested
+from landscape.analysis.objective.data.nested import Nested
 from landscape.analysis.objective.objective import DTYPES, Objective, Precision
 from landscape.analysis.objective.precision import full_float32
 from landscape.analysis.surfaces.scheme import Scheme

@@ -24,8 +24,8 @@ from typing import Any
 
 import torch
 
-from landscape.analysis.objective.batches import map_tensors
-from landscape.analysis.objective.model_copy import deep_copy
+from landscape.analysis.objective.data.nested import map_tensors
+from landscape.analysis.objective.model.model_copy import deep_copy
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import Plane
 from landscape.analysis.surfaces.levels import Levels

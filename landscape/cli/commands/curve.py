@@ -43,7 +43,7 @@ class CurveCommand(AnalysisOptions, CurveOptions):
 
     def run(self) -> None:
         """Train, measure, store, and print."""
-        from landscape.analysis.objective.batchnorm import BatchNormMode
+        from landscape.analysis.objective.model.batchnorm import BatchNormMode
         from landscape.cli.requests.planes import modes_of
         from landscape.cli.requests.session import session
         from landscape.cli.tables.curve import print_curve

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from landscape.analysis.objective.batchnorm import MODES, BatchNormMode
-from landscape.analysis.objective.weights import moving_parameters
+from landscape.analysis.objective.model.batchnorm import MODES, BatchNormMode
+from landscape.analysis.objective.model.parameters import moving_parameters
 from landscape.analysis.planes import triangle
 from landscape.cli.options.analysis import AnalysisOptions
 from landscape.cli.options.planes import PlaneOptions

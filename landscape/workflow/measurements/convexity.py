@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from landscape.analysis.objective.batchnorm import BatchNormMode
+from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
 from landscape.analysis.surfaces.convexity import METRICS, QUICK_PRODUCTS, convexity

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from landscape.analysis.objective.batchnorm import BatchNormMode
+from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.stats.number_format import duration
 from landscape.workflow.measurement import Measurement, R, Source

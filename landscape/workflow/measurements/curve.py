@@ -12,7 +12,7 @@ from torch import Tensor
 
 from landscape.analysis.connectivity.bezier import curve_path
 from landscape.analysis.connectivity.curve_training import CurveTraining
-from landscape.analysis.objective.weights import moving_parameters
+from landscape.analysis.objective.model.parameters import moving_parameters
 from landscape.analysis.planes import triangle
 from landscape.data import stratified_subset
 from landscape.results import Result, with_attributes

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from landscape.analysis.objective.batchnorm import BatchNormMode
+from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
 from landscape.analysis.operators.reliability import warn_of_unreliable_derivatives

@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import torch
 
-from landscape.analysis.objective.batchnorm import BatchNormMode
 from landscape.analysis.objective.losses import Metric
+from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective, Precision
 from landscape.analysis.objective.provenance import describe
 from landscape.analysis.planes import Plane

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from landscape.analysis.connectivity.barrier import barriers
 from landscape.analysis.connectivity.bezier import control_state, curve_through
-from landscape.analysis.objective.batchnorm import BatchNormMode
+from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import Extent, Plane, Triangle, line_between, plane_through
 from landscape.results import LineResult

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from landscape.analysis.objective.batchnorm import BatchNormMode
+from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import Extent, Plane
 from landscape.analysis.planes.pca import plane_again

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from landscape.analysis.objective.batchnorm import random_places
 from landscape.data import Dataset, Split
 from landscape.training.pipeline.augment import Augmentation, Draws, choose_augmentation, draw_augmentation
 from landscape.training.pipeline.device_dataset import DeviceDataset
@@ -29,7 +28,7 @@ def calibration_inputs(dataset: Dataset, checkpoint: Checkpoint | None) -> Tenso
     and its weights were fitted to them: for a network trained on cropped images (with black borders), the statistics of
     whole ones raise the loss.
     """
-    order = torch.from_numpy(random_places(len(dataset.splits["train"]), EXAMPLES))
+    order = torch.from_numpy(random_indices(len(dataset.splits["train"]), EXAMPLES))
     augmentation = augmentation_of(dataset, checkpoint)
     resident = DeviceDataset(_part(dataset, order), "train", _CPU, augmentation=augmentation)
     if augmentation is None:

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape.analysis.objective.batchnorm import BatchNormMode, random_places
 from landscape.analysis.objective.losses import Metric
+from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.data import Dataset, quota_subset, stratified_subset
 from landscape.models.checkpoint import Checkpoint
+from landscape.seeding import random_indices
 from landscape.storage.atomic_write import file_sha256
 from landscape.storage.user_path import without_folders
 from landscape.workflow.reporter import Quiet, Reporter
@@ -139,7 +140,7 @@ class LoadedModel:
                 chosen = stratified_subset(examples.labels, sample.size, sample.seed)
             if mode == "batch":  # data in the order of their classes would make batches unlike those of training
                 places = torch.arange(len(examples))[chosen]
-                chosen = places[torch.from_numpy(random_places(len(places)))]
+                chosen = places[torch.from_numpy(random_indices(len(places)))]
             data[split] = (examples.inputs[chosen], self.targets(examples.labels[chosen]))
         return Objective(
             self.model,

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from landscape.analysis.objective.batches import Batches, tensors
-from landscape.analysis.objective.batchnorm import BatchNormMode
+from landscape.analysis.objective.data.batches import Batches
+from landscape.analysis.objective.data.nested import tensors
 from landscape.analysis.objective.losses import Metric
+from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import digest
 from landscape.errors import LandscapeError

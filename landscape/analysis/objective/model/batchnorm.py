@@ -7,17 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape.errors import LandscapeError
-from landscape.seeding import numbered_generator
 
 BatchNormMode: TypeAlias = Literal["fixed", "recalibrated", "batch"]
-SAMPLE_SEED = 0  # of the examples that statistics are re-estimated from
 MODES: tuple[BatchNormMode, ...] = get_args(BatchNormMode)
 
 
@@ -77,15 +73,6 @@ class BatchNorms:
 def batch_norms(model: nn.Module) -> BatchNorms:
     """Return a model's BatchNorm layers that keep running statistics."""
     return BatchNorms([m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats])
-
-
-def random_places(examples: int, count: int | None = None) -> NDArray[np.int64]:
-    """Return the places of `count` examples (all by default) out of so many, drawn at random, always the same.
-
-    Data often lie in the order of their classes: the first thousand would all be of one.
-    """
-    order = numbered_generator(SAMPLE_SEED).permutation(examples)
-    return order[:count].astype(np.int64)
 
 
 def recalibrated_buffers(

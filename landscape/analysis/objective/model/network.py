@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from landscape.analysis.objective.batches import Nested, map_tensors, tensors, working_copy
-from landscape.analysis.objective.batchnorm import MODES, BatchNormMode, batch_norms, recalibrated_buffers
-from landscape.analysis.objective.folding import Folding, NotFoldableError, find_folding
-from landscape.analysis.objective.model_copy import copy_for_derivatives
-from landscape.analysis.objective.model_loss import LossModule
-from landscape.analysis.objective.precision import rounded_kernels
-from landscape.analysis.objective.random_state import RandomState
-from landscape.analysis.objective.weights import Weights, moving_parameters
+from landscape.analysis.objective.data.nested import Nested, Weights, map_tensors, tensors, working_copy
+from landscape.analysis.objective.model.batchnorm import MODES, BatchNormMode, batch_norms, recalibrated_buffers
+from landscape.analysis.objective.model.folding import Folding, NotFoldableError, find_folding
+from landscape.analysis.objective.model.loss_module import LossModule
+from landscape.analysis.objective.model.model_copy import copy_for_derivatives
+from landscape.analysis.objective.model.parameters import moving_parameters
+from landscape.analysis.objective.model.random_state import RandomState
+from landscape.analysis.objective.model.rounding import rounded_kernels
 from landscape.errors import LandscapeError
 from landscape.execution.threads import in_worker_thread
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.analysis.objective.batches import Batches, Nested, Preprocess, tensors
+from landscape.analysis.objective.data.batches import Batches
+from landscape.analysis.objective.data.nested import Nested, Preprocess, tensors
 from landscape.errors import LandscapeError
 
 LABELS = "labels"  # of dictionaries, as Hugging Face's collators name them

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from landscape.analysis.objective.model.rounding import rounded_kernels
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.objective.precision import rounded_kernels
 
 SHAPES = {
     "1d": (4, 3, 5),

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from landscape.analysis.objective import batches as module
-from landscape.analysis.objective.batches import Batches, count_examples, map_tensors, tensors
+from landscape.analysis.objective.data import batches as module
+from landscape.analysis.objective.data.batches import Batches
+from landscape.analysis.objective.data.nested import count_examples, map_tensors, tensors
 from landscape.errors import LandscapeError
 
 CPU = torch.device("cpu")

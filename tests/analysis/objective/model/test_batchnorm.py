@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.analysis.objective.batchnorm import batch_norms, blended_buffers, random_places
+from landscape.analysis.objective.model.batchnorm import batch_norms, blended_buffers
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import line_between
 from landscape.errors import LandscapeError
+from landscape.seeding import random_indices
 
 N = 20
 IMAGES = torch.randn(N, 2, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -200,7 +201,7 @@ def test_batches_that_cannot_be_cut_are_drawn_whole_and_weighed() -> None:
     lengths = [3, 4, 5, 6, 7, 8]
     ready = [(torch.randn(2 + n, n, 2, generator=generator, dtype=torch.float64), LABELS[: 2 + n]) for n in lengths]
     found = objective(Ragged(), "recalibrated", {"train": ready}, calibration_examples=15)
-    order = random_places(len(ready)).tolist()
+    order = random_indices(len(ready)).tolist()
     sizes, chosen = [len(ready[number][1]) for number in order], []
     while sum(sizes[: len(chosen)]) < 15:
         chosen.append(order[len(chosen)])
@@ -243,7 +244,7 @@ def test_blended_buffers_of_three_by_their_shares() -> None:
 def test_calibration_is_of_the_training_examples_also_for_the_test_split() -> None:
     model = Network()
     data = {"test": (IMAGES + 1, LABELS), "train": (IMAGES, LABELS)}
-    chosen = random_places(N, 10)
+    chosen = random_indices(N, 10)
     found = objective(model, "recalibrated", data, calibration_examples=10)
     expected = copy.deepcopy(model)
     torch.optim.swa_utils.update_bn(IMAGES[chosen].split(5), expected)

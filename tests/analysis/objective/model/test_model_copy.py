@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.curvature.trace import trace
-from landscape.analysis.objective.model_copy import deep_copy, weight_norm
+from landscape.analysis.objective.model.model_copy import deep_copy, weight_norm
 from landscape.analysis.objective.objective import Objective
 from landscape.errors import LandscapeError
 

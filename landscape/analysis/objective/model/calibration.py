@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import torch
 
-from landscape.analysis.objective.batches import Batches, Nested, count_examples
-from landscape.analysis.objective.batchnorm import SAMPLE_SEED
+from landscape.analysis.objective.data.batches import Batches
+from landscape.analysis.objective.data.nested import Nested, count_examples
+from landscape.seeding import SAMPLE_SEED
 
 
 class Calibration:
