@@ -8,6 +8,8 @@ import torch
 
 from landscape.errors import LandscapeError
 
+EMULATED_SLOWDOWN = 3.0  # bfloat16 this many times slower than float32 is emulated (about ten times in practice)
+
 
 def choose_device(name: str | torch.device) -> torch.device:
     """Return the device of this name, or the best one of this machine for "auto": CUDA, then MPS, then the CPU.

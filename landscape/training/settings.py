@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from landscape.data import Dataset, hold_out
 from landscape.errors import LandscapeError
-from landscape.execution.device import choose_device
+from landscape.execution.device import EMULATED_SLOWDOWN, choose_device, has_bfloat16
 from landscape.models import MODELS, build
 from landscape.training.distributed import process_group
 from landscape.training.evaluation import autocast
@@ -98,7 +98,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 def faster_precision(config: ResolvedConfig, dataset: Dataset, *, steps: int = 5) -> Precision:
     """Return "bfloat16" if steps of this model and batch size run at least a tenth faster in it, else "float32"."""
     device = torch.device(config.device)
-    if device.type == "mps" or (device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)):
+    if not has_bfloat16(device):
         return "float32"
     model = initial_model(config)
     split = dataset.splits["train"]

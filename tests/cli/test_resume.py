@@ -142,7 +142,7 @@ def test_all_checkpoints_of_a_stopped_run_keep_its_settings(run, interrupt, pair
 
 def test_a_run_that_would_give_other_bits_is_not_gone_on_with(run, interrupt, pair, monkeypatch) -> None:
     interrupt("surface", pair.sam, *pair.data, *PLANE, after=4)
-    monkeypatch.setattr("landscape.analysis.objective.objective.Objective.path", "plain")
+    monkeypatch.setattr("landscape.analysis.objective.objective.Objective.is_folded", False)
     run_again = run("surface", pair.sam, *pair.data, *PLANE)
     assert run_again.code == 2
     assert "begun with the code path folded and this is plain" in run_again.err

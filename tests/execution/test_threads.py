@@ -150,7 +150,7 @@ def test_a_function_of_the_users_in_the_graph_stays_in_one_thread() -> None:
             return wrapped(super().forward(x))
 
     own = objective(Wrapped)
-    assert own.path == "folded"
+    assert own.is_folded
     assert own.parallel_batches == 1
 
 
@@ -168,7 +168,7 @@ def test_a_buffer_that_the_graph_writes_to_is_not_shared_by_threads() -> None:
 
     x, y = X[:40], Y[:40]
     own = Objective(Working().double(), "cross_entropy", x, y, device="cpu", precision="float64", batch_size=8)
-    assert own.path == "folded"
+    assert own.is_folded
     assert own.parallel_batches == 1
 
 

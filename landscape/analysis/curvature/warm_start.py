@@ -17,7 +17,7 @@ from torch import Tensor
 from landscape.analysis.linalg.bounds import enclosure
 from landscape.analysis.linalg.complement import Probe, probe_complement
 from landscape.analysis.linalg.rayleigh_ritz import OnProduct, Search
-from landscape.analysis.objective.autotune import is_emulated
+from landscape.analysis.objective.precision_policy import emulates_bfloat16
 from landscape.analysis.operators.operator import Product
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def cheap_product(objective: Objective, exact: Product, tolerance: float) -> Pro
     operator = "ggn" if exact.operator == "hessian" else exact.operator
     cheap = objective.product(operator, split=exact.split, precision="bfloat16")
     try:
-        if is_emulated(objective, (exact.split,)):
+        if emulates_bfloat16(objective, exact.split):
             return None
         slow = exact.seconds_per_example()
         if slow * exact.examples * USUAL_PRODUCTS < LEAST_SECONDS:

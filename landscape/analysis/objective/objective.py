@@ -70,8 +70,7 @@ class Objective:
         device: "auto", "cpu", "cuda", ...
         batch_size: examples at a time where `data` holds tensors.
         preprocess: applied to each batch of inputs on the device (normalization, for instance).
-        fold: whether BatchNorm may be folded into convolutions (the fast path); `path` and `path_reason` say what
-            was done.
+        fold: fold BatchNorm into convolutions if possible (the fast path); `is_folded` and `not_folded_because` tell.
     """
 
     def __init__(
@@ -177,14 +176,14 @@ class Objective:
         return self._calibrating.description
 
     @property
-    def path(self) -> Literal["folded", "plain"]:
-        """Which code path values take: BatchNorm folded into convolutions, or the model as it is."""
-        return "folded" if self.network.folded else "plain"
+    def is_folded(self) -> bool:
+        """True if BatchNorm is folded into convolutions, False if the model runs as it is."""
+        return self.network.is_folded
 
     @property
-    def path_reason(self) -> str:
-        """Why the path is the plain one; empty where it is the fast one."""
-        return self.network.path_reason
+    def not_folded_because(self) -> str:
+        """Reason if BatchNorm is not folded; empty if it is."""
+        return self.network.not_folded_because
 
     def sums(
         self,

@@ -1,9 +1,9 @@
-"""What a stranger needs to repeat a measurement, as far as the objective knows it."""
+"""Provenance attributes of results measured on an objective."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -28,14 +28,19 @@ def describe(objective: Objective, splits: tuple[str, ...] | None = None) -> dic
         **({"calibration": objective.calibration_source} if objective.batchnorm == "recalibrated" else {}),
         "precision": objective.precision,
         "batch_size": objective.batch_size,
-        "path": objective.path,
-        "path_reason": objective.path_reason,
+        "path": code_path(objective),
+        "path_reason": objective.not_folded_because,
         "device": device_name(objective.device),
         "threads": torch.get_num_threads(),
         "landscape_version": __version__,
         "torch_version": torch.__version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def code_path(objective: Objective) -> Literal["folded", "plain"]:
+    """Return the code path that losses take, as results store it: values agree bit for bit on the same path only."""
+    return "folded" if objective.is_folded else "plain"
 
 
 def device_name(device: torch.device) -> str:

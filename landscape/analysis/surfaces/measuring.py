@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from landscape.analysis.objective.autotune import PrecisionChoice, choose_batch_size, choose_precision
+from landscape.analysis.objective.batch_size import choose_batch_size
 from landscape.analysis.objective.objective import Objective, Precision
+from landscape.analysis.objective.precision_policy import PrecisionChoice, choose_precision
 from landscape.analysis.operators.gradient_norm import gradient_norm
 from landscape.analysis.planes import Plane
 from landscape.analysis.surfaces.levels import Levels
@@ -30,10 +31,12 @@ class EvaluationSettings:
     """What must be equal for two runs to give the same bits; a resumed run is handed those of the first."""
 
     precision: Precision
-    precision_error: float | None  # largest relative error of the loss at the probe points; None where not measured
+    precision_error: float | None  # largest relative error of the loss at the probe points; None if not measured
     batch_size: int
     images_per_second: float | None = None  # as measured, for an estimate
-    threads: int | None = None  # of each worker, where there are several; None: the process's own shared out
+    threads: int | None = (
+        None  # of each worker, if there are several; None: the threads of this process divided among them
+    )
 
 
 class Request(NamedTuple):
@@ -145,7 +148,7 @@ def choose_settings(
 ) -> EvaluationSettings:
     """Return the precision and the batch size to use, chosen by measurement where they are "auto" and None.
 
-    `known` is the precision of comparable results, which "auto" takes over where it is accurate enough.
+    `known` is the precision of comparable results, which "auto" adopts if it is accurate enough.
     """
     choice = PrecisionChoice(precision, None) if precision != "auto" else PrecisionChoice("float32", None)
     if precision == "auto":

@@ -205,7 +205,7 @@ def _parts(objective: Objective) -> dict[str, Any]:
         "precision": objective.precision,
         "batch_size": objective.batch_size,
         "preprocess": next(iter(objective.data.values())).preprocess,
-        "fold": objective.network.folded,
+        "fold": objective.is_folded,
     }
 
 

@@ -13,7 +13,8 @@ import torch
 from landscape.analysis.objective.losses import Metric
 from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective, Precision
-from landscape.analysis.objective.provenance import describe
+from landscape.analysis.objective.precision_policy import PrecisionChoice, share_precision
+from landscape.analysis.objective.provenance import code_path, describe
 from landscape.analysis.planes import Plane
 from landscape.analysis.surfaces.levels import check_subsets
 from landscape.analysis.surfaces.measuring import EvaluationSettings, Points, choose_settings
@@ -202,7 +203,7 @@ class Surface(Measurement[SampledResult]):
             if (
                 difference(other, run.identity, self.kind, but=("alpha", "beta")) is None
                 and stored["directions"]["hashes"] == directions
-                and stored["path"] == run.objective.path
+                and stored["path"] == code_path(run.objective)
                 and stored["device"].split()[0] == run.objective.device.type
             ):
                 rows = other.points[other.points["level"] >= level]
@@ -230,9 +231,9 @@ class Surface(Measurement[SampledResult]):
             return list(runs)
         stored = [_recorded(run.found) for run in runs if run.found is not None]
         choices = stored or [self._choose(run, file) for run in todo]
-        slow = [choice for choice in choices if choice.precision != "bfloat16"]
-        worst = max((choice.precision_error for choice in choices if choice.precision_error is not None), default=None)
-        shared = slow[0] if slow else dataclasses.replace(choices[0], precision_error=worst)
+        common = share_precision([PrecisionChoice(choice.precision, choice.precision_error) for choice in choices])
+        first = next(choice for choice in choices if choice.precision == common.precision)
+        shared = dataclasses.replace(first, precision_error=common.error)
         if len({choice.precision for choice in stored}) > 1:
             reporter.warn(f"results of earlier runs differ in precision; the others are measured in {shared.precision}")
         for run in todo:
@@ -268,13 +269,13 @@ class Surface(Measurement[SampledResult]):
 
     def run(self, objective: Objective, found: SampledResult | None, keep: Keep) -> SampledResult:
         """Return the surface, its missing points measured and kept one by one."""
-        if objective.path == "plain":
-            keep.reporter.say(f"BatchNorm is not folded: {objective.path_reason}")
+        if not objective.is_folded:
+            keep.reporter.say(f"BatchNorm is not folded: {objective.not_folded_because}")
         plane = self.spec.make(objective, None if found is None else found.attributes["directions"])
         if found is not None:
             check_resumable(found, objective, plane)
         alpha, beta = self._coordinates() if found is None else (found.alpha, beta_of(found))
-        settings = self.evaluation.settings or self._settle(objective, plane, alpha, beta)
+        settings = self.evaluation.settings or self._choose_settings(objective, plane, alpha, beta)
         if self.mode == "batch":  # there the batch size is part of what is measured
             settings = dataclasses.replace(settings, batch_size=objective.batch_size)
         threads = settings.threads or max(1, torch.get_num_threads() // self.evaluation.workers)
@@ -342,9 +343,9 @@ class Surface(Measurement[SampledResult]):
         assert isinstance(measurement, Surface)
         plane = measurement.spec.make(run.objective, None)
         known = _known_precision(run, file)
-        return measurement._settle(run.objective, plane, *measurement._coordinates(), known=known)
+        return measurement._choose_settings(run.objective, plane, *measurement._coordinates(), known=known)
 
-    def _settle(
+    def _choose_settings(
         self,
         objective: Objective,
         plane: Plane,
@@ -377,7 +378,7 @@ def check_resumable(found: Result, objective: Objective, plane: Plane) -> None:
         )
     for what, old, new in (
         ("device", stored["device"].split()[0], objective.device.type),
-        ("code path", stored["path"], objective.path),
+        ("code path", stored["path"], code_path(objective)),
     ):
         if old != new:
             raise LandscapeError(
@@ -437,7 +438,7 @@ def _known_precision(run: Run[SampledResult], file: ResultFile) -> Precision | N
         if (
             isinstance(result, LineResult | SurfaceResult)
             and settings == {name: stored.get("settings", {}).get(name) for name in same}
-            and (stored["path"], stored["model"]) == (run.objective.path, model)
+            and (stored["path"], stored["model"]) == (code_path(run.objective), model)
             and stored["device"].split()[0] == run.objective.device.type
         ):
             precision: Precision = stored["precision"]

@@ -98,7 +98,7 @@ def test_it_is_taken_where_it_is_measured_to_be_cheap(
         return 1.0 if self.operator == "hessian" else cost
 
     monkeypatch.setattr(Product, "seconds_per_example", seconds)
-    monkeypatch.setattr(neighbour, "is_emulated", lambda *_: emulated)
+    monkeypatch.setattr(neighbour, "emulates_bfloat16", lambda *_: emulated)
     objective = Objective(classifier(0), "cross_entropy", INPUTS, LABELS, device="cpu")
     product: Any = neighbour.cheap_product(objective, objective.product(), 1e-3)
     assert (product is not None) == taken

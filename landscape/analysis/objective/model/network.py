@@ -70,8 +70,8 @@ class Network:
         self.path_reason = "folding was switched off"
 
     @property
-    def folded(self) -> bool:
-        """Whether BatchNorm is folded into convolutions."""
+    def is_folded(self) -> bool:
+        """True if BatchNorm is folded into convolutions."""
         return self._folding is not None
 
     @property
@@ -100,9 +100,9 @@ class Network:
             self._random = None
         self._writes_inputs = versions != [tensor._version for tensor in tensors(given)]
         if self._loss_module is not None:
-            self.path_reason = "the loss runs the model itself"
+            self.not_folded_because = "the loss runs the model itself"
         elif fold:
-            self._folding, self.path_reason = self._find_folding(inputs)
+            self._folding, self.not_folded_because = self._find_folding(inputs)
         return outputs
 
     def forward(

@@ -266,7 +266,7 @@ def test_derivatives_hold_the_recalibrated_statistics() -> None:
 def test_batch_mode_is_training_mode_on_the_same_batches() -> None:
     model = Network()
     found = objective(model, "batch", batch_size=6)
-    assert found.path == "plain"
+    assert not found.is_folded
     training = copy.deepcopy(model).train()
     batches = zip(IMAGES.split(6), LABELS.split(6), strict=True)
     losses = [F.cross_entropy(training(x), y, reduction="none") for x, y in batches]

@@ -118,8 +118,8 @@ def test_value_gradient_and_full_hessian_are_those_of_the_original_parameters(na
     factory, count = FOLDED[name]
     model = made(factory)
     folded = objective(model, batch_size=N)
-    assert folded.path == "folded"
-    assert folded.path_reason == ""
+    assert folded.is_folded
+    assert folded.not_folded_because == ""
     assert folded.network._folding is not None
     assert len(folded.network._folding.pairs) == count
     loss, gradient, H = dense_hessian(model)
@@ -171,7 +171,7 @@ def test_resnet20() -> None:
         torch.testing.assert_close(found_gradient[name], g.detach(), rtol=1e-7, atol=1e-10)
         torch.testing.assert_close(found_product[name], p, rtol=1e-7, atol=1e-10 * scale)
     low = objective(model.float(), images.float(), labels, precision="float32")
-    assert low.path == "folded"
+    assert low.is_folded
     assert low.loss() == pytest.approx(loss.item(), rel=1e-4)
 
 
@@ -179,7 +179,7 @@ def test_resnet20() -> None:
 def test_values_elsewhere_and_in_other_precisions_are_the_plain_path_s(name: str) -> None:
     model = made(FOLDED[name][0])
     folded, plain = objective(model), objective(model, fold=False)
-    assert (plain.path, plain.path_reason) == ("plain", "folding was switched off")
+    assert (plain.is_folded, plain.not_folded_because) == (False, "folding was switched off")
     generator = torch.Generator().manual_seed(5)
     weights = {n: w + torch.randn(w.shape, generator=generator).double() for n, w in folded.origin.items()}
     buffers = {n: b * 1.5 for n, b in folded.network.buffers.items() if b.is_floating_point()}
@@ -304,8 +304,8 @@ PLAIN = {
 def test_what_cannot_be_folded_takes_the_plain_path_and_says_why(kind: type[nn.Module]) -> None:
     model = made(kind)
     found = Objective(model, of_logits, IMAGES, LABELS, device="cpu", precision="float64")
-    assert found.path == "plain"
-    assert PLAIN[kind] in found.path_reason
+    assert not found.is_folded
+    assert PLAIN[kind] in found.not_folded_because
     loss = of_logits(model(IMAGES), LABELS).mean()
     assert found.loss() == pytest.approx(loss.item(), rel=1e-12)
     parameters = dict(model.named_parameters())
@@ -317,7 +317,7 @@ def test_what_cannot_be_folded_takes_the_plain_path_and_says_why(kind: type[nn.M
 def test_a_weight_used_twice_is_seen_though_a_fresh_batchnorm_changes_nothing() -> None:
     torch.manual_seed(0)
     model = WeightUsedTwice().double()  # γ = 1, β = 0, mean 0, variance 1: folded or not, the outputs are equal
-    assert objective(model).path == "plain"
+    assert not objective(model).is_folded
 
 
 class Unused(Base):
@@ -336,7 +336,7 @@ class Unused(Base):
 def test_layers_that_are_never_used_and_ties_to_them_do_not_break_the_folding() -> None:
     model = made(Unused)
     folded = objective(model)
-    assert folded.path == "folded"
+    assert folded.is_folded
     assert "auxiliary.weight" in folded.origin
     assert "linear.weight" not in folded.origin
     weights = {name: w + 0.3 for name, w in folded.origin.items()}
@@ -356,7 +356,7 @@ def test_frozen_parameters_are_folded_but_do_not_move() -> None:
     model.conv1.weight.requires_grad_(False)
     model.bn2.weight.requires_grad_(False)
     folded = objective(model)
-    assert folded.path == "folded"
+    assert folded.is_folded
     loss = F.cross_entropy(model(IMAGES), LABELS)
     loss.backward()
     gradient = folded.gradient()[1]
@@ -368,5 +368,5 @@ def test_frozen_parameters_are_folded_but_do_not_move() -> None:
 def test_dictionaries_of_inputs_can_be_folded() -> None:
     model = made(Residual)
     found = objective(model, {"x": IMAGES}, LABELS)
-    assert found.path == "folded"
+    assert found.is_folded
     assert found.loss() == pytest.approx(F.cross_entropy(model(IMAGES), LABELS).item(), rel=1e-12)

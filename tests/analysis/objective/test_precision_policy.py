@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landscape.analysis.objective import autotune as tuning
-from landscape.analysis.objective.autotune import choose_batch_size, choose_precision
+from landscape.analysis.objective import batch_size, precision_policy
+from landscape.analysis.objective.batch_size import choose_batch_size
 from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.precision_policy import PrecisionChoice, choose_precision, share_precision
 from landscape.analysis.planes import random_plane
 from landscape.analysis.surfaces.measuring import choose_settings
 from landscape.analysis.surfaces.surface import surface
@@ -47,11 +48,11 @@ def objective(data: Any = None, **options: Any) -> Objective:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[torch.dtype, int], float]], None]:
-    """Make `tuning` see a clock that runs as fast as each pass's precision and batch size say."""
+    """Make the policies see a clock that runs as fast as each pass's precision and batch size say."""
     SEEN.clear()
 
     def install(cost: Callable[[torch.dtype, int], float]) -> None:
-        monkeypatch.setattr(tuning.time, "perf_counter", lambda: sum(cost(*seen) for seen in SEEN))
+        monkeypatch.setattr(precision_policy.time, "perf_counter", lambda: sum(cost(*seen) for seen in SEEN))
 
     return install
 
@@ -108,7 +109,7 @@ def test_emulated_bfloat16_is_told_by_a_few_examples(clock: Any) -> None:
     clock(lambda dtype, count: count * (20.0 if dtype == torch.bfloat16 else 2.0))
     found = objective()
     assert choose_precision(found, points(found), tolerance=1.0, splits=found.splits).precision == "float32"
-    assert sum(count for dtype, count in SEEN if dtype == torch.bfloat16) == 3 * tuning.FEW_EXAMPLES
+    assert sum(count for dtype, count in SEEN if dtype == torch.bfloat16) == 3 * precision_policy.FEW_EXAMPLES
 
 
 def test_a_model_without_bfloat16_takes_float32(clock: Any) -> None:
@@ -133,9 +134,11 @@ def test_points_that_diverge_in_both_precisions_do_not_decide(
 ) -> None:
     probes = {"bfloat16": ([[1.0], [low]], 1.0), "float32": ([[1.0], [high]], 2.0)}
     monkeypatch.setattr(
-        tuning, "_probe", lambda *arguments: (torch.tensor(probes[arguments[3]][0]).numpy(), probes[arguments[3]][1])
+        precision_policy,
+        "_probe",
+        lambda *arguments: (torch.tensor(probes[arguments[3]][0]).numpy(), probes[arguments[3]][1]),
     )
-    monkeypatch.setattr(tuning, "is_emulated", lambda *_: False)
+    monkeypatch.setattr(precision_policy, "emulates_bfloat16", lambda *_: False)
     choice = choose_precision(objective(), [], tolerance=0.01, splits=("train",))
     assert choice.precision == ("bfloat16" if fits else "float32")
 
@@ -149,7 +152,7 @@ def test_auto_goes_into_the_surface_s_attributes(clock: Any) -> None:
         assert expected == "float32" or 0 < attributes["precision_error"] <= 0.05
 
 
-@pytest.mark.parametrize("best", tuning.CPU_BATCHES)
+@pytest.mark.parametrize("best", batch_size.CPU_BATCHES)
 def test_the_batch_size_with_the_highest_rate_wins(best: int, clock: Any) -> None:
     clock(lambda dtype, count: count * (1.0 if count == best else 2.0))
     found = objective()
@@ -199,4 +202,15 @@ def test_precision_is_probed_on_ready_batches_from_all_over(monkeypatch: pytest.
     assert float(torch.cat(seen).max()) > 0.5  # the first ones end at 0.17
     assert float(torch.cat(seen).min()) < 0.5
     if batchnorm == "batch":
-        assert {len(batch) for batch in seen} <= {100, tuning.FEW_EXAMPLES}
+        assert {len(batch) for batch in seen} <= {100, precision_policy.FEW_EXAMPLES}
+
+
+def test_checkpoints_shown_together_share_the_most_precise_choice_and_the_largest_error() -> None:
+    low, worse, high = (
+        PrecisionChoice("bfloat16", 0.001),
+        PrecisionChoice("bfloat16", 0.004),
+        PrecisionChoice("float32", None),
+    )
+    assert share_precision([low, worse]) == worse
+    assert share_precision([low, high, worse]) == high
+    assert share_precision([PrecisionChoice("bfloat16", None)]).error is None  # asked for, not measured

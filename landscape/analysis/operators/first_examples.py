@@ -1,0 +1,43 @@
+"""The same loss on a few examples, in another precision."""
+
+from __future__ import annotations
+
+from landscape.analysis.objective.data.nested import map_tensors, tensors
+from landscape.analysis.objective.model.model_copy import deep_copy
+from landscape.analysis.objective.objective import Objective, Precision
+
+
+def first_examples(
+    objective: Objective, precision: Precision, split: str | None, examples: int, *, fold: bool | None = None
+) -> Objective:
+    """Return the same loss at the same weights on the first few examples of a split.
+
+    Args:
+        objective: whose loss.
+        precision: "float64" or "float32".
+        split: of the data; the first by default.
+        examples: at most so many; the whole first batch where it cannot be cut along the examples.
+        fold: whether BatchNorm may be folded; as in the objective by default.
+
+    Raises:
+        LandscapeError: if the model or the loss does not run in this precision.
+    """
+    model = deep_copy(objective.network.module)
+    _, buffers = objective.network.point(None)
+    own = dict(model.named_buffers())
+    for name, buffer in buffers.items():
+        own[name].copy_(buffer)
+    inputs, targets, count = next(objective.batches(split))
+    batch = inputs if objective.is_joint else (inputs, targets)
+    divisible = all(t.ndim > 0 and len(t) == count for t in tensors(batch))
+    if divisible:
+        batch = map_tensors(lambda t: t[:examples], batch)
+    return Objective(
+        model,
+        objective.given_loss,
+        {"train": batch if divisible else [batch]},
+        params=objective.params,
+        precision="float64" if precision == "float64" else "float32",
+        device=objective.device,
+        fold=objective.is_folded if fold is None else fold,
+    )
