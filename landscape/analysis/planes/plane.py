@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from landscape.analysis.objective.batchnorm import blended_buffers
+from landscape.analysis.objective.model.batchnorm import blended_buffers
 from landscape.analysis.objective.weights import Weights, digest, dot, moved, norm
 from landscape.errors import LandscapeError
 

@@ -28,15 +28,13 @@ IN_FLIGHT = 4  # points queued on a GPU before the first result is waited for
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What must be equal for two runs to give the same bits; a resumed run is handed those of the first."""
+    """Settings that must be equal for two runs to give the same bits; a resumed run takes those of the first."""
 
     precision: Precision
     precision_error: float | None  # largest relative error of the loss at the probe points; None if not measured
     batch_size: int
     images_per_second: float | None = None  # as measured, for an estimate
-    threads: int | None = (
-        None  # of each worker, if there are several; None: the threads of this process divided among them
-    )
+    threads: int | None = None  # of each worker, if there are several; None: this process's, divided among them
 
 
 class Request(NamedTuple):
@@ -146,7 +144,7 @@ def choose_settings(
     splits: tuple[str, ...] | None = None,
     known: Precision | None = None,
 ) -> EvaluationSettings:
-    """Return the precision and the batch size to use, chosen by measurement where they are "auto" and None.
+    """Choose the precision and the batch size by measurement if they are "auto" and None.
 
     `known` is the precision of comparable results, which "auto" adopts if it is accurate enough.
     """
