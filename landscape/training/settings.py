@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from landscape.data import Dataset, hold_out
 from landscape.errors import LandscapeError
-from landscape.execution.device import EMULATED_SLOWDOWN, choose_device, has_bfloat16
+from landscape.execution.device import choose_device, has_bfloat16
 from landscape.models import MODELS, build
 from landscape.training.distributed import process_group
 from landscape.training.evaluation import autocast

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from weakref import WeakKeyDictionary
 
-from landscape.analysis.objective.batches import Batches, map_tensors, tensors
-from landscape.analysis.objective.model_copy import deep_copy
+from landscape.analysis.objective.data.batches import Batches
+from landscape.analysis.objective.data.nested import map_tensors, tensors
+from landscape.analysis.objective.model.model_copy import deep_copy
 from landscape.analysis.objective.objective import Objective, Precision
 
 _samples: WeakKeyDictionary[Batches, dict[int, Batches]] = WeakKeyDictionary()
