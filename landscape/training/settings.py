@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from landscape.data import Dataset, hold_out
 from landscape.errors import LandscapeError
-from landscape.execution.device import choose_device, has_bfloat16
+from landscape.execution.device import EMULATED_SLOWDOWN, choose_device, has_bfloat16
 from landscape.models import MODELS, build
 from landscape.training.distributed import process_group
 from landscape.training.evaluation import autocast
@@ -21,7 +21,6 @@ from landscape.training.pipeline.augment import Augment, choose_augmentation
 from landscape.training.recipes import PAIRS, RECIPES, Precision, ResolvedConfig, TrainConfig, with_recipe_defaults
 
 COMPILED_STEPS = 2000  # compiling takes about a minute on a GPU; shorter runs do not regain it
-EMULATED = 3.0  # bfloat16 slower than this times float32 is emulated, and needs no further timing
 
 
 def resolve(config: TrainConfig, dataset: Dataset) -> ResolvedConfig:
@@ -117,7 +116,7 @@ def faster_precision(config: ResolvedConfig, dataset: Dataset, *, steps: int = 5
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
                 times[precision].append(time.perf_counter() - begin)
-            if device.type == "cpu" and step == 1 and times["bfloat16"][-1] > EMULATED * times["float32"][-1]:
+            if device.type == "cpu" and step == 1 and times["bfloat16"][-1] > EMULATED_SLOWDOWN * times["float32"][-1]:
                 return "float32"
     seconds = {precision: min(each[1:]) for precision, each in times.items()}
     return "bfloat16" if 1.1 * seconds["bfloat16"] < seconds["float32"] else "float32"

@@ -55,7 +55,7 @@ def few_examples(
         params=objective.params,
         precision="float64" if precision == "float64" else "float32",
         device=objective.device,
-        fold=objective.network.folded if fold is None else fold,
+        fold=objective.is_folded if fold is None else fold,
     )
 
 

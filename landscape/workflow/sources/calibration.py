@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape.data import Dataset, Split
+from landscape.seeding import random_indices
 from landscape.training.pipeline.augment import Augmentation, Draws, choose_augmentation, draw_augmentation
 from landscape.training.pipeline.device_dataset import DeviceDataset
 from landscape.training.pipeline.shuffling import epoch_order

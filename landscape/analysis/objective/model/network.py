@@ -67,7 +67,7 @@ class Network:
         self._random: RandomState | None = RandomState(device)  # None once the model is known to draw none
         self._writes_inputs = False  # whether the forward pass changes its inputs in place
         self._needs_gradients = False  # whether the forward pass differentiates by its inputs
-        self.path_reason = "folding was switched off"
+        self.not_folded_because = "folding was switched off"
 
     @property
     def is_folded(self) -> bool:
