@@ -100,6 +100,10 @@ def hold_out(dataset: Dataset, examples: int, *, seed: int = HOLD_OUT_SEED) -> D
 def divide(split: Split, examples: int, *, seed: int) -> tuple[Split, Split]:
     """Divide a split into its remainder and a `quota_subset` of `examples`; return both in this order.
 
+    >>> first, second = divide(Split(torch.zeros(6, 2), torch.tensor([0, 0, 0, 0, 1, 1])), 3, seed=0)
+    >>> first.labels.tolist(), second.labels.tolist()
+    ([0, 0, 1], [0, 0, 1])
+
     Raises:
         LandscapeError: if one of both would be empty.
     """

@@ -118,6 +118,11 @@ def is_checkpoint(path: str | Path) -> bool:
 def build_model(checkpoint: Checkpoint) -> nn.Module:
     """Return the model of a checkpoint with its weights, in evaluation mode, without using torch's global generator.
 
+    >>> weights = models.build("resnet20").state_dict()
+    >>> model = build_model(Checkpoint(weights, "resnet20", {}, {}, {}, {}, {}))
+    >>> torch.equal(model.linear.weight, weights["linear.weight"])
+    True
+
     Raises:
         LandscapeError: for an unknown model, or weights that do not fit it, naming the entries.
     """

@@ -87,6 +87,11 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     A tensor tied in the model to one in `state` may be missing, as in safetensors files, which store shared tensors
     once. So may BatchNorm's `num_batches_tracked`, a counter that files from before 2018 lack.
 
+    >>> model = nn.Linear(2, 1)
+    >>> load_state(model, {"weight": torch.ones(1, 2), "bias": torch.zeros(1)})
+    >>> model(torch.ones(1, 2)).item()
+    2.0
+
     Raises:
         LandscapeError: for missing or unexpected entries, other shapes, or different values of tied tensors; names the
             first three of each.
@@ -101,10 +106,10 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         if name in complete and isinstance(tensor, Tensor) and complete[name].shape != tensor.shape
     ]
     groups = (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
-    problems = [f"{first_of(entries)} {what}" for what, entries in groups if entries]
+    problems = [f"{_first_of(entries)} {what}" for what, entries in groups if entries]
     if conflicts:
         problems.append(
-            f"{first_of(conflicts)}: one tensor in the model, but tensors with other values in the file; use a model "
+            f"{_first_of(conflicts)}: one tensor in the model, but tensors with other values in the file; use a model "
             "that does not tie them, or remove one from the file"
         )
     if problems:
@@ -126,15 +131,11 @@ def check_finite(state: Mapping[str, Tensor], source: object) -> None:
     """Raise a LandscapeError that names the tensors of `state` with NaN or inf, if there are any."""
     bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if bad:
-        raise LandscapeError(f"{source}: NaN or inf in {first_of(bad)}; these weights cannot be analysed")
+        raise LandscapeError(f"{source}: NaN or inf in {_first_of(bad)}; these weights cannot be analysed")
 
 
-def first_of(entries: list[str]) -> str:
-    """Return the first three entries and the number of the others.
-
-    >>> first_of(["a", "b", "c", "d"])
-    'a, b, c and 1 more'
-    """
+def _first_of(entries: list[str]) -> str:
+    """Return the first three entries and the number of the others, such as "a, b, c and 1 more"."""
     more = f" and {len(entries) - 3} more" if len(entries) > 3 else ""
     return ", ".join(entries[:3]) + more
 

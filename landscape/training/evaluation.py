@@ -37,12 +37,12 @@ def evaluate(
     Per-example losses are summed in float64, so that the means do not depend on the batch size. The processes of a
     group share the examples. The model's mode stays as it is.
 
-    >>> import torch, landscape.data
-    >>> digits = DeviceDataset(landscape.data.load_dataset("digits"), "test", torch.device("cpu"))
-    >>> constant = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    >>> _ = [nn.init.zeros_(p) for p in constant.parameters()]
-    >>> round(evaluate(constant, digits, precision="float32").loss, 4)  # log 10
-    2.3026
+    >>> from landscape.data import Dataset, Split
+    >>> split = Split(torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 3.0]]), torch.tensor([0, 1, 1]))
+    >>> data = DeviceDataset(Dataset("example", {"train": split}, ("a", "b")), "train", torch.device("cpu"))
+    >>> loss, accuracy = evaluate(nn.Identity(), data, precision="float32")
+    >>> round(loss, 4), round(accuracy, 4)  # (log(1 + e⁻²) + log(1 + e) + log(1 + e⁻³)) / 3
+    (0.4963, 0.6667)
     """
     if batch_size is None:
         batch_size = CPU_BATCH if data.device.type == "cpu" else GPU_BATCH

@@ -64,6 +64,14 @@ def train_pair(
 
     `on_epoch`, `on_step` and `command` are those of `train`; steps count from 0 for each member.
 
+    >>> import torch
+    >>> from landscape.data import Split
+    >>> images = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
+    >>> data = Dataset("example", {"train": Split(images, torch.arange(4) % 2)}, ("even", "odd"))
+    >>> pair = train_pair(TrainConfig(recipe="pair", epochs=1, batch_size=4, device="cpu", precision="float32"), data)
+    >>> {recipe: checkpoint.training["epochs_taken"] for recipe, checkpoint in pair.items()}
+    {'sam': 1, 'adam': 2}
+
     Raises:
         LandscapeError: as `train`, or for a recipe that is no pair.
     """

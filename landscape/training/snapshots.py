@@ -11,7 +11,7 @@ from torch import nn
 from landscape.storage.atomic_write import write_atomically
 
 
-def snapshot_path(folder: Path, epoch: int) -> Path:
+def _snapshot_path(folder: Path, epoch: int) -> Path:
     """Return the path of the snapshot after an epoch; epoch 0 has the initial weights."""
     return folder / f"epoch-{epoch:04d}.safetensors"
 
@@ -20,6 +20,6 @@ def write_snapshot(model: nn.Module, folder: Path, epoch: int, metadata: Mapping
     """Write the weights and buffers of a model with metadata, to which the epoch is added, and return the path."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     image = save(tensors, metadata={**metadata, "epoch": str(epoch)})
-    path = snapshot_path(folder, epoch)
+    path = _snapshot_path(folder, epoch)
     write_atomically(path, lambda file: file.write(image))
     return path

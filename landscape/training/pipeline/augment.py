@@ -84,10 +84,16 @@ class Draws:
 def draw_augmentation(
     augmentation: Augmentation, examples: int, size: tuple[int, int], *, seed: int, epoch: int, device: torch.device
 ) -> Draws:
-    """Return the draws of an epoch for images of size (H, W): the same for every run of this seed and epoch."""
-    words = random_words(3 * examples, seed, epoch, 1).reshape(3, examples, 1)
+    """Return the draws of an epoch for images of size (H, W): the same for every run of this seed and epoch.
+
+    >>> cpu = torch.device("cpu")
+    >>> draws = draw_augmentation(Augmentation(pad=1, flip=True), 2, (3, 3), seed=0, epoch=1, device=cpu)
+    >>> draws.rows.tolist(), draws.columns.tolist()  # of the padded image; the second example is flipped
+    ([[2, 3, 4], [2, 3, 4]], [[0, 1, 2], [3, 2, 1]])
+    """
+    random = random_words(3 * examples, seed, epoch, 1).reshape(3, examples, 1)
     choices = np.array([2 * augmentation.pad + 1, 2 * augmentation.pad + 1, 2], dtype=np.uint64)
-    down, right, flip = torch.from_numpy((words % choices[:, None, None]).astype(np.int64)).to(device)
+    down, right, flip = torch.from_numpy((random % choices[:, None, None]).astype(np.int64)).to(device)
     height, width = (torch.arange(n, device=device) for n in size)
     mirrored = width + flip * int(augmentation.flip) * (size[1] - 1 - 2 * width)
     added = centres = None

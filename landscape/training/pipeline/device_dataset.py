@@ -12,10 +12,12 @@ from landscape.training.pipeline.augment import Augmentation, Draws, crop, cut_o
 class DeviceDataset:
     """Preprocessed batches of a split on the device; images are channels_last, and padded once if they get cropped.
 
-    >>> from landscape.data import load_dataset
-    >>> digits = DeviceDataset(load_dataset("digits"), "test", torch.device("cpu"))
-    >>> [tuple(tensor.shape) for tensor in digits.batch(slice(0, 3))]
-    [(3, 1, 8, 8), (3,)]
+    >>> from landscape.data import Split
+    >>> split = Split(torch.full((4, 1, 8, 8), 51, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]))
+    >>> data = DeviceDataset(Dataset("example", {"train": split}, ("a", "b")), "train", torch.device("cpu"))
+    >>> inputs, labels = data.batch(slice(0, 2))
+    >>> inputs.shape, labels.tolist(), round(inputs.max().item(), 3)
+    (torch.Size([2, 1, 8, 8]), [0, 1], 0.2)
     """
 
     def __init__(
