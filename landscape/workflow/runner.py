@@ -167,4 +167,7 @@ class _FileKeep:
 
     def advance(self, steps: int = 1, note: str = "", *, total: int | None = None) -> None:
         """Report progress."""
-        self._advance(steps, note, total=total)
+        if total is None:
+            self._advance(steps, note)
+        else:
+            self._advance(steps, note, total=total)
