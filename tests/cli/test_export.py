@@ -156,7 +156,7 @@ def test_a_surface_that_is_still_computed_can_be_exported(run) -> None:
 
 def test_the_command_loads_no_torch(file: str) -> None:
     code = (
-        "import sys; from landscape.cli import live_server, main\n"
+        "import sys; from landscape.cli import main; from landscape.cli.terminal import live_server\n"
         "from landscape.export.images import image_specs, render\n"
         "for words in (['export', 'f.h5', '--format', 'csv,stl'], ['report', 'f.h5']): main(words)\n"
         "assert not {'torch', 'torchvision'} & set(sys.modules)"
