@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from landscape.version import __version__
 
 _HOMES = {
+    "CurvatureOperator": "landscape.analysis.operators.operator",
     "AnalysisFile": "landscape.workflow.analysis_file",
     "AsamSharpness": "landscape.analysis.sharpness",
     "AverageSharpness": "landscape.analysis.sharpness",
@@ -81,6 +82,7 @@ __all__ = [
     "AverageSharpness",
     "Axes",
     "Convexity",
+    "CurvatureOperator",
     "Density",
     "Eigenvalues",
     "Evaluation",
@@ -142,6 +144,7 @@ if TYPE_CHECKING:
     from landscape.analysis.curvature.trace import trace
     from landscape.analysis.objective.model_loss import ModelLoss
     from landscape.analysis.objective.objective import Objective
+    from landscape.analysis.operators.operator import CurvatureOperator
     from landscape.analysis.planes import (
         eigenvector_directions,
         gradient_direction,

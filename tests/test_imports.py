@@ -100,6 +100,8 @@ FORBIDDEN = {  # modules → what none of their imports, lazy or not, may name
         "landscape.models",
         "landscape.data",
     ),
+    ("landscape.analysis.linalg",): ("torch.nn", "landscape.analysis.objective", "landscape.analysis.operators"),
+    ("landscape.analysis.objective",): ("landscape.analysis.operators", "landscape.analysis.curvature"),
     ("landscape.analysis",): (
         "landscape.training",
         "landscape.storage.result_file",

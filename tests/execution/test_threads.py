@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.analysis.objective.objective import Objective
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.execution.threads import count_parallel_batches, in_worker_thread, map_batches
 from landscape.models import build
 
@@ -106,16 +107,18 @@ def test_values_gradients_and_products_are_those_of_one_thread() -> None:
     parallel, plain = objective(), objective(fold=False)
     assert (parallel.parallel_batches, plain.parallel_batches) == (4, 1)
     v = torch.randn(parallel.size, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    product = parallel.product("hessian")
+    product = CurvatureOperator(parallel, "hessian")
     found = [parallel.sums(), torch.from_numpy(parallel.per_example()), product(v), product(v)]
-    assert (product.count, product.recorded) == (2, 1.0)
+    assert (product.num_matvecs, product.recorded) == (2, 1.0)
     gradient = parallel.gradient()
-    others = [parallel.product(operator)(v) for operator in ("ggn", "fisher")]
+    others = [CurvatureOperator(parallel, operator)(v) for operator in ("ggn", "fisher")]
     torch.set_num_threads(1)
-    expected = [plain.sums(), torch.from_numpy(plain.per_example()), *2 * [plain.product("hessian")(v)]]
+    expected = [plain.sums(), torch.from_numpy(plain.per_example()), *2 * [CurvatureOperator(plain, "hessian")(v)]]
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(gradient, plain.gradient(), rtol=1e-12, atol=1e-14)
-    torch.testing.assert_close(others, [plain.product(o)(v) for o in ("ggn", "fisher")], rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(
+        others, [CurvatureOperator(plain, o)(v) for o in ("ggn", "fisher")], rtol=1e-12, atol=1e-14
+    )
 
 
 @pytest.mark.parametrize("options", [{"fold": False}, {"batchnorm": "batch"}, {"metrics": {"m": lambda o, t: o[:, 0]}}])
@@ -128,7 +131,7 @@ def test_what_could_hold_a_state_of_the_users_stays_in_one_thread(options: Any) 
     noting.per_example()
     if options.get("batchnorm") != "batch":
         noting.gradient()
-        noting.product()(torch.ones(noting.size, dtype=torch.float64))
+        CurvatureOperator(noting)(torch.ones(noting.size, dtype=torch.float64))
     assert PLACES
     assert not any(PLACES)
 

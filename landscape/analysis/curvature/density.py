@@ -11,6 +11,7 @@ from landscape.analysis.linalg.basis import DOUBLE_BASIS_BYTES, MAX_BASIS_BYTES
 from landscape.analysis.linalg.tridiagonal import krylov
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.metadata import Account
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.errors import LandscapeError
 from landscape.results import DensityResult
 from landscape.stats.spectral_density import density_grid, smeared
@@ -55,7 +56,7 @@ def density(
     if sigma is not None and not 0 < sigma < np.inf:
         raise LandscapeError(f"got a width of {sigma}; expected a positive number")
     account = Account(objective, operator, split, seed)
-    product = objective.product(operator, split=split)
+    product = CurvatureOperator(objective, operator, split=split)
     steps = min(steps, product.size)
     nodes, weights = np.zeros((vectors, steps)), np.zeros((vectors, steps))
     generator = torch.Generator().manual_seed(seed)
@@ -87,7 +88,7 @@ def density(
         nodes=nodes,
         weights=weights,
         sigma=width,
-        products=product.count,
+        products=product.num_matvecs,
         attributes=attributes,
     )
 

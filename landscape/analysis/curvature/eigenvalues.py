@@ -14,6 +14,7 @@ from landscape.analysis.linalg.rayleigh_ritz import guarded_counts
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, unflatten
 from landscape.analysis.operators.metadata import Account
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.operators.rounding import product_error
 from landscape.results import SpectrumResult
 
@@ -137,14 +138,16 @@ def _eigenpairs(
     on_product: OnProduct | None,
 ) -> tuple[Eigenpairs, str, dict[str, int]]:
     """Return the pairs, how they were found, and the products used by operator and precision."""
-    product = objective.product(operator, split=split)
+    product = CurvatureOperator(objective, operator, split=split)
     name = f"{objective.precision} {operator}"
     suited = 0 < top < product.size and bottom == 0 and vector_tolerance > NEIGHBOURS_VECTORS
     cheap = cheap_product(objective, product, tolerance) if suited else None
     spent: dict[str, int] = {}
     if cheap is not None:
         rounded = (
-            cheap if cheap.operator == operator else objective.product(operator, split=split, precision="bfloat16")
+            cheap
+            if cheap.operator == operator
+            else CurvatureOperator(objective, operator, split=split, precision="bfloat16")
         )
         guarded, _ = guarded_counts(top, 0, product.size, max_products)
         leading = leading_vectors(
@@ -158,13 +161,13 @@ def _eigenpairs(
             on_product=on_product,
         )
         cheap.release()  # the exact graphs need the memory
-        spent = {f"bfloat16 {one.operator}": one.count for one in {cheap, rounded}}
+        spent = {f"bfloat16 {one.operator}": one.num_matvecs for one in {cheap, rounded}}
         if leading is not None:
             search = search_from(leading, product, top=guarded, tolerance=tolerance, device=objective.device)
             search.run(max_products - leading.products)
             search.restrict(top, 0)
             method = f"Lanczos on the bfloat16 {cheap.operator}, then Rayleigh–Ritz on the {name}"
-            return search.result(), method, {**spent, name: product.count}
+            return search.result(), method, {**spent, name: product.num_matvecs}
     pairs = extreme_eigenpairs(
         product,
         product.size,
@@ -177,7 +180,7 @@ def _eigenpairs(
         device=objective.device,
         on_product=on_product,
     )
-    return pairs, f"Lanczos on the {name}", {**spent, name: product.count}
+    return pairs, f"Lanczos on the {name}", {**spent, name: product.num_matvecs}
 
 
 def _signed(vector: torch.Tensor, objective: Objective) -> Weights:

@@ -11,6 +11,7 @@ from landscape.analysis.curvature.trace import estimate_traces
 from landscape.analysis.linalg.lanczos import extreme_eigenpairs
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.metadata import Account
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.operators.rounding import product_error
 from landscape.results import LayersResult
 
@@ -55,7 +56,7 @@ def layers(
             if on_product is not None:
                 on_product(name, done)
 
-        product = objective.product(operator, split=split, names=parameters)
+        product = CurvatureOperator(objective, operator, split=split, names=parameters)
         pairs = extreme_eigenpairs(
             product,
             product.size,
@@ -74,7 +75,7 @@ def layers(
             device=objective.device,
             on_product=report,
         )
-        products += product.count
+        products += product.num_matvecs
         product.release()  # the next layer's graphs need the memory
         rounding = product_error(objective, pairs.vectors[:, 0], operator, split, names=parameters)
         against = rounding.method

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from landscape.analysis.linalg.basis import DOUBLE_BASIS_BYTES, MAX_BASIS_BYTES
 from landscape.analysis.objective.objective import Objective
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.operators.reliability import warn_of_unreliable_derivatives
 from landscape.errors import LandscapeError
 from landscape.stats.mean import mean_of
@@ -63,7 +64,7 @@ def trace(
         on_product: called after each product.
     """
     warn_of_unreliable_derivatives(objective, split, second=operator == "hessian")
-    product = objective.product(operator, split=split)
+    product = CurvatureOperator(objective, operator, split=split)
     return estimate_traces(
         product,
         product.size,

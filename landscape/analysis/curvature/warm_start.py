@@ -18,7 +18,7 @@ from landscape.analysis.linalg.bounds import enclosure
 from landscape.analysis.linalg.complement import Probe, probe_complement
 from landscape.analysis.linalg.rayleigh_ritz import OnProduct, Search
 from landscape.analysis.objective.precision_policy import emulates_bfloat16
-from landscape.analysis.operators.operator import Product
+from landscape.analysis.operators.operator import CurvatureOperator
 
 if TYPE_CHECKING:
     from landscape.analysis.objective.objective import Objective
@@ -42,14 +42,14 @@ class Leading:
     products: int  # with either cheap operator
 
 
-def cheap_product(objective: Objective, exact: Product, tolerance: float) -> Product | None:
+def cheap_product(objective: Objective, exact: CurvatureOperator, tolerance: float) -> CurvatureOperator | None:
     """Return the product with the cheap neighbour where it is measured to be worth it; None where it is not."""
     if objective.precision != "float32" or tolerance < LEAST_TOLERANCE or objective.device.type == "mps":
         return None
-    if exact.way.mode != "reverse over reverse":
+    if exact.mode.order != "reverse over reverse":
         return None
     operator = "ggn" if exact.operator == "hessian" else exact.operator
-    cheap = objective.product(operator, split=exact.split, precision="bfloat16")
+    cheap = CurvatureOperator(objective, operator, split=exact.split, precision="bfloat16")
     try:
         if emulates_bfloat16(objective, exact.split):
             return None
@@ -63,8 +63,8 @@ def cheap_product(objective: Objective, exact: Product, tolerance: float) -> Pro
 
 
 def leading_vectors(
-    cheap: Product,
-    rounded: Product,
+    cheap: CurvatureOperator,
+    rounded: CurvatureOperator,
     *,
     top: int,
     tolerance: float,
@@ -114,7 +114,9 @@ def leading_vectors(
     return Leading(basis.vectors(kept), basis.images(kept), low, highs[len(kept)], search.products)
 
 
-def search_from(leading: Leading, exact: Product, *, top: int, tolerance: float, device: torch.device) -> Search:
+def search_from(
+    leading: Leading, exact: CurvatureOperator, *, top: int, tolerance: float, device: torch.device
+) -> Search:
     """Return a search on the exact operator that has begun with the cheap one's vectors, and what is outside them."""
     search = Search(exact, exact.size, top=top, tolerance=tolerance, device=device)
     search.begin(leading.vectors.T)

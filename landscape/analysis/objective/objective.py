@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Literal, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import scipy.sparse.linalg
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -25,8 +24,7 @@ from landscape.analysis.objective.model.network import Network
 from landscape.analysis.objective.model_loss import ModelLoss
 from landscape.analysis.objective.precision import DTYPES, Precision, full_float32
 from landscape.analysis.objective.validation import try_model
-from landscape.analysis.objective.weights import Weights, flatten, unflatten
-from landscape.analysis.operators.operator import Product, Way
+from landscape.analysis.objective.weights import Weights
 from landscape.errors import LandscapeError
 from landscape.execution.device import choose_device
 from landscape.execution.threads import MAX_PARALLEL_BATCHES, map_batches
@@ -147,7 +145,6 @@ class Objective:
         self.has_per_example_loss = chosen.single  # else there are only batch means, without a spread
         self._mean_weights: WeakKeyDictionary[Batches, dict[str, float]] = WeakKeyDictionary()
         self.metrics = tuple(self._metrics)
-        self.derivative_ways: dict[str, Way] = {}  # by operator; found by the first product
 
     @property
     def is_joint(self) -> bool:
@@ -158,11 +155,6 @@ class Objective:
         """Return the data that a split was made of, on the CPU."""
         source = self._split(split).source()
         return source[0] if self.is_joint and isinstance(source, tuple) else source
-
-    @property
-    def derivative_modes(self) -> dict[str, str]:
-        """How second derivatives are taken, by operator, once there has been a product with it."""
-        return {operator: way.mode for operator, way in self.derivative_ways.items()}
 
     @property
     def parallel_batches(self) -> int:
@@ -376,30 +368,6 @@ class Objective:
                 n += count
         return float(value) / n, {name: g / n for name, g in total.items()}
 
-    def hessian_product(
-        self, vector: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
-    ) -> Weights:
-        """Return H v, H the Hessian of the mean loss at `weights` (Pearlmutter 1994), taken through the folding."""
-        return self._product_once("hessian", vector, weights, split)
-
-    def ggn_product(
-        self, vector: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
-    ) -> Weights:
-        """Return G v, G = Jᵀ (∂²loss/∂outputs²) J the generalized Gauss–Newton matrix (Schraudolph 2002, eq. 10)."""
-        return self._product_once("ggn", vector, weights, split)
-
-    def fisher_product(
-        self, vector: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
-    ) -> Weights:
-        """Return F v, F the empirical Fisher matrix: the mean of gᵢ gᵢᵀ over the examples, with their own labels."""
-        return self._product_once("fisher", vector, weights, split)
-
-    def _product_once(
-        self, operator: str, vector: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None, split: str | None
-    ) -> Weights:
-        product = Product(self, operator, split=split, weights=weights, keep=False)
-        return unflatten(product(flatten({name: vector[name] for name in self.origin})), self.origin)
-
     def variant(self, *, data: Mapping[str, Batches] | None = None, loss: losses.Loss | None = None) -> Objective:
         """Return an objective that shares this one's network, on other examples or with another loss."""
         other = copy.copy(self)
@@ -408,49 +376,9 @@ class Objective:
         if loss is not None:
             other.given_loss = loss
             other.loss_name, other.loss_function = losses.resolve_loss(loss)
-            other.derivative_ways = {}
             other._metrics = {**self._metrics, "loss": other.loss_function}
             other._mean_weights = WeakKeyDictionary()
         return other
-
-    def product(
-        self,
-        operator: str = "hessian",
-        *,
-        split: str | None = None,
-        weights: Mapping[str, Tensor] | None = None,
-        buffers: Mapping[str, Tensor] | None = None,
-        names: Sequence[str] | None = None,
-        precision: Precision | None = None,
-    ) -> Product:
-        """Return the map v → A v on flat vectors (n,), or on the columns of (n, k); see `Product`.
-
-        Args:
-            operator: "hessian", "ggn" or "fisher".
-            split: of the data; the first by default.
-            weights: where; the origin by default.
-            buffers: held fixed there, where they are not the model's own.
-            names: parameters that vectors are made of; all by default.
-            precision: of the network's passes; the objective's by default.
-
-        Raises:
-            LandscapeError: for another operator, or a split that is not there.
-        """
-        self._split(split or self.splits[0])
-        return Product(self, operator, split=split, weights=weights, buffers=buffers, names=names, precision=precision)
-
-    def linear_operator(
-        self, operator: str = "hessian", *, split: str | None = None
-    ) -> scipy.sparse.linalg.LinearOperator:
-        """Return the operator for SciPy: (n, n), float64 outside and the objective's precision inside."""
-        apply = self.product(operator, split=split)
-
-        def matvec(vector: NDArray[Any]) -> NDArray[Any]:
-            return apply(torch.from_numpy(np.ascontiguousarray(vector.reshape(-1), dtype=np.float64))).numpy()
-
-        return scipy.sparse.linalg.LinearOperator(
-            (self.size, self.size), matvec=matvec, rmatvec=matvec, dtype=np.float64
-        )
 
     def _loss_sum(self, buffers: Weights, batch: tuple[Nested, Nested, int], split: str) -> Callable[[Weights], Tensor]:
         """Return the sum of the loss over a batch's examples, as a function of the moving parameters."""

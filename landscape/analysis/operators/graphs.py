@@ -25,7 +25,7 @@ END_OF_GRAPH = "torch::autograd::Error"  # the node that torch puts behind a bac
 class Graph(Protocol):
     """What gives products of one batch's summed loss at one point."""
 
-    def product(self, operator: Operator, vector: Mapping[str, Tensor]) -> Tensors:
+    def matvec(self, operator: Operator, vector: Mapping[str, Tensor]) -> Tensors:
         """Return A v for the batch's sum, one tensor per parameter, zeros for those that do not matter."""
 
     def check(self) -> None:
@@ -83,7 +83,7 @@ class Recorded:
         if END_OF_GRAPH in _node_names(self._gradient):
             raise OnceDifferentiableError("a function in it is marked once_differentiable")
 
-    def product(self, operator: Operator, vector: Mapping[str, Tensor]) -> Tensors:
+    def matvec(self, operator: Operator, vector: Mapping[str, Tensor]) -> Tensors:
         """Return A v for the batch's sum."""
         along = [vector[name] for name in self._names]
         if operator == "hessian":
@@ -106,7 +106,7 @@ class Fresh:
     def check(self) -> None:
         """Do nothing: torch's forward mode refuses what it cannot do."""
 
-    def product(self, operator: Operator, vector: Mapping[str, Tensor]) -> Tensors:
+    def matvec(self, operator: Operator, vector: Mapping[str, Tensor]) -> Tensors:
         """Return A v for the batch's sum."""
         batch, point = self._batch, self._point
         along = {name: vector[name] for name in point}

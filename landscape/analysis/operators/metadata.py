@@ -7,6 +7,7 @@ from typing import Any
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
+from landscape.analysis.operators.operator import derivative_modes
 from landscape.analysis.operators.reliability import warn_of_unreliable_derivatives
 
 
@@ -21,13 +22,13 @@ class Account:
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the result, JSON-able, once there has been a product."""
-        way = self._objective.derivative_ways[self._operator]
+        mode = derivative_modes(self._objective)[self._operator]
         return {
             **describe(self._objective, (self._split,)),
             "operator": self._operator,
             "seed": self._seed,
-            "derivative_mode": way.mode + (", torch's plain recurrent kernels" if way.plain_kernels else ""),
-            "derivative_reason": way.reason,
+            "derivative_mode": mode.order + (", torch's plain recurrent kernels" if mode.plain_kernels else ""),
+            "derivative_reason": mode.reason,
             "warnings": list(self._warnings),
             "seconds": time.perf_counter() - self._started,
         }

@@ -1,31 +1,32 @@
-"""Curvature products of the mean loss on flat vectors."""
+"""Hessian, Gauss–Newton and Fisher matrix of the mean loss as linear maps on flat vectors."""
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from weakref import WeakKeyDictionary
 
+import numpy as np
+import scipy.sparse.linalg
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from landscape.analysis.objective import losses
 from landscape.analysis.objective.data.nested import Nested, map_tensors
 from landscape.analysis.objective.derivatives import OPERATORS, BatchLoss, Mode, Operator, twice_differentiable
-from landscape.analysis.objective.precision import DTYPES
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.precision import DTYPES, Precision
 from landscape.analysis.objective.weights import Weights, unflatten
 from landscape.analysis.operators.graphs import Graph, OnceDifferentiableError, graph_bytes, make_graph
 from landscape.errors import LandscapeError
 from landscape.execution.device import free_memory
 from landscape.execution.threads import count_parallel_batches, map_batches
-
-if TYPE_CHECKING:
-    from landscape.analysis.objective.objective import Objective, Precision
 
 KEPT_FRACTION = 0.5  # of the device's free memory, for the graphs of all batches together
 CPU_GRAPH = 128e6  # bytes of one batch's graph: about 50 images of ResNet-20, whose activations stay in the cache
@@ -34,20 +35,27 @@ PROBE_EXAMPLES = 8
 
 
 @dataclass(frozen=True)
-class Way:
-    """How second derivatives are taken."""
+class DerivativeMode:
+    """The order of differentiation and the kernels that second derivatives are taken with."""
 
-    mode: Mode
+    order: Mode
     plain_kernels: bool = False  # torch's own for recurrent layers, instead of oneDNN's and cuDNN's
-    reason: str = ""  # why not the first way; empty where it is
+    reason: str = ""  # why not the first mode; empty if it is
 
 
-WAYS = (
-    Way("reverse over reverse"),
-    Way("forward over reverse"),
-    Way("reverse over reverse", plain_kernels=True),
-    Way("forward over reverse", plain_kernels=True),
+DERIVATIVE_MODES = (
+    DerivativeMode("reverse over reverse"),
+    DerivativeMode("forward over reverse"),
+    DerivativeMode("reverse over reverse", plain_kernels=True),
+    DerivativeMode("forward over reverse", plain_kernels=True),
 )
+
+_modes: WeakKeyDictionary[Objective, dict[str, DerivativeMode]] = WeakKeyDictionary()
+
+
+def derivative_modes(objective: Objective) -> dict[str, DerivativeMode]:
+    """Return the derivative mode of each operator of an objective that has been applied so far, by its name."""
+    return _modes.setdefault(objective, {})
 
 
 @dataclass(frozen=True)
@@ -60,26 +68,39 @@ class _Part:
     keep: bool = False
 
 
-class Product:
-    """v → A v at fixed weights, A the mean loss's "hessian", "ggn" or "fisher".
+class CurvatureOperator:
+    """A linear map v → A v at fixed weights, A the mean loss's "hessian", "ggn" or "fisher".
 
-    The graph of each batch is kept after its first product while memory allows; the others are recorded every time.
+    H is the Hessian (products by Pearlmutter 1994, taken through the folding); G = Jᵀ (∂²loss/∂outputs²) J the
+    generalized Gauss–Newton matrix (Schraudolph 2002, eq. 10); F the empirical Fisher matrix, the mean of gᵢ gᵢᵀ over
+    the examples with their own labels. The graph of each batch is kept after its first product while memory allows; the
+    others are recorded every time.
+
+    >>> import torch, landscape
+    >>> model = torch.nn.Linear(2, 1, bias=False)
+    >>> inputs, targets = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.zeros(2, 1)
+    >>> objective = landscape.Objective(model, "mse", inputs, targets, device="cpu")
+    >>> landscape.CurvatureOperator(objective, "hessian").matvec(torch.ones(2))
+    tensor([1., 4.])
 
     Args:
-        objective: whose loss.
-        operator: which curvature.
+        objective: the loss.
+        operator: "hessian", "ggn" or "fisher".
         split: of the data; the first by default.
-        weights: where; the objective's origin by default.
-        buffers: held fixed there, where they are not the model's own.
+        weights: the point; the objective's origin by default.
+        buffers: held fixed there, if they are not the model's own.
         names: the parameters that vectors are made of; all the moving ones by default (else a diagonal block of A).
         precision: of the network's passes; the objective's by default. Vectors and sums stay in the objective's.
-        keep: whether to keep graphs at all.
+
+    Raises:
+        LandscapeError: for another operator, a split that does not exist, or a loss that the operator is not defined
+            for.
 
     Attributes:
         size: n, the length of vectors.
         examples: of the split.
-        count: products so far.
-        recorded: passes over the whole split that recorded graphs so far (a fraction where some are kept).
+        num_matvecs: products so far.
+        recorded: passes over the whole split that recorded graphs so far (a fraction if some are kept).
         kept_bytes: memory the kept graphs hold, as estimated from a few examples.
     """
 
@@ -93,7 +114,6 @@ class Product:
         buffers: Mapping[str, Tensor] | None = None,
         names: Sequence[str] | None = None,
         precision: Precision | None = None,
-        keep: bool = True,
     ) -> None:
         if operator not in OPERATORS:
             raise LandscapeError(f"unknown operator {operator!r}; expected one of {', '.join(OPERATORS)}")
@@ -105,19 +125,20 @@ class Product:
                 "the Gauss-Newton matrix needs outputs between the model and the loss, which a loss of model and batch "
                 "does not give; use the Hessian"
             )
-        self._objective, self.split, self._keep = objective, split or objective.splits[0], keep
+        objective.batches(split)  # raises if there is no such split
+        self._objective, self.split = objective, split or objective.splits[0]
         self._dtype = objective.dtype if precision is None else DTYPES[precision]
-        point, own = objective.network.point(weights)
-        self._buffers = {**own, **(buffers or {})}
+        point, fixed = objective.network.point(weights)
+        self._buffers = {**fixed, **(buffers or {})}
         self._point = point if names is None else {name: point[name] for name in names}
         self._still = {name: w for name, w in point.items() if name not in self._point}
         self.examples = objective.data[self.split].examples
         self.size = sum(w.numel() for w in self._point.values())
-        self.count, self.recorded, self.kept_bytes = 0, 0.0, 0.0
+        self.num_matvecs, self.recorded, self.kept_bytes = 0, 0.0, 0.0
         self._kept: list[tuple[Graph, int]] = []
 
-    def __call__(self, vectors: Tensor) -> Tensor:
-        """Return A v for a vector (n,), or for each column of (n, k)."""
+    def matvec(self, vectors: Tensor) -> Tensor:
+        """Return A v for a vector (n,), or for each column of (n, k), in the vectors' precision and on their device."""
         columns = vectors.reshape(self.size, -1).to(self._objective.device, self._objective.dtype)
         along = [unflatten(column, self._point) for column in columns.T]
         total = torch.zeros_like(columns.T)
@@ -127,11 +148,11 @@ class Product:
             graph = part.graph
             if graph is None:
                 assert part.loss is not None
-                graph = make_graph(self.way.mode, part.loss(), self._point, self.operator)
-            rows = [torch.cat([w.reshape(-1) for w in graph.product(self.operator, vector)]) for vector in along]
+                graph = make_graph(self.mode.order, part.loss(), self._point, self.operator)
+            rows = [torch.cat([w.reshape(-1) for w in graph.matvec(self.operator, vector)]) for vector in along]
             return torch.stack(rows), graph if part.keep else None, part
 
-        with twice_differentiable(plain_kernels=self.way.plain_kernels):
+        with twice_differentiable(plain_kernels=self.mode.plain_kernels):
             parts = map_batches(multiply, self._parts(), self._objective.device, limit=self._parallel_batches)
             for rows, graph, part in parts:
                 total += rows
@@ -141,13 +162,24 @@ class Product:
                 if graph is not None:
                     self._kept.append((graph, part.count))
                     self.kept_bytes += self._bytes * part.count
-        self.count += len(along)
+        self.num_matvecs += len(along)
         return (total / examples).T.reshape(vectors.shape).to(vectors)
+
+    __call__ = matvec
+
+    def as_scipy(self) -> scipy.sparse.linalg.LinearOperator:
+        """Return the operator for SciPy, (n, n): float64 outside, the objective's precision inside."""
+
+        def matvec(vector: NDArray[Any]) -> NDArray[Any]:
+            return self.matvec(torch.from_numpy(np.ascontiguousarray(vector.reshape(-1), dtype=np.float64))).numpy()
+
+        shape = self.size, self.size
+        return scipy.sparse.linalg.LinearOperator(shape, matvec=matvec, rmatvec=matvec, dtype=np.float64)
 
     def seconds(self) -> float:
         """Return about how long a product takes, its share of graphs that memory will not keep recorded anew."""
         record, multiply, count = self._timed()
-        keeping = self._keep and self.way.mode == "reverse over reverse"
+        keeping = self.mode.order == "reverse over reverse"
         budget = KEPT_FRACTION * (free_memory(self._objective.device) + self.kept_bytes) if keeping else 0.0
         kept = min(1.0, budget / (max(self._bytes, 1.0) * self.examples))
         return (multiply + (1 - kept) * record) * self.examples / count
@@ -159,16 +191,16 @@ class Product:
 
     def _timed(self) -> tuple[float, float, int]:
         """Return the seconds of recording one batch's graph and of a product with it, and its number of examples."""
-        with twice_differentiable(plain_kernels=self.way.plain_kernels):
+        with twice_differentiable(plain_kernels=self.mode.plain_kernels):
             batch, count = self._batch_loss(self.batch_size)
             started = self._now()
-            graph = make_graph(self.way.mode, batch, self._point, self.operator)
+            graph = make_graph(self.mode.order, batch, self._point, self.operator)
             record = self._now() - started
             vector = {name: torch.ones_like(w) for name, w in self._point.items()}
             best = math.inf
             for _ in range(2):
                 started = self._now()
-                graph.product(self.operator, vector)
+                graph.matvec(self.operator, vector)
                 best = min(best, self._now() - started)
         return record, best, count
 
@@ -178,26 +210,18 @@ class Product:
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    def sharing(self, operator: Operator) -> Product:
-        """Return the product with the other one of "hessian" and "ggn" from the same graphs."""
-        if not {self.operator, operator} <= {"hessian", "ggn"}:
-            raise ValueError(f"the graphs of {self.operator} do not give products with {operator}")
-        other = copy.copy(self)  # the list of graphs is one and the same
-        other.operator, other.count = operator, 0
-        return other
-
     def release(self) -> None:
         """Forget the kept graphs; they are recorded again when next needed."""
         self._kept.clear()
         self.kept_bytes = 0.0
 
     @property
-    def way(self) -> Way:
-        """How second derivatives are taken: the first of `WAYS` that this model has all operators for."""
-        ways = self._objective.derivative_ways
-        if self.operator not in ways:
-            ways[self.operator] = self._find_way()
-        return ways[self.operator]
+    def mode(self) -> DerivativeMode:
+        """The first of `DERIVATIVE_MODES` in which torch can take this model's second derivatives."""
+        modes = derivative_modes(self._objective)
+        if self.operator not in modes:
+            modes[self.operator] = self._choose_mode()
+        return modes[self.operator]
 
     def _parts(self) -> Iterator[_Part]:
         """Yield each batch: its graph where it is kept, else what records it, to be kept where memory allows."""
@@ -208,11 +232,11 @@ class Product:
         done = sum(count for _, count in kept)
         if done == data.examples:
             return
-        budget = KEPT_FRACTION * (free_memory(self._objective.device) + self.kept_bytes) if self._keep else 0.0
-        keeping, place, planned = self.way.mode == "reverse over reverse", 0, self.kept_bytes
+        budget = KEPT_FRACTION * (free_memory(self._objective.device) + self.kept_bytes)
+        keeping, seen, planned = self.mode.order == "reverse over reverse", 0, self.kept_bytes
         for inputs, targets, count in data.iterate(self.batch_size, self._objective.dtype):
-            place += count
-            if place <= done:
+            seen += count
+            if seen <= done:
                 continue
             planned += self._bytes * count
             keeping = keeping and planned <= budget
@@ -223,7 +247,7 @@ class Product:
         """Maximum number of graphs to run concurrently; torch has one level of forward mode for all threads."""
         objective = self._objective
         free = objective.data[self.split].sizes_are_free  # else each may be as large as memory allows
-        return objective.parallel_batches if self.way.mode == "reverse over reverse" and free else 1
+        return objective.parallel_batches if self.mode.order == "reverse over reverse" and free else 1
 
     @cached_property
     def batch_size(self) -> int:
@@ -242,9 +266,9 @@ class Product:
     def _bytes(self) -> float:
         """Memory that the graph of one example takes, as measured on a few."""
         batch, count = self._probe()
-        mode = self.way.mode
-        with twice_differentiable(plain_kernels=self.way.plain_kernels):
-            return graph_bytes(lambda: make_graph(mode, batch, self._point, self.operator)) / count
+        order = self.mode.order
+        with twice_differentiable(plain_kernels=self.mode.plain_kernels):
+            return graph_bytes(lambda: make_graph(order, batch, self._point, self.operator)) / count
 
     def _probe(self) -> tuple[BatchLoss, int]:
         return self._batch_loss(min(PROBE_EXAMPLES, self._objective.batch_size))
@@ -262,20 +286,20 @@ class Product:
         given = inputs if dtype == objective.dtype else cast(inputs, dtype)
 
         def outputs(moving: Weights) -> Any:
-            found = objective.network.outputs({**self._still, **moving}, self._buffers, given, dtype)
-            if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(found)):  # an object, which hides its tensors
-                kind, found = type(found).__name__, losses.class_scores(found)
-                if not isinstance(found, Tensor) or not isinstance(objective.loss_function, losses.ClassLoss):
+            result = objective.network.outputs({**self._still, **moving}, self._buffers, given, dtype)
+            if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):  # an object, which hides its tensors
+                kind, result = type(result).__name__, losses.class_scores(result)
+                if not isinstance(result, Tensor) or not isinstance(objective.loss_function, losses.ClassLoss):
                     raise LandscapeError(
                         f"second derivatives need outputs made of tensors, tuples and dictionaries, got "
                         f"{kind}; use landscape.ModelLoss for a loss of such outputs"
                     )
-            return found if dtype == objective.dtype else cast(found, objective.dtype)
+            return result if dtype == objective.dtype else cast(result, objective.dtype)
 
         return BatchLoss(outputs, lambda z: objective.loss_values(z, targets, count, self.split))
 
-    def _find_way(self) -> Way:
-        """Return the first way that works for all that moves, having tried the product on a few examples.
+    def _choose_mode(self) -> DerivativeMode:
+        """Return the first mode that works for all that moves, having tried the product on a few examples.
 
         Not for the vectors' own parameters alone: the next product's may lie behind a function that fails.
         """
@@ -283,12 +307,12 @@ class Product:
         point = {**self._still, **self._point}
         ones = {name: torch.ones_like(w) for name, w in point.items()}
         failures: list[str] = []
-        for way in WAYS:
+        for mode in DERIVATIVE_MODES:
             try:
-                with twice_differentiable(plain_kernels=way.plain_kernels):
-                    graph = make_graph(way.mode, batch, point, self.operator)
+                with twice_differentiable(plain_kernels=mode.plain_kernels):
+                    graph = make_graph(mode.order, batch, point, self.operator)
                     graph.check()
-                    graph.product(self.operator, ones)
+                    graph.matvec(self.operator, ones)
             except OnceDifferentiableError as error:
                 failures.append(str(error))
                 if self.operator == "hessian":
@@ -298,5 +322,5 @@ class Product:
                     raise
                 failures.append(" ".join(str(error).split(".")[0].split()))
             else:
-                return replace(way, reason=failures[0] if failures else "")
+                return replace(mode, reason=failures[0] if failures else "")
         raise LandscapeError(f"torch cannot take second derivatives of this model: {failures[0]}")

@@ -12,6 +12,7 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, flatten, unflatten
 from landscape.analysis.operators.determinism import DeterminismWarning, LossWarning, reservations
 from landscape.analysis.operators.differences import Disagreement, Function, disagreement
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.operators.sample import few_examples
 from landscape.analysis.operators.suspects import suspects
 from landscape.errors import LandscapeError
@@ -90,6 +91,6 @@ def _disagreement(few: Objective, second: bool) -> Disagreement | None:
     function = Function(
         value=lambda w: few.loss(weights(w)),
         gradient=lambda w: flatten(few.gradient(weights(w))[1]),
-        hessian=lambda w: few.product("hessian", weights=weights(w)),
+        hessian=lambda w: CurvatureOperator(few, "hessian", weights=weights(w)),
     )
     return disagreement(function, few.origin, second=second)

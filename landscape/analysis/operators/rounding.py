@@ -10,6 +10,7 @@ from torch import Tensor
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.operators.sample import few_examples
 from landscape.errors import LandscapeError
 
@@ -50,18 +51,18 @@ def product_error(
         return ProductError(float("nan"), "not measured: the device has no float64")
     v = vector.double() / vector.double().norm()
     rounded = few_examples(objective, "float32", split, EXAMPLES)
-    product = rounded.product(operator, names=names)(v)
+    product = CurvatureOperator(rounded, operator, names=names)(v)
     try:
         other, method = few_examples(objective, "float64", split, EXAMPLES), "float64"
-        difference = float((other.product(operator, names=names)(v) - product).norm())
+        difference = float((CurvatureOperator(other, operator, names=names)(v) - product).norm())
     except (LandscapeError, RuntimeError, NotImplementedError) as error:
         if "memory" in str(error):
             raise
         other, method = _in_another_order(rounded), "another batch order, for the model or the loss needs float32"
-        difference = float((other.product(operator, names=names)(v) - product).norm())
+        difference = float((CurvatureOperator(other, operator, names=names)(v) - product).norm())
     more = few_examples(objective, "float32", split, BENT_EXAMPLES)
-    beside = more.product(operator, names=names, weights=_rounded_otherwise(more.origin))(v)
-    bent = float((more.product(operator, names=names)(v) - beside).norm())
+    beside = CurvatureOperator(more, operator, names=names, weights=_rounded_otherwise(more.origin))(v)
+    bent = float((CurvatureOperator(more, operator, names=names)(v) - beside).norm())
     return ProductError(max(difference, bent), method)
 
 

@@ -97,7 +97,7 @@ def _fails(module: nn.Module, call: Call, order: int) -> bool:
 
     def hessian(point: Weights) -> Callable[[Tensor], Tensor]:
         graph = Recorded(BatchLoss(lambda w: value(w).reshape(1), lambda z: z), point)
-        return lambda v: torch.cat([part.reshape(-1) for part in graph.product("hessian", unflatten(v, point))])
+        return lambda v: torch.cat([part.reshape(-1) for part in graph.matvec("hessian", unflatten(v, point))])
 
     def number(point: Weights) -> float:
         with torch.no_grad():

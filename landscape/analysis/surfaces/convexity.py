@@ -13,7 +13,7 @@ from landscape.analysis.linalg.bounds import enclosure
 from landscape.analysis.linalg.rayleigh_ritz import UNKNOWN, Search
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.metadata import Account
-from landscape.analysis.operators.operator import Product
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.planes import Plane, random_plane
 from landscape.analysis.planes.axes import ascending, axis
 from landscape.analysis.surfaces.measuring import Points
@@ -127,7 +127,7 @@ class _Walker:
         self._max, self._seed, self._split, self._on_product = max_products, seed, split, on_product
         if objective.size < 2:
             raise LandscapeError("a convexity map takes two eigenvalues, and there is one parameter that moves")
-        self._product(0.0, 0.0).way  # noqa: B018  # raises here, and not at each point, where there is none
+        self._product(0.0, 0.0).mode  # noqa: B018  # raises here, and not at each point, where there is none
 
     def walk(self, alpha: Floats, beta: Floats, finished: set[tuple[float, float]]) -> Iterator[Points]:
         """Yield the table of each point that is not finished."""
@@ -179,9 +179,9 @@ class _Walker:
         vector = search.basis.vectors(kept).sum(dim=1)
         return _rows(a, b, search.basis.values[[0, -1]], _bounds(search), product), vector / vector.norm()
 
-    def _product(self, a: float, b: float) -> Product:
+    def _product(self, a: float, b: float) -> CurvatureOperator:
         weights, buffers = self._plane.at(a, b), self._plane.buffers_at(a, b)
-        return self._objective.product(split=self._split, weights=weights, buffers=buffers)
+        return CurvatureOperator(self._objective, split=self._split, weights=weights, buffers=buffers)
 
 
 def _bounds(search: Search) -> Floats:
@@ -203,7 +203,7 @@ def _bounds(search: Search) -> Floats:
     return beyond
 
 
-def _rows(a: float, b: float, values: Floats, bounds: Floats, product: Product) -> Points:
+def _rows(a: float, b: float, values: Floats, bounds: Floats, product: CurvatureOperator) -> Points:
     """Return the table's rows of a point; the ratio's bound follows from those of its parts."""
     (largest, smallest), (above, below) = np.abs(values).tolist(), bounds.tolist()
     ratio = smallest / largest if largest > 0 else math.nan
@@ -212,7 +212,7 @@ def _rows(a: float, b: float, values: Floats, bounds: Floats, product: Product) 
         (ratio, error),
         (float(values[1]), below),
         (float(values[0]), above),
-        (float(product.count), math.nan),
+        (float(product.num_matvecs), math.nan),
     ]
     return points_table([(a, b, 0, m, value, bound, product.examples, 0) for m, (value, bound) in enumerate(columns)])
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.stats.number_format import duration
 from landscape.workflow.measurement import Measurement, R, Source
 
@@ -38,7 +39,7 @@ class CurvatureMeasurement(Measurement[R]):
 
 def product_cost(objective: Objective, operator: str, products: int, *, at_most: bool = False) -> str:
     """Return the estimated work of some matrix-vector products, as measured on one batch."""
-    product = objective.product(operator)
+    product = CurvatureOperator(objective, operator)
     each = product.seconds()
     limit = "at most " if at_most else ""
     return (

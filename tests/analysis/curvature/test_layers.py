@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from landscape.analysis.curvature.layers import layer_parameters, layers
 from landscape.analysis.objective.objective import Objective
+from landscape.analysis.operators.operator import CurvatureOperator
 
 BLOCKS = {"0": slice(0, 16), "1": slice(16, 20), "5": slice(20, 29)}
 
@@ -77,7 +78,7 @@ def test_shared_weights_belong_to_the_first_layer_that_has_them() -> None:
     found = layers(o, trace_products=9)
     assert found.names == ("(root)", "first", "second")
     assert found.parameters.tolist() == [1, 9, 3]
-    A = o.product()(torch.eye(13, dtype=torch.float64)).numpy()
+    A = CurvatureOperator(o)(torch.eye(13, dtype=torch.float64)).numpy()
     np.testing.assert_allclose(found.trace, [A[0, 0], A[1:10, 1:10].trace(), A[10:, 10:].trace()], rtol=1e-9)
 
 

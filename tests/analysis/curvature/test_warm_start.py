@@ -13,7 +13,7 @@ from landscape.analysis.curvature import eigenvalues as curvature
 from landscape.analysis.curvature import warm_start as neighbour
 from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.operators.operator import Product
+from landscape.analysis.operators.operator import CurvatureOperator
 
 N = 60
 INPUTS = torch.randn(N, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -45,9 +45,9 @@ def exact_eigenvalues(model: nn.Module) -> np.ndarray:
 def _taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the neighbour though these networks are too small for it to be worth it."""
 
-    def cheap(objective: Objective, exact: Product, _: float) -> Product:
+    def cheap(objective: Objective, exact: CurvatureOperator, _: float) -> CurvatureOperator:
         operator = "ggn" if exact.operator == "hessian" else exact.operator
-        return objective.product(operator, split=exact.split, precision="bfloat16")
+        return CurvatureOperator(objective, operator, split=exact.split, precision="bfloat16")
 
     monkeypatch.setattr(curvature, "cheap_product", cheap)
 
@@ -93,13 +93,13 @@ def test_it_is_taken_where_it_is_measured_to_be_cheap(
 ) -> None:
     timed = []
 
-    def seconds(self: Product) -> float:
+    def seconds(self: CurvatureOperator) -> float:
         timed.append(self.operator)
         return 1.0 if self.operator == "hessian" else cost
 
-    monkeypatch.setattr(Product, "seconds_per_example", seconds)
+    monkeypatch.setattr(CurvatureOperator, "seconds_per_example", seconds)
     monkeypatch.setattr(neighbour, "emulates_bfloat16", lambda *_: emulated)
     objective = Objective(classifier(0), "cross_entropy", INPUTS, LABELS, device="cpu")
-    product: Any = neighbour.cheap_product(objective, objective.product(), 1e-3)
+    product: Any = neighbour.cheap_product(objective, CurvatureOperator(objective), 1e-3)
     assert (product is not None) == taken
     assert bool(timed) != emulated  # a whole batch of emulated bfloat16 would take a quarter of a minute

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 import landscape
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import flatten
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.surfaces.reliability import SurfaceWarning
 from landscape.analysis.surfaces.surface import surface
 from landscape.errors import LandscapeError
@@ -100,7 +101,7 @@ def test_a_loss_of_model_and_batch_is_that_of_autograd(name: str) -> None:
         assert o.loss(moved) == pytest.approx(loss(w).item(), rel=1e-10)
         assert list(o.origin) == list(names)
         torch.testing.assert_close(flatten(o.gradient(moved)[1]), torch.autograd.functional.jacobian(loss, w))
-        product = o.product(weights=moved)(v)
+        product = CurvatureOperator(o, weights=moved)(v)
         torch.testing.assert_close(product, torch.autograd.functional.hvp(loss, w, v)[1])
         with nullcontext() if divisible else pytest.warns(SurfaceWarning, match="depends on batch_size"):
             line = surface(o, points=3)
@@ -129,7 +130,7 @@ def test_points_of_different_numbers_are_one_batch() -> None:
 def test_a_loss_of_model_and_batch_has_no_gauss_newton_matrix_and_no_metrics() -> None:
     o = Objective(network(), landscape.ModelLoss(residual), draw(N, 1), **OPTIONS)
     with pytest.raises(LandscapeError, match="needs outputs between the model and the loss"):
-        o.product("ggn")
+        CurvatureOperator(o, "ggn")
     with pytest.raises(LandscapeError, match="metrics are of outputs and targets"):
         Objective(network(), landscape.ModelLoss(residual), draw(N, 1), metrics={"a": lambda z, y: z}, **OPTIONS)
 
@@ -171,7 +172,7 @@ def test_dictionaries_with_labels_inside_are_inputs_and_targets(form: str) -> No
     right = (logits.argmax(1) == BATCH["labels"]).double().mean()
     assert found["accuracy"].value == pytest.approx(right.item(), rel=1e-6)
     v = draw(o.size, seed=5)
-    assert torch.isfinite(o.product()(v)).all()
+    assert torch.isfinite(CurvatureOperator(o)(v)).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", ">f8", "int32"])

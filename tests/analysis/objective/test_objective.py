@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.objective.objective import Objective
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.sharpness import sharpness
 from landscape.analysis.surfaces.surface import surface
 from landscape.errors import LandscapeError
@@ -369,7 +370,7 @@ def raising(*_: Any) -> Tensor:
         ),
         (lambda: objective().loss(split="validation"), "no split 'validation' in the data; it has train"),
         (lambda: objective().gradient(split="validation"), "no split 'validation'"),
-        (lambda: objective().product("newton"), "unknown operator 'newton'; expected one of hessian, ggn"),
+        (lambda: CurvatureOperator(objective(), "newton"), "unknown operator 'newton'; expected one of hessian, ggn"),
         (lambda: objective(batchnorm="batch").gradient(), "evaluation mode"),
         (lambda: objective(nn.ReLU(), IMAGES[:, 0, 0, :3], LABELS), "no trainable parameter"),
     ],

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import flatten
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.sharpness import SamSharpness
 from landscape.errors import LandscapeError
 
@@ -194,7 +195,7 @@ def test_value_gradient_products_and_sharpness_do_not_depend_on_the_batch_size(n
         assert o.loss() == pytest.approx(value, rel=1e-10)
         assert o.per_example().mean() == pytest.approx(value, rel=1e-10)
         torch.testing.assert_close(flatten(o.gradient()[1]), gradient, rtol=1e-9, atol=1e-12)
-        torch.testing.assert_close(o.product()(v), product, rtol=1e-8, atol=1e-11)
+        torch.testing.assert_close(CurvatureOperator(o)(v), product, rtol=1e-8, atol=1e-11)
         assert SamSharpness(0.05).measure(o).value == pytest.approx(rise, rel=1e-7)
 
 
@@ -222,7 +223,7 @@ def test_the_fisher_matrix_and_gradient_norm_are_of_the_normalized_values() -> N
     G = torch.stack(gradients)
     v = draw(len(w), seed=5)
     for size in SIZES:
-        torch.testing.assert_close(make("class weights", size).product("fisher")(v), G.T @ (G @ v) / N)
+        torch.testing.assert_close(CurvatureOperator(make("class weights", size), "fisher")(v), G.T @ (G @ v) / N)
 
 
 def test_the_standard_error_is_that_of_a_quotient() -> None:

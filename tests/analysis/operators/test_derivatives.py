@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.precision import full_float32
-from landscape.analysis.objective.weights import flatten
+from landscape.analysis.objective.weights import flatten, unflatten
+from landscape.analysis.operators.operator import CurvatureOperator, derivative_modes
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # torch scripts something of its own when this is imported
@@ -114,13 +115,13 @@ def test_products_are_the_dense_matrices_and_curvlinops_s(loss: str) -> None:
     H, G = dense(model(INPUTS), lambda outputs: function(outputs, targets), list(model.parameters()))
     batches = [(INPUTS[i : i + 5], targets[i : i + 5]) for i in range(0, N, 5)]  # it weighs batches equally
     for operator, expected, theirs in (("hessian", H, HessianLinearOperator), ("ggn", G, GGNLinearOperator)):
-        A = matrix(found.product(operator), found.size)
+        A = matrix(CurvatureOperator(found, operator), found.size)
         torch.testing.assert_close(A, expected, rtol=1e-9, atol=1e-12)
         torch.testing.assert_close(A, A.T, rtol=1e-9, atol=1e-13)
         linear = theirs(model, criterion, list(model.parameters()), batches)
         torch.testing.assert_close(A, linear @ torch.eye(found.size, dtype=torch.float64), rtol=1e-8, atol=1e-11)
-        assert found.derivative_modes[operator] == "reverse over reverse"
-    assert np.linalg.eigvalsh(matrix(found.product("ggn"), found.size).numpy()).min() > -1e-12
+        assert derivative_modes(found)[operator].order == "reverse over reverse"
+    assert np.linalg.eigvalsh(matrix(CurvatureOperator(found, "ggn"), found.size).numpy()).min() > -1e-12
     assert np.linalg.eigvalsh(H.detach().numpy()).min() < -1e-3  # so that the two are not the same thing
 
 
@@ -141,7 +142,7 @@ def test_products_and_eigenvalues_are_hessian_eigenthings_s(loss: str) -> None:
     }
     v = torch.randn(found.size, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     for operator, theirs in by_them.items():
-        torch.testing.assert_close(found.product(operator)(v), theirs.matvec(v), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(CurvatureOperator(found, operator)(v), theirs.matvec(v), rtol=1e-9, atol=1e-12)
         expected = lanczos(theirs, k=3, which="LA", tol=1e-10, max_iter=found.size, seed=0).eigenvalues
         values = hessian(found, top=3, operator=operator, tolerance=1e-8).eigenvalues
         np.testing.assert_allclose(np.sort(values), np.sort(expected.numpy()), rtol=1e-7)
@@ -150,7 +151,7 @@ def test_products_and_eigenvalues_are_hessian_eigenthings_s(loss: str) -> None:
 def test_the_operator_for_scipy_gives_the_eigenvalues_of_the_dense_matrix() -> None:
     model = network()
     H, _ = dense(model(INPUTS), lambda outputs: F.cross_entropy(outputs, LABELS), list(model.parameters()))
-    operator = objective(model).linear_operator()
+    operator = CurvatureOperator(objective(model)).as_scipy()
     expected = np.linalg.eigvalsh(H.detach().numpy())
     found = scipy.sparse.linalg.eigsh(operator, k=3, which="LA", return_eigenvectors=False)
     np.testing.assert_allclose(np.sort(found), expected[-3:], rtol=1e-8)
@@ -159,7 +160,7 @@ def test_the_operator_for_scipy_gives_the_eigenvalues_of_the_dense_matrix() -> N
 @given(seed=st.integers(0, 2**32), operator=st.sampled_from(["hessian", "ggn"]), scale=st.floats(1e-3, 1e3))
 @settings(max_examples=25, deadline=None)
 def test_products_are_symmetric_and_linear(seed: int, operator: str, scale: float) -> None:
-    product, n = SHARED.product(operator), SHARED.size
+    product, n = CurvatureOperator(SHARED, operator), SHARED.size
     u, v = torch.randn(2, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     Au, Av = product(u), product(v)
     assert (v @ Au).item() == pytest.approx((u @ Av).item(), rel=1e-9, abs=1e-12)
@@ -174,10 +175,10 @@ SHARED = objective(network())
 def test_an_operator_without_forward_mode_is_differentiated_by_reverse_over_reverse() -> None:
     ready, by_hand = (objective(network(Power(by_hand=flag))) for flag in (False, True))
     for operator in ("hessian", "ggn"):
-        expected = matrix(ready.product(operator), ready.size)
-        found = matrix(by_hand.product(operator), ready.size)
+        expected = matrix(CurvatureOperator(ready, operator), ready.size)
+        found = matrix(CurvatureOperator(by_hand, operator), ready.size)
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
-        assert by_hand.derivative_modes[operator] == "reverse over reverse"
+        assert derivative_modes(by_hand)[operator].order == "reverse over reverse"
 
 
 def test_reverse_over_reverse_with_a_loss_linear_in_the_outputs() -> None:
@@ -187,9 +188,11 @@ def test_reverse_over_reverse_with_a_loss_linear_in_the_outputs() -> None:
         return (outputs * targets).sum(1)
 
     ready, by_hand = (objective(network(Power(by_hand=flag)), linear, REALS) for flag in (False, True))
-    torch.testing.assert_close(matrix(by_hand.product(), ready.size), matrix(ready.product(), ready.size))
-    assert matrix(by_hand.product("ggn"), ready.size).count_nonzero() == 0
-    assert matrix(ready.product("ggn"), ready.size).count_nonzero() == 0
+    torch.testing.assert_close(
+        matrix(CurvatureOperator(by_hand), ready.size), matrix(CurvatureOperator(ready), ready.size)
+    )
+    assert matrix(CurvatureOperator(by_hand, "ggn"), ready.size).count_nonzero() == 0
+    assert matrix(CurvatureOperator(ready, "ggn"), ready.size).count_nonzero() == 0
 
 
 def test_attention_has_second_derivatives() -> None:
@@ -200,8 +203,8 @@ def test_attention_has_second_derivatives() -> None:
     H, G = dense(
         explicit_attention(model, INPUTS), lambda outputs: F.cross_entropy(outputs, LABELS), list(model.parameters())
     )
-    torch.testing.assert_close(matrix(found.product(), found.size), H, rtol=1e-8, atol=1e-11)
-    torch.testing.assert_close(matrix(found.product("ggn"), found.size), G, rtol=1e-8, atol=1e-11)
+    torch.testing.assert_close(matrix(CurvatureOperator(found), found.size), H, rtol=1e-8, atol=1e-11)
+    torch.testing.assert_close(matrix(CurvatureOperator(found, "ggn"), found.size), G, rtol=1e-8, atol=1e-11)
 
 
 def test_outputs_in_a_dictionary_have_a_ggn_in_both_modes() -> None:
@@ -221,7 +224,7 @@ def test_outputs_in_a_dictionary_have_a_ggn_in_both_modes() -> None:
     _, G = dense(model(INPUTS), lambda y: F.cross_entropy(y, LABELS) + y.square().mean(), list(model.parameters()))
     for by_hand in (False, True):
         found = objective(Named(by_hand=by_hand), loss)
-        torch.testing.assert_close(matrix(found.product("ggn"), found.size), G, rtol=1e-8, atol=1e-11)
+        torch.testing.assert_close(matrix(CurvatureOperator(found, "ggn"), found.size), G, rtol=1e-8, atol=1e-11)
 
 
 def test_derivatives_elsewhere_on_another_split_and_of_a_part_of_the_parameters() -> None:
@@ -234,8 +237,9 @@ def test_derivatives_elsewhere_on_another_split_and_of_a_part_of_the_parameters(
         parameter.data += 0.2
     H, G = dense(moved(INPUTS[:6]), lambda outputs: F.cross_entropy(outputs, LABELS[:6]), list(moved[2].parameters()))
     vector = {name: torch.randn_like(w) for name, w in found.origin.items()}
-    for product, expected in ((found.hessian_product, H), (found.ggn_product, G)):
-        torch.testing.assert_close(flatten(product(vector, weights, split="test")), expected @ flatten(vector))
+    for operator, expected in (("hessian", H), ("ggn", G)):
+        product = CurvatureOperator(found, operator, weights=weights, split="test")(flatten(vector))
+        torch.testing.assert_close(product, expected @ flatten(vector))
 
 
 def test_parameters_the_loss_does_not_depend_on_have_zero_rows() -> None:
@@ -251,8 +255,9 @@ def test_parameters_the_loss_does_not_depend_on_have_zero_rows() -> None:
     for by_hand in (False, True):
         found = objective(Spare(by_hand=by_hand))
         assert found.gradient()[1]["spare"].tolist() == [0, 0]
-        vector = {name: torch.ones_like(w) for name, w in found.origin.items()}
-        for product in (found.hessian_product(vector), found.ggn_product(vector)):
+        ones = torch.ones(found.size, dtype=torch.float64)
+        for operator in ("hessian", "ggn"):
+            product = unflatten(CurvatureOperator(found, operator)(ones), found.origin)
             assert product["spare"].tolist() == [0, 0]
             assert product["body.0.weight"].count_nonzero() > 0
 
@@ -262,8 +267,8 @@ def test_float32_products_are_within_rounding_of_float64() -> None:
     exact, low = objective(model), objective(model.float(), precision="float32")
     v = torch.randn(exact.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for operator in ("hessian", "ggn"):
-        difference = low.product(operator)(v) - exact.product(operator)(v)
-        assert difference.norm() < 1e-5 * exact.product(operator)(v).norm()
+        difference = CurvatureOperator(low, operator)(v) - CurvatureOperator(exact, operator)(v)
+        assert difference.norm() < 1e-5 * CurvatureOperator(exact, operator)(v).norm()
 
 
 def test_float32_is_not_rounded_to_tf32_within_a_pass_and_the_callers_choice_comes_back() -> None:

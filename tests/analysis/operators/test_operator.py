@@ -17,6 +17,7 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators import graphs
 from landscape.analysis.operators import operator as products
 from landscape.analysis.operators.convolution import FastConvolutions
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.errors import LandscapeError
 
 N = 7
@@ -62,7 +63,7 @@ def objective(model: nn.Module, x: Tensor, **options: Any) -> Objective:
 
 
 def matrix(o: Objective, operator: str, **options: Any) -> Tensor:
-    product = o.product(operator, **options)
+    product = CurvatureOperator(o, operator, **options)
     return product(torch.eye(product.size, dtype=torch.float64))
 
 
@@ -147,9 +148,9 @@ def test_products_are_the_dense_matrices(name: str, operator: str) -> None:
     torch.testing.assert_close(A, A.T, rtol=1e-8, atol=1e-11)
     if operator != "hessian":
         assert torch.linalg.eigvalsh(A).min() > -1e-11
-    way = o.derivative_ways[operator]
-    assert way.mode == "reverse over reverse"
-    assert way.plain_kernels == bool(way.reason)
+    mode = products.derivative_modes(o)[operator]
+    assert mode.order == "reverse over reverse"
+    assert mode.plain_kernels == bool(mode.reason)
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
@@ -163,7 +164,9 @@ def test_where_reverse_over_reverse_fails_forward_over_reverse_takes_its_place_a
     model, x = seeded(lambda: nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3))), draw(N, 4)
     o = objective(model, x)
     torch.testing.assert_close(matrix(o, operator), dense(model, x, LABELS)[operator], rtol=1e-8, atol=1e-11)
-    assert o.derivative_ways[operator] == products.Way("forward over reverse", False, "some_backward has no derivative")
+    assert products.derivative_modes(o)[operator] == products.DerivativeMode(
+        "forward over reverse", False, "some_backward has no derivative"
+    )
 
 
 class Once(torch.autograd.Function):
@@ -212,8 +215,8 @@ def test_a_function_differentiable_once_gets_its_ggn_and_fisher_matrix_by_forwar
     found, plain = seeded(lambda: Cubed(OnceWithForwardMode.apply)), seeded(lambda: Cubed(lambda z: z**3))
     o = objective(found, x)
     torch.testing.assert_close(matrix(o, operator), dense(plain, x, LABELS)[operator], rtol=1e-8, atol=1e-11)
-    way = products.Way("forward over reverse", False, "a function in it is marked once_differentiable")
-    assert o.derivative_ways[operator] == way
+    mode = products.DerivativeMode("forward over reverse", False, "a function in it is marked once_differentiable")
+    assert products.derivative_modes(o)[operator] == mode
 
 
 @pytest.mark.parametrize(
@@ -223,7 +226,9 @@ def test_a_function_differentiable_once_gets_its_ggn_and_fisher_matrix_by_forwar
 def test_without_second_derivatives_a_model_is_refused_in_one_line(cube: Any, operator: str) -> None:
     message = "cannot take second derivatives of this model: a function in it is marked once_differentiable"
     with pytest.raises(LandscapeError, match=message) as error:
-        objective(seeded(lambda: Cubed(cube)), draw(N, 4)).product(operator)(torch.ones(27, dtype=torch.float64))
+        CurvatureOperator(objective(seeded(lambda: Cubed(cube)), draw(N, 4)), operator)(
+            torch.ones(27, dtype=torch.float64)
+        )
     assert "\n" not in str(error.value)
 
 
@@ -231,7 +236,7 @@ def test_a_block_behind_such_a_function_does_not_hide_it_from_the_rest() -> None
     o = objective(seeded(lambda: Cubed(Once.apply)), draw(N, 4))
     for names in (["second.weight"], None):
         with pytest.raises(LandscapeError, match="marked once_differentiable"):
-            o.product(names=names)(torch.ones(9 if names else 27, dtype=torch.float64))
+            CurvatureOperator(o, names=names)(torch.ones(9 if names else 27, dtype=torch.float64))
 
 
 def test_a_loss_differentiable_once_is_refused_too() -> None:
@@ -241,7 +246,7 @@ def test_a_loss_differentiable_once_is_refused_too() -> None:
             model, lambda z, _: Once.apply(z).sum(1), x, LABELS, device="cpu", precision="float64", batch_size=3
         )
         with pytest.raises(LandscapeError, match="marked once_differentiable"):
-            o.product(operator)(torch.ones(15, dtype=torch.float64))
+            CurvatureOperator(o, operator)(torch.ones(15, dtype=torch.float64))
 
 
 def test_the_fast_convolutions_are_used_and_their_first_derivatives_are_torch_s() -> None:
@@ -261,13 +266,13 @@ def test_the_fast_convolutions_are_used_and_their_first_derivatives_are_torch_s(
 
 def test_graphs_are_recorded_once_and_again_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     o = objective(seeded(convolutions), draw(N, 2, 8, 8))
-    v = draw(o.product().size)
-    kept = o.product()
+    v = draw(CurvatureOperator(o).size)
+    kept = CurvatureOperator(o)
     expected = kept(v)
     kept(v)
     assert kept.recorded == pytest.approx(1)
     assert kept.kept_bytes > 0
-    assert kept.count == 2
+    assert kept.num_matvecs == 2
     kept.release()
     assert kept.kept_bytes == 0
     torch.testing.assert_close(kept(v), expected)
@@ -275,16 +280,18 @@ def test_graphs_are_recorded_once_and_again_where_memory_is_short(monkeypatch: p
     one_batch = 1.5 * kept.kept_bytes * 3 / N
     monkeypatch.setattr(products, "KEPT_FRACTION", 1.0)
     monkeypatch.setattr(products, "free_memory", lambda _: one_batch)
-    some = o.product()
+    some = CurvatureOperator(o)
     torch.testing.assert_close(some(v), expected)
     torch.testing.assert_close(some(v), expected)
     assert some.recorded == pytest.approx(1 + 4 / N)  # batches of 3, 3 and 1, the first of them kept
 
 
 def test_the_time_of_a_product_counts_the_graphs_that_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    product = objective(seeded(convolutions), draw(N, 2, 8, 8)).product()
+    product = CurvatureOperator(objective(seeded(convolutions), draw(N, 2, 8, 8)))
     ticks = iter(range(100))
-    monkeypatch.setattr(products.Product, "_now", lambda _: next(ticks) ** 2)  # 0, 1: recorded; 4, 9: a product
+    monkeypatch.setattr(
+        products.CurvatureOperator, "_now", lambda _: next(ticks) ** 2
+    )  # 0, 1: recorded; 4, 9: a product
     assert product.seconds() == pytest.approx(5 * N / 3)
     ticks = iter(range(100))
     half = product._bytes * N / 2
@@ -293,24 +300,14 @@ def test_the_time_of_a_product_counts_the_graphs_that_are_not_kept(monkeypatch: 
     assert product.seconds() == pytest.approx((5 + 0.5 * 1) * N / 3)
 
 
-def test_the_hessian_and_the_ggn_share_their_graphs() -> None:
-    o = objective(seeded(convolutions), draw(N, 2, 8, 8))
-    ggn = o.product("ggn")
-    both = ggn.sharing("hessian")
-    v = draw(ggn.size)
-    torch.testing.assert_close(ggn(v), o.product("ggn")(v))
-    torch.testing.assert_close(both(v), o.product()(v))
-    assert (ggn.count, both.count, ggn.recorded, both.recorded) == (1, 1, 1, 0)
-
-
 def test_a_block_of_vectors_and_a_diagonal_block_of_the_matrix() -> None:
     model, x = seeded(lambda: nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3))), draw(N, 4)
     o = objective(model, x)
     H = dense(model, x, LABELS)["hessian"]
-    block = o.product(names=["2.weight", "2.bias"])
+    block = CurvatureOperator(o, names=["2.weight", "2.bias"])
     assert block.size == 12
     torch.testing.assert_close(block(torch.eye(12, dtype=torch.float64)), H[15:, 15:], rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(o.product()(draw(27, 4)), H @ draw(27, 4), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(CurvatureOperator(o)(draw(27, 4)), H @ draw(27, 4), rtol=1e-9, atol=1e-12)
 
 
 def test_elsewhere_in_weight_space() -> None:
@@ -319,7 +316,7 @@ def test_elsewhere_in_weight_space() -> None:
     there = {name: w + 0.3 for name, w in o.origin.items()}
     model.load_state_dict(there)
     v = draw(27)
-    torch.testing.assert_close(o.product(weights=there)(v), dense(model, x, LABELS)["hessian"] @ v)
+    torch.testing.assert_close(CurvatureOperator(o, weights=there)(v), dense(model, x, LABELS)["hessian"] @ v)
 
 
 def test_bfloat16_products_are_near_in_the_precision_asked_for() -> None:
@@ -327,7 +324,7 @@ def test_bfloat16_products_are_near_in_the_precision_asked_for() -> None:
     o = objective(model.float(), x.float(), precision="float32")
     v = draw(o.size)
     for operator in OPERATORS:
-        exact, rough = o.product(operator)(v), o.product(operator, precision="bfloat16")(v)
+        exact, rough = CurvatureOperator(o, operator)(v), CurvatureOperator(o, operator, precision="bfloat16")(v)
         assert rough.dtype == torch.float64
         assert 0 < (rough - exact).norm() < 0.1 * exact.norm()
 
@@ -335,7 +332,7 @@ def test_bfloat16_products_are_near_in_the_precision_asked_for() -> None:
 def test_the_fisher_matrix_needs_single_losses() -> None:
     o = Objective(nn.Linear(4, 3), lambda z, y: F.cross_entropy(z, y), draw(N, 4).float(), LABELS, device="cpu")
     with pytest.raises(LandscapeError, match="one value per example"):
-        o.product("fisher")
+        CurvatureOperator(o, "fisher")
 
 
 MODEL = seeded(lambda: nn.Sequential(nn.Conv2d(1, 2, 2), nn.Tanh(), nn.Flatten(), nn.Linear(8, 3)))
@@ -361,7 +358,7 @@ def test_batches_of_any_sizes_in_any_order_give_one_symmetric_matrix(
     mean = nn.CrossEntropyLoss() if operator != "fisher" and not single else "cross_entropy"
     o = Objective(MODEL, mean, [(IMAGES[p], LABELS[p]) for p in places], device="cpu", precision="float64")
     u, v = torch.from_numpy(generator.standard_normal((2, o.size)))
-    Au, Av = o.product(operator)(torch.stack([u, v], dim=1)).T
+    Au, Av = CurvatureOperator(o, operator)(torch.stack([u, v], dim=1)).T
     torch.testing.assert_close(Au, MATRICES[operator] @ u, rtol=1e-9, atol=1e-12)
     assert (v @ Au).item() == pytest.approx((u @ Av).item(), rel=1e-9, abs=1e-12)
     if operator != "hessian":

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from landscape.analysis.connectivity.bezier import curve_through
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.objective.weights import dot
+from landscape.analysis.objective.weights import dot, flatten, unflatten
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.planes import Plane, line_between, pca_plane, plane_through, random_plane
 from landscape.analysis.surfaces.surface import (
     EvaluationSettings,
@@ -181,7 +182,7 @@ def test_the_curvature_at_the_centre_is_the_hessian_s_quadratic_form() -> None:
     h = 1e-3
     grid = surface(found, plane, points=3, span=h, settings=SETTINGS).grid("loss")[0]
     d, e = plane.directions
-    Hd, He = found.hessian_product(d), found.hessian_product(e)
+    Hd, He = (unflatten(CurvatureOperator(found)(flatten(v)), found.origin) for v in (d, e))
     assert (grid[1, 0] - 2 * grid[1, 1] + grid[1, 2]) / h**2 == pytest.approx(dot(d, Hd), rel=1e-4)
     assert (grid[0, 1] - 2 * grid[1, 1] + grid[2, 1]) / h**2 == pytest.approx(dot(e, He), rel=1e-4)
     mixed = (grid[2, 2] - grid[2, 0] - grid[0, 2] + grid[0, 0]) / (4 * h**2)

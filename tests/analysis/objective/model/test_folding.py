@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import flatten, unflatten
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.models import build
 
 N = 6
@@ -126,10 +127,10 @@ def test_value_gradient_and_full_hessian_are_those_of_the_original_parameters(na
     assert list(folded.origin) == [n for n, _ in model.named_parameters()]
     assert folded.loss() == pytest.approx(loss.item(), rel=1e-12)
     torch.testing.assert_close(flatten(folded.gradient()[1]), gradient, rtol=1e-9, atol=1e-12)
-    product = folded.product()
+    product = CurvatureOperator(folded)
     found = torch.stack([product(column) for column in torch.eye(folded.size, dtype=torch.float64)])
     torch.testing.assert_close(found, H, rtol=1e-8, atol=1e-11)
-    assert folded.derivative_modes == {"hessian": "reverse over reverse"}
+    assert product.mode.order == "reverse over reverse"
 
 
 def test_the_bilinear_term_is_there() -> None:
@@ -139,7 +140,7 @@ def test_the_bilinear_term_is_there() -> None:
     _, _, H = dense_hessian(model)
     step = {name: torch.zeros_like(w) for name, w in folded.origin.items()}
     step["1.weight"] = torch.ones_like(step["1.weight"])  # γ
-    product = folded.hessian_product(step)["0.weight"]
+    product = unflatten(CurvatureOperator(folded)(flatten(step)), folded.origin)["0.weight"]
     expected = unflatten(H @ flatten(step), folded.origin)["0.weight"]
     assert expected.abs().max() > 1e-3
     torch.testing.assert_close(product, expected)
@@ -165,7 +166,10 @@ def test_resnet20() -> None:
     product = torch.autograd.grad(sum((g * v).sum() for g, v in zip(gradient, vectors, strict=True)), parameters)
     assert folded.loss() == pytest.approx(loss.item(), rel=1e-10)
     v = dict(zip(folded.origin, vectors, strict=True))
-    found_gradient, found_product = folded.gradient()[1], folded.hessian_product(v)
+    found_gradient, found_product = (
+        folded.gradient()[1],
+        unflatten(CurvatureOperator(folded)(flatten(v)), folded.origin),
+    )
     scale = max(p.abs().max().item() for p in product)
     for name, g, p in zip(folded.origin, gradient, product, strict=True):
         torch.testing.assert_close(found_gradient[name], g.detach(), rtol=1e-7, atol=1e-10)

@@ -15,6 +15,7 @@ from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.curvature.trace import trace
 from landscape.analysis.objective.model.model_copy import deep_copy, weight_norm
 from landscape.analysis.objective.objective import Objective
+from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.errors import LandscapeError
 
 X = torch.randn(12, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -39,7 +40,7 @@ def objective(model: nn.Module, loss: Any = "mse", x: Tensor = X, y: Tensor = Y,
 
 
 def matrix(o: Objective, operator: str = "hessian") -> Tensor:
-    return o.product(operator)(torch.eye(o.size, dtype=torch.float64))
+    return CurvatureOperator(o, operator)(torch.eye(o.size, dtype=torch.float64))
 
 
 def normalized(vector: Tensor, dim: int | None) -> Tensor:
