@@ -17,7 +17,7 @@ from landscape.version import __version__
 
 _HOMES = {
     "CurvatureOperator": "landscape.analysis.operators.operator",
-    "AnalysisFile": "landscape.workflow.analysis_file",
+    "AnalysisFile": "landscape.analysis_file",
     "AsamSharpness": "landscape.analysis.sharpness",
     "AverageSharpness": "landscape.analysis.sharpness",
     "Axes": "landscape.workflow.measurements.axes",
@@ -169,6 +169,7 @@ if TYPE_CHECKING:
     )
     from landscape.analysis.surfaces.convexity import convexity
     from landscape.analysis.surfaces.surface import surface
+    from landscape.analysis_file import AnalysisFile
     from landscape.data import load_dataset
     from landscape.errors import LandscapeError
     from landscape.execution.allocator import tune_allocator
@@ -178,7 +179,6 @@ if TYPE_CHECKING:
     from landscape.stats.basin_width import basin_width
     from landscape.storage.loading import load
     from landscape.training import SAM, RandomPerturbation, TrainConfig, train, train_pair
-    from landscape.workflow.analysis_file import AnalysisFile
     from landscape.workflow.measurement import Measurement
     from landscape.workflow.measurements.axes import Axes
     from landscape.workflow.measurements.convexity import Convexity

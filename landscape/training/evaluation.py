@@ -15,7 +15,7 @@ CPU_BATCH, GPU_BATCH = 250, 2500  # activations of a small batch stay in a CPU's
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class Evaluation(NamedTuple):
+class LossAndAccuracy(NamedTuple):
     """Means over the examples."""
 
     loss: float
@@ -31,7 +31,7 @@ def evaluate(
     indices: Tensor | None = None,
     batch_size: int | None = None,
     group: ProcessGroup | None = None,
-) -> Evaluation:
+) -> LossAndAccuracy:
     """Return the mean cross-entropy and accuracy over the examples, or over those at `indices` (n,).
 
     Per-example losses are summed in float64, so that the means do not depend on the batch size. The processes of a
@@ -67,7 +67,7 @@ def evaluate(
     if group.size > 1:
         sums = group.sum(sums.to(data.device)).cpu()
     loss, accuracy = (sums / count).tolist()
-    return Evaluation(loss, accuracy)
+    return LossAndAccuracy(loss, accuracy)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

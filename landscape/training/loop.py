@@ -16,7 +16,7 @@ from landscape.errors import LandscapeError
 from landscape.models.checkpoint import Checkpoint
 from landscape.training.averaging import averages_after_epoch, averages_after_step, recalibrate
 from landscape.training.distributed import ProcessGroup, process_group
-from landscape.training.evaluation import Evaluation, autocast, evaluate
+from landscape.training.evaluation import LossAndAccuracy, autocast, evaluate
 from landscape.training.make_checkpoint import make_checkpoint
 from landscape.training.pipeline.augment import Augmentation, choose_augmentation, draw_augmentation
 from landscape.training.pipeline.device_dataset import DeviceDataset
@@ -247,7 +247,7 @@ class _Loop:
         return self.final
 
     def _measure(self, precision: str, train_indices: Tensor | None) -> dict[str, float]:
-        evaluations: dict[str, Evaluation] = {}
+        evaluations: dict[str, LossAndAccuracy] = {}
         for split, data in self.data.items():
             indices = train_indices if split == "train" else None
             evaluations[split] = evaluate(self.run.model, data, precision=precision, indices=indices, group=self.group)

@@ -20,7 +20,7 @@ from landscape.errors import LandscapeError
 from landscape.storage.atomic_write import write_atomically
 from landscape.training.averaging import averaged_model
 from landscape.training.distributed import ProcessGroup
-from landscape.training.evaluation import Evaluation
+from landscape.training.evaluation import LossAndAccuracy
 from landscape.training.optimizers import make_optimizer
 from landscape.training.recipes import ResolvedConfig
 from landscape.training.schedule import plateau_scheduler
@@ -63,7 +63,7 @@ class TrainingRun:
         self._identity = _identity(config, dataset, group)
         self._columns = [  # of the history
             "epoch",
-            *(f"{split}_{metric}" for split in dataset.splits for metric in Evaluation._fields),
+            *(f"{split}_{metric}" for split in dataset.splits for metric in LossAndAccuracy._fields),
             *("learning_rate", "gradient_evaluations", "seconds"),
         ]
 

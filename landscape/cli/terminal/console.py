@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import Any, Literal, Protocol, TextIO
+from typing import Any, Literal, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -28,6 +28,7 @@ from rich.text import Text
 from landscape.cli.terminal.interrupts import arguments
 from landscape.stats import number_format
 from landscape.storage.user_path import without_folders
+from landscape.workflow.reporter import Advance
 
 PLAIN_SECONDS = 10.0  # between progress lines where stderr is no terminal
 
@@ -127,13 +128,6 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
-
-
-class Advance(Protocol):
-    """Reports that a step is done."""
-
-    def __call__(self, steps: int = 1, note: str = "", *, total: int | None = None) -> None:
-        """Advance by some steps; `note` says how things stand, `total` how many there are once that is known."""
 
 
 class _Rate(ProgressColumn):

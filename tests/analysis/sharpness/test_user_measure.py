@@ -13,6 +13,7 @@ from cases import quadratics as make
 import landscape
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness import Cost, SamSharpness, sharpness
+from landscape.analysis_file import AnalysisFile
 from landscape.errors import LandscapeError
 from landscape.export.tables.csv_table import csv_bytes
 from landscape.export.tables.npz_archive import npz_bytes
@@ -20,7 +21,6 @@ from landscape.figures.figure import figure
 from landscape.figures.report.page import render_report
 from landscape.results import MeasureResult, SharpnessResult
 from landscape.storage.loading import load
-from landscape.workflow.analysis_file import AnalysisFile
 from landscape.workflow.measurements.sharpness import Sharpness
 
 
