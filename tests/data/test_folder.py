@@ -47,7 +47,7 @@ def make_folder(root, splits=("train", "test"), classes=("cat", "dog"), count=5,
 
 @pytest.mark.parametrize("second", ["test", "val"])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_folder_is_what_was_written(tmp_path, second, mode):
+def test_a_folder_loads_the_written_images(tmp_path, second, mode):
     pixels = make_folder(tmp_path / "data", ("train", second), mode=mode)
     (tmp_path / "data" / "train" / ".hidden").mkdir()
     (tmp_path / "data" / "train" / "cat" / "notes.txt").write_text("no image")
@@ -145,7 +145,7 @@ def test_cache_is_used_refreshed_and_healed(tmp_path, cache, monkeypatch):
     assert len(list(cache.iterdir())) == 1
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_skipped(tmp_path, monkeypatch):
     make_folder(tmp_path / "data")
     (tmp_path / "file").touch()
     monkeypatch.setenv("LANDSCAPE_CACHE", str(tmp_path / "file"))

@@ -165,7 +165,7 @@ def test_contradicting_options_are_refused(options, message):
 
 
 @pytest.mark.parametrize("spec", ["mnist", "", "folder", "folder:", "npz:", "npz"])
-def test_unknown_data_is_refused_with_what_is_known(spec):
+def test_unknown_data_is_refused_with_the_known_names(spec):
     message = refused(spec)
     assert "unknown data" in message
     assert "digits, cifar10" in message

@@ -138,7 +138,7 @@ def test_all_else_stays_and_the_same_examples_are_held_out_every_time():
     assert hold_out(dataset, 200, seed=5).fingerprint("validation") != divided.fingerprint("validation")
 
 
-def test_what_analyses_measure_on_is_not_what_was_held_out():
+def test_subsets_of_analyses_are_no_held_out_examples():
     dataset = numbered(torch.arange(10).repeat(100))
     validation = set(numbers(hold_out(dataset, 200).splits["validation"]))
     measured = set(stratified_subset(dataset.splits["train"].labels, 200, 0).tolist())
@@ -146,7 +146,7 @@ def test_what_analyses_measure_on_is_not_what_was_held_out():
 
 
 @pytest.mark.parametrize(("examples", "message"), [(0, "cannot hold out 0 of 9"), (-1, "-1 of 9"), (9, "1…8")])
-def test_nothing_and_everything_cannot_be_held_out(examples, message):
+def test_holding_out_nothing_or_everything_is_refused(examples, message):
     with pytest.raises(LandscapeError, match=message):
         hold_out(numbered([0] * 9), examples)
 

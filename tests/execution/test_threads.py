@@ -40,10 +40,10 @@ class Noting(Net):
 
     def __init__(self) -> None:
         super().__init__()
-        self.head.register_forward_hook(lambda *_: PLACES.append(in_worker_thread()))
+        self.head.register_forward_hook(lambda *_: IN_WORKER.append(in_worker_thread()))
 
 
-PLACES: list[bool] = []
+IN_WORKER: list[bool] = []
 X = torch.randn(46, 2, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 Y = torch.randint(0, 3, (46,), generator=torch.Generator().manual_seed(1))
 
@@ -56,14 +56,14 @@ def objective(model: type[nn.Module] = Net, **options: Any) -> Objective:
 
 
 def test_results_come_in_order_and_the_rest_in_the_callers_thread() -> None:
-    places: list[tuple[int, bool]] = []
+    calls: list[tuple[int, bool]] = []
 
     def work(item: int) -> int:
-        places.append((item, in_worker_thread()))
+        calls.append((item, in_worker_thread()))
         return item * item
 
     assert list(map_batches(work, range(7), CPU)) == [i * i for i in range(7)]
-    assert dict(places) == {i: i < 6 for i in range(7)}  # two threads; the seventh is left over
+    assert dict(calls) == {i: i < 6 for i in range(7)}  # two threads; the seventh is left over
     assert not in_worker_thread()
 
 
@@ -90,7 +90,7 @@ def test_an_error_is_raised_where_it_belongs(limit: int) -> None:
         next(results)
 
 
-def test_worker_threads_open_no_workers_of_their_own() -> None:
+def test_worker_threads_start_no_further_workers() -> None:
     def inner(item: int) -> list[bool]:
         return list(map_batches(lambda _: in_worker_thread(), range(4), CPU))
 
@@ -122,9 +122,9 @@ def test_values_gradients_and_products_are_those_of_one_thread() -> None:
 
 
 @pytest.mark.parametrize("options", [{"fold": False}, {"batchnorm": "batch"}, {"metrics": {"m": lambda o, t: o[:, 0]}}])
-def test_what_could_hold_a_state_of_the_users_stays_in_one_thread(options: Any) -> None:
+def test_user_code_that_could_hold_a_state_stays_in_one_thread(options: Any) -> None:
     assert objective(**options).parallel_batches == 1
-    PLACES.clear()
+    IN_WORKER.clear()
     noting = objective(Noting, **options)
     assert noting.parallel_batches == 1
     noting.sums()
@@ -132,8 +132,8 @@ def test_what_could_hold_a_state_of_the_users_stays_in_one_thread(options: Any) 
     if options.get("batchnorm") != "batch":
         noting.gradient()
         CurvatureOperator(noting)(torch.ones(noting.size, dtype=torch.float64))
-    assert PLACES
-    assert not any(PLACES)
+    assert IN_WORKER
+    assert not any(IN_WORKER)
 
 
 def test_a_loss_of_the_users_stays_in_one_thread() -> None:
@@ -141,10 +141,10 @@ def test_a_loss_of_the_users_stays_in_one_thread() -> None:
         assert not in_worker_thread()
         return nn.functional.cross_entropy(outputs, targets, reduction="none")
 
-    own = Objective(Net().double(), loss, X, Y, device="cpu", precision="float64", batch_size=8)
-    assert own.parallel_batches == 1
-    own.sums()
-    own.gradient()
+    model_objective = Objective(Net().double(), loss, X, Y, device="cpu", precision="float64", batch_size=8)
+    assert model_objective.parallel_batches == 1
+    model_objective.sums()
+    model_objective.gradient()
 
 
 def test_a_function_of_the_users_in_the_graph_stays_in_one_thread() -> None:
@@ -152,9 +152,9 @@ def test_a_function_of_the_users_in_the_graph_stays_in_one_thread() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return wrapped(super().forward(x))
 
-    own = objective(Wrapped)
-    assert own.is_folded
-    assert own.parallel_batches == 1
+    model_objective = objective(Wrapped)
+    assert model_objective.is_folded
+    assert model_objective.parallel_batches == 1
 
 
 def test_a_buffer_that_the_graph_writes_to_is_not_shared_by_threads() -> None:
@@ -170,9 +170,11 @@ def test_a_buffer_that_the_graph_writes_to_is_not_shared_by_threads() -> None:
             return super().forward(self.space)
 
     x, y = X[:40], Y[:40]
-    own = Objective(Working().double(), "cross_entropy", x, y, device="cpu", precision="float64", batch_size=8)
-    assert own.is_folded
-    assert own.parallel_batches == 1
+    model_objective = Objective(
+        Working().double(), "cross_entropy", x, y, device="cpu", precision="float64", batch_size=8
+    )
+    assert model_objective.is_folded
+    assert model_objective.parallel_batches == 1
 
 
 @torch.fx.wrap
@@ -181,7 +183,7 @@ def wrapped(x: Tensor) -> Tensor:
 
 
 def test_two_points_in_turn_are_not_mixed_up() -> None:
-    """functional_call puts tensors in the modules' places, so that threads must not share those."""
+    """functional_call puts tensors in the modules' calls, so that threads must not share those."""
     parallel = objective(precision="float32", batch_size=2)
     points = [{name: w + shift for name, w in parallel.origin.items()} for shift in (0.0, 0.3)]
     first = [parallel.sums(point) for point in points]

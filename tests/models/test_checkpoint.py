@@ -92,7 +92,7 @@ def test_a_view_does_not_bring_its_storage(checkpoint, tmp_path):
     assert (tmp_path / "slim.pt").stat().st_size < 10_000
 
 
-def test_built_model_computes_what_the_saved_one_did(path, checkpoint):
+def test_the_built_model_has_the_outputs_of_the_saved_one(path, checkpoint):
     original = build("resnet20", num_classes=4, in_channels=1)
     original.load_state_dict(checkpoint.state)
     images = torch.randn(3, 1, 8, 8)

@@ -125,7 +125,7 @@ def test_shakedrop_leaves_the_shortcut_alone():
     assert factor.max() == 1
 
 
-def test_odd_sizes_are_pooled_to_what_the_convolution_makes():
+def test_odd_sizes_are_pooled_to_the_size_of_the_convolution():
     model = build("pyramidnet", depth=8, alpha=6).eval()
     sizes = []
     for stage in (model.layer1, model.layer2, model.layer3):

@@ -49,7 +49,7 @@ def test_legacy_format_of_torch_loads(tmp_path):
 
 @pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict"])
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod."])
-def test_wrappers_and_prefixes_come_off_and_are_said(tmp_path, key, prefix):
+def test_wrappers_and_prefixes_are_removed_and_noted(tmp_path, key, prefix):
     wrapped = {"epoch": 3, key: {prefix + name: tensor for name, tensor in linear_state().items()}}
     torch.save(wrapped, tmp_path / "w.pt")
     state, done = load_weights(tmp_path / "w.pt")

@@ -60,7 +60,7 @@ def test_precision_is_the_faster_by_the_clock(few, monkeypatch, rounds, expected
     assert len(list(ticks)) == 1  # all looks were taken
 
 
-def test_adam_learns_digits_and_records_what_it_did(digits):
+def test_adam_learns_digits_and_records_its_settings(digits):
     reports, steps = [], []
     config = dataclasses.replace(QUICK, epochs=6, batch_size=64)
     checkpoint = train(config, digits, on_epoch=reports.append, on_step=lambda done, total: steps.append((done, total)))
@@ -270,12 +270,12 @@ def test_defaults_of_the_recipes(few):
         ({"precision": "fp8"}, "unknown precision 'fp8'"),
     ],
 )
-def test_settings_that_cannot_be(settings, message):
+def test_invalid_settings_are_refused_by_name(settings, message):
     with pytest.raises(LandscapeError, match=message):
         TrainConfig(**settings)
 
 
-def test_settings_that_do_not_fit(few):
+def test_settings_that_do_not_fit_the_data_are_refused(few):
     with pytest.raises(LandscapeError, match="batch_size 102 is more than the 101"):
         train(dataclasses.replace(QUICK, batch_size=102), few)
     with pytest.raises(LandscapeError, match="device 'tpu' cannot be used"):

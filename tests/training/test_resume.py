@@ -64,7 +64,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
-def test_a_run_stopped_anywhere_goes_on_to_the_same_weights(few, tmp_path, settings):
+def test_a_run_stopped_anywhere_resumes_to_the_same_weights(few, tmp_path, settings):
     config = dataclasses.replace(QUICK, **settings)
     undisturbed = train(config, few)
     state = tmp_path / "a.partial"
@@ -283,7 +283,7 @@ def test_a_damaged_or_foreign_state_is_one_line_that_names_the_field(unfinished,
 
 
 @pytest.mark.parametrize("value", [[1, 2], 3, "text", torch.zeros(3), {}])
-def test_what_is_no_state_at_all_is_refused(unfinished, tmp_path, value):
+def test_a_file_without_a_state_is_refused(unfinished, tmp_path, value):
     path = tmp_path / "a.partial"
     torch.save(value, path)
     with pytest.raises(LandscapeError, match="is not the state of an unfinished run"):

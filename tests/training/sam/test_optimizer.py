@@ -139,7 +139,7 @@ def test_schedulers_give_no_warning_about_the_order_of_steps(over):
 
 
 @pytest.mark.parametrize("way", ["deepcopy", "pickle", "torch"])
-def test_a_copy_of_model_and_optimizer_goes_on_alike(way):
+def test_a_copy_of_model_and_optimizer_trains_identically(way):
     model, batches = nn.Sequential(problem.make_network(), nn.BatchNorm1d(2).double()), problem.make_batches(6)
     optimizer = SAM(model.parameters(), ADAM, rho=0.2, every=2, adaptive="all", model=model)
     torch.optim.lr_scheduler.StepLR(optimizer, 1)  # wraps `step`, which a copy must not keep
