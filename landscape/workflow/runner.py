@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+import torch
 from numpy.typing import NDArray
 
 from landscape.errors import LandscapeError
@@ -134,7 +135,11 @@ class Runner:
             self.reporter.say(f"{run.key}: {cost}")
         with self.reporter.progress(run.key, measurement.total_steps(run.objective, run.found)) as advance:
             keep = _FileKeep(self.file, run.key, provenance, self.reporter, advance)
-            result = measurement.run(run.objective, run.found, keep)
+            threads = torch.get_num_threads()
+            try:
+                result = measurement.run(run.objective, run.found, keep)
+            finally:
+                torch.set_num_threads(threads)  # a resumed run takes those of the first
         complete = dataclasses.replace(with_attributes(result, **provenance), finished=True)
         self.file.put(run.key, complete)
         return complete

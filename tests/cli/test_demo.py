@@ -26,7 +26,7 @@ def test_the_demo_does_the_whole_job_and_finds_it_done(run, monkeypatch: pytest.
 
     again = run("demo", "--out", "my demo", *sizes, "--no-open")
     assert again.code == 0
-    assert again.err.count("is there already with these settings") == 2
+    assert again.err.count("already exists with these settings") == 2
     assert again.err.count("is already in") == 9
     assert again.out == outcome.out
     assert len(opened) == 1

@@ -244,7 +244,7 @@ def zoo(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("train adam --data npz:tiny.npz --batch-size 8 --device tpu", ["device 'tpu'"]),
         ("train pair --out both.pt", ["a pair makes two checkpoints", "folder"]),
         ("train adam --out sam.pt/a.pt", ["sam.pt is a file, not a folder"]),
-        ("train adam --out weights.pt --overwrite", ["weights.pt is there already and is no landscape checkpoint"]),
+        ("train adam --out weights.pt --overwrite", ["weights.pt exists and is no landscape checkpoint"]),
         (
             "train adam --data npz:tiny.npz --batch-size 32 --out sam.pt",
             ["already with other settings: recipe is sam there"],

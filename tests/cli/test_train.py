@@ -54,9 +54,9 @@ def test_what_is_there_is_not_trained_again_and_not_lost(run, pair, tmp_path: Pa
     first = run(*words)
     before = Path("a.pt").read_bytes()
     again = run(*words)
-    assert "adam: a.pt is there already with these settings" in again.err
+    assert "adam: a.pt already exists with these settings" in again.err
     assert again.out == first.out
-    run(*words, "--lr", "0.01").refused("a.pt is there already with other settings: lr is 0.001 there and 0.01 here")
+    run(*words, "--lr", "0.01").refused("a.pt already exists with other settings: lr is 0.001 there and 0.01 here")
     arrays = dict(np.load(pair.npz))
     np.savez(tmp_path / "inverted.npz", **{**arrays, "train_images": 255 - arrays["train_images"]})
     run(*words[:2], "--data", "npz:inverted.npz", *QUICK, "--out", "a.pt").refused("the data differ")
@@ -65,11 +65,11 @@ def test_what_is_there_is_not_trained_again_and_not_lost(run, pair, tmp_path: Pa
     assert load_checkpoint("a.pt").training["lr"] == 0.01
 
 
-def test_a_stopped_pair_goes_on_with_its_second_member(run, pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    import landscape.training
+def test_a_stopped_pair_resumes_with_its_second_member(run, pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    from landscape.workflow import training
 
     words = ("train", "pair", *pair.data, *QUICK[:4], "--out", "both")  # the precision is chosen by measurement
-    train = landscape.training.train
+    train = training.train
 
     def stopped(config, *arguments, **options):
         if config.recipe == "adam":
@@ -77,13 +77,13 @@ def test_a_stopped_pair_goes_on_with_its_second_member(run, pair, monkeypatch: p
         return train(config, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(landscape.training, "train", stopped)
+        patch.setattr(training, "train", stopped)
         outcome = run(*words)
     assert outcome.code == 130
     assert "To go on: landscape train pair" in outcome.err.splitlines()[-1]
     outcome = run(*words)
     assert outcome.code == 0
-    assert "sam: both/resnet20-tiny-sam-s0.pt is there already" in outcome.err
+    assert "sam: both/resnet20-tiny-sam-s0.pt already exists" in outcome.err
     sam, adam = (load_checkpoint(f"both/resnet20-tiny-{name}-s0.pt") for name in ("sam", "adam"))
     assert sam.training["precision"] == adam.training["precision"]
 
@@ -180,7 +180,7 @@ def test_an_unfinished_run_of_other_settings_is_refused_unless_overwritten(
     assert refused.code == 2
     assert refused.err.splitlines()[-1].startswith("error: a.pt.partial is of an unfinished run with other settings")
     outcome = run(*words)
-    assert "going on from a.pt.partial" in outcome.err
+    assert "resuming from a.pt.partial" in outcome.err
     assert outcome.code == 0
     assert run(*words, "--lr", "0.01", "--overwrite").code == 0
     assert load_checkpoint("a.pt").training["lr"] == 0.01
@@ -243,7 +243,7 @@ def test_models_take_arguments(run, pair) -> None:
     words = ("train", "adam", *pair.data, *QUICK, "--out", "a.pt")
     assert run(*words, "--model", "resnet", "--model-args", '{"depth": 8}').code == 0
     assert load_checkpoint("a.pt").model_arguments == {"num_classes": 10, "in_channels": 1, "depth": 8}
-    run(*words, "--model", "resnet", "--model-args", '{"depth": 14}').refused("a.pt is there", "model_arguments")
+    run(*words, "--model", "resnet", "--model-args", '{"depth": 14}').refused("a.pt already exists", "model_arguments")
     run(*words, "--model", "resnet21").refused("got --model resnet21; expected one of resnet20, ")
 
 

@@ -48,7 +48,6 @@ class DemoCommand:
     def run(self) -> None:
         """Run every step, print the comparison, open the page."""
         from landscape.cli.commands import report
-        from landscape.cli.requests.training import check_places, fit
         from landscape.data import load_dataset
         from landscape.execution.allocator import tune_allocator
         from landscape.figures.report.page import write_report
@@ -63,6 +62,7 @@ class DemoCommand:
         from landscape.workflow.sources.history import stage_history
         from landscape.workflow.sources.loading import load_models
         from landscape.workflow.sources.specs import Sample
+        from landscape.workflow.training import TrainingOptions, prepare_paths, train_or_resume
 
         started = time.perf_counter()
         tune_allocator()
@@ -79,8 +79,9 @@ class DemoCommand:
         console.say(
             f"1/3 training ResNet-20 with SAM ({self.epochs} epochs) and Adam ({2 * self.epochs}) on handwritten digits"
         )
-        check_places(paths.values())
-        trained = fit(config, load_dataset("digits"), paths)
+        prepare_paths(paths.values())
+        options = TrainingOptions(command=console.recorded_command())
+        trained = train_or_resume(config, load_dataset("digits"), paths, options=options, reporter=console)
 
         console.say("2/3 measuring both: surfaces, lines, eigenvalues, sharpness")
         names = [str(path) for path in paths.values()]

@@ -21,7 +21,6 @@ from landscape.cli.options.analysis import (
     expect,
     json_object,
 )
-from landscape.cli.requests.training import partial
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 
@@ -145,9 +144,8 @@ class TrainCommand(DataOptions, RegularizationOptions, SharpnessAwareOptions, Tr
     takes two gradients) from the same initial weights, with the same order of examples and the same augmentation.
     coursework: such a pair by the protocol of the coursework, on its network.
 
-    A run that was stopped, by a kill too, goes on when the same command is given again, to the same weights.
-    Checkpoints that are there already, of the same data and settings, are not trained again. On several GPUs: torchrun
-    --nproc-per-node N -m landscape train ...
+    The same command resumes a stopped run, also after a kill, to the same weights, and reuses finished checkpoints of
+    the same data and settings. On several GPUs: torchrun --nproc-per-node N -m landscape train ...
     """
 
     data: Annotated[str, arg(metavar="DATA")] = "digits"
@@ -158,46 +156,47 @@ class TrainCommand(DataOptions, RegularizationOptions, SharpnessAwareOptions, Tr
     """Standard deviation of each channel; goes with --mean."""
 
     def run(self) -> None:
-        """Train, save, and print what came of it."""
+        """Train, save, and print the final losses and accuracies."""
         from landscape.training.distributed import join_process_group
 
         with join_process_group() as group, console.silent(not group.is_main):
             self._run()
 
     def _run(self) -> None:
-        from landscape.cli.requests.training import check_places, fit
         from landscape.cli.tables.training import print_final, print_seeds
         from landscape.execution.allocator import tune_allocator
+        from landscape.workflow.training import TrainingOptions, prepare_paths, train_or_resume, unfinished_path
 
         tune_allocator()
         config, seeds = self.config(), self.seeds or (self.seed,)
-        paths = {seed: self.paths(seed) for seed in seeds}
-        everything = {(recipe, seed): path for seed, of in paths.items() for recipe, path in of.items()}
-        if self.resume and not any(partial(path).exists() for path in everything.values()):
-            raise LandscapeError(f"no unfinished run of {next(iter(everything.values()))}; leave out --resume to start")
-        check_places(everything.values())
+        by_seed = {seed: self.paths(seed) for seed in seeds}
+        paths = {(recipe, seed): path for seed, members in by_seed.items() for recipe, path in members.items()}
+        if self.resume and not any(unfinished_path(path).exists() for path in paths.values()):
+            raise LandscapeError(f"no unfinished run of {next(iter(paths.values()))}; leave out --resume to start")
+        prepare_paths(paths.values())
         dataset = self._dataset()
-        trained = {}
-        for seed in seeds:
-            of_seed = fit(
-                dataclasses.replace(config, seed=seed),
-                dataset,
-                paths[seed],
-                equal_epochs=self.equal_epochs,
-                overwrite=self.overwrite,
-                snapshots=self.snapshots,
-            )
-            trained.update({(recipe, seed): checkpoint for recipe, checkpoint in of_seed.items()})
+        options = TrainingOptions(self.equal_epochs, self.overwrite, self.snapshots, console.recorded_command())
+        trained = {
+            (recipe, seed): checkpoint
+            for seed, members in by_seed.items()
+            for recipe, checkpoint in train_or_resume(
+                dataclasses.replace(config, seed=seed), dataset, members, options=options, reporter=console
+            ).items()
+        }
         if len(seeds) == 1:
-            print_final({path.stem: trained[key] for key, path in everything.items()})
+            print_final({path.stem: trained[key] for key, path in paths.items()})
         else:
             print_seeds(trained)
-        names = " ".join(shlex.quote(str(path)) for path in everything.values())
-        place = f" --data {shlex.quote(self.data)}" if dataset.kind in ("folder", "npz", "python") else ""
-        console.say(f"next: landscape sharpness {names}{place}")
+        names = " ".join(shlex.quote(str(path)) for path in paths.values())
+        data = f" --data {shlex.quote(self.data)}" if dataset.kind in ("folder", "npz", "python") else ""
+        console.say(f"next: landscape sharpness {names}{data}")
 
     def config(self) -> TrainConfig:
-        """Return the options as the training half takes them."""
+        """Return the training configuration.
+
+        Raises:
+            LandscapeError: for an unknown model, or impossible seeds.
+        """
         from landscape.models import MODELS
         from landscape.training import TrainConfig
 
@@ -205,18 +204,18 @@ class TrainCommand(DataOptions, RegularizationOptions, SharpnessAwareOptions, Tr
             expect(0 <= seed < 2**63, "--seed", seed, "a whole number of at least 0")
         model = self._model()
         expect(model in MODELS, "--model", model, f"one of {', '.join(MODELS)}")
-        own = {field.name for field in dataclasses.fields(self)}
-        shared = [field.name for field in dataclasses.fields(TrainConfig) if field.name in own]
+        options = {field.name for field in dataclasses.fields(self)}
+        shared = [field.name for field in dataclasses.fields(TrainConfig) if field.name in options]
         given = {name: getattr(self, name) for name in shared}
         return TrainConfig(**{**given, "model": model, "model_arguments": json_object(self.model_args)})
 
     def paths(self, seed: int) -> dict[str, Path]:
-        """Return the place of each checkpoint of a seed by recipe."""
+        """Return the path of each checkpoint of a seed by recipe."""
         from landscape.training import PAIRS
 
-        kind, _, place = self.data.partition(":")
-        found = Path(place).resolve()
-        data = {"folder": found.name, "npz": found.stem}.get(kind, place or kind)  # of module:factory the factory
+        kind, _, name = self.data.partition(":")
+        data_path = Path(name).resolve()
+        data = {"folder": data_path.name, "npz": data_path.stem}.get(kind, name or kind)
         out = self.out
         members = PAIRS.get(self.recipe, (self.recipe,))
         if len(members) > 1 or self.seeds:

@@ -21,6 +21,7 @@ from landscape.workflow.measurement import Keep, Measurement, Source
 from landscape.workflow.measurements.axes import Axes
 from landscape.workflow.measurements.surface import check_resumable
 from landscape.workflow.planes import PlaneSpec, RandomPlane
+from landscape.workflow.planes.spec import plane_identity
 
 TYPICAL_PRODUCTS = 17  # at a point, to the default tolerance
 
@@ -77,7 +78,8 @@ class Convexity(Measurement[SurfaceResult]):
             "tolerance": self.tolerance,
             "quick": self.quick,
             "max_products": self.max_products,
-            **self.spec.identity(),
+            "seed": self.seed,
+            **plane_identity(self.spec, self.seed),
         }
 
     def attributes(self, source: Source) -> dict[str, Any]:

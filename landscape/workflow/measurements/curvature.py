@@ -29,8 +29,8 @@ class CurvatureMeasurement(Measurement[R]):
     seed: int = 0
 
     def settings(self) -> dict[str, Any]:
-        """Return the operator and the BatchNorm mode."""
-        return {"batchnorm": self.batchnorm, "operator": self.operator}
+        """Return operator, BatchNorm mode and seed."""
+        return {"batchnorm": self.batchnorm, "operator": self.operator, "seed": self.seed}
 
     def objective(self, source: Source) -> Objective:
         """Return the loss on the first split."""

@@ -29,6 +29,7 @@ from landscape.workflow.measurement import Keep, Measurement, Run, Source
 from landscape.workflow.measurements.axes import Axes
 from landscape.workflow.names import difference, series
 from landscape.workflow.planes import PlaneSpec, RandomPlane
+from landscape.workflow.planes.spec import plane_identity
 from landscape.workflow.reporter import Reporter
 
 SampledResult: TypeAlias = LineResult | SurfaceResult
@@ -113,7 +114,7 @@ class Surface(Measurement[SampledResult]):
         return self.spec.label(source)
 
     def settings(self) -> dict[str, Any]:
-        """Return axes, directions, BatchNorm mode, precision and tolerance."""
+        """Return axes, directions, BatchNorm mode, precision, tolerance and seed."""
         return {
             "batchnorm": self.mode,
             **self.grid.identity(*self._coordinates()),
@@ -122,7 +123,8 @@ class Surface(Measurement[SampledResult]):
             **({"metrics": list(self.metrics)} if self.metrics else {}),
             **({"gradient_norm": True} if self.gradient_norm else {}),
             **({"tolerance": self.tolerance} if self.tolerance else {}),
-            **self.spec.identity(),
+            "seed": self.seed,
+            **plane_identity(self.spec, self.seed),
         }
 
     def attributes(self, source: Source) -> dict[str, Any]:

@@ -74,6 +74,17 @@ class PlaneSpec(ABC):
         return {}
 
 
+def plane_identity(plane: PlaneSpec, seed: int) -> dict[str, Any]:
+    """Return what makes two planes of one measurement the same, JSON-able.
+
+    Args:
+        plane: kind of plane.
+        seed: of the measurement; a plane's own seed is added if it differs.
+    """
+    drawn = getattr(plane, "seed", seed)
+    return {**({} if drawn == seed else {"direction_seed": drawn}), **plane.identity()}
+
+
 def seed_suffix(seed: int, family: str | None) -> str:
     """Return what tells apart the names of results over several seeds."""
     return "" if family is None else f"-d{seed}"

@@ -38,6 +38,7 @@ class ObjectiveSource:
             "params": objective.params,
             "batchnorm": objective.batchnorm,
             "objective_precision": objective.precision,
+            "objective_metrics": list(objective.metrics),
         }
 
     def attributes(self) -> dict[str, Any]:
