@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from landscape.analysis.operators.determinism import DeterminismWarning
-from landscape.analysis.operators.rounding import ProductError
+from landscape.analysis.operators.rounding import MatvecRounding
 from landscape.cli.terminal.warned import in_one_line
 from landscape.results import DensityResult, LayersResult, SpectrumResult
 from landscape.storage.loading import load
@@ -40,7 +40,7 @@ def test_what_has_not_converged_is_flagged(run, pair) -> None:
 
 def test_where_rounding_is_in_the_way_more_products_are_not_advised(run, pair, monkeypatch) -> None:
     monkeypatch.setattr(
-        "landscape.analysis.curvature.eigenvalues.product_error", lambda *_: ProductError(12.5, "float64")
+        "landscape.analysis.curvature.eigenvalues.matvec_rounding_error", lambda *_: MatvecRounding(12.5, "float64")
     )
     outcome = run("hessian", pair.sam, *pair.data, *QUICK)
     assert "not all converged; more products would not help, for one is off by 1.2e+01" in outcome.err

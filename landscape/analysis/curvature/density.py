@@ -10,7 +10,7 @@ import torch
 from landscape.analysis.linalg.basis import DOUBLE_BASIS_BYTES, MAX_BASIS_BYTES
 from landscape.analysis.linalg.tridiagonal import krylov
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.operators.metadata import Account
+from landscape.analysis.operators.metadata import MeasurementMetadata
 from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.errors import LandscapeError
 from landscape.results import DensityResult
@@ -55,7 +55,7 @@ def density(
         raise LandscapeError(f"got {vectors} vectors and {steps} steps; expected at least 1 of each")
     if sigma is not None and not 0 < sigma < np.inf:
         raise LandscapeError(f"got a width of {sigma}; expected a positive number")
-    account = Account(objective, operator, split, seed)
+    metadata = MeasurementMetadata(objective, operator, split, seed)
     product = CurvatureOperator(objective, operator, split=split)
     steps = min(steps, product.size)
     nodes, weights = np.zeros((vectors, steps)), np.zeros((vectors, steps))
@@ -63,11 +63,11 @@ def density(
     exact = _dtype(product.size, steps, objective.device)
     for row in range(vectors):
         start = torch.randn(product.size, generator=generator, dtype=torch.float64).to(objective.device, exact)
-        for step, found in enumerate(krylov(product, start), start=1):
+        for step, tridiagonal in enumerate(krylov(product, start), start=1):
             if on_product is not None:
                 on_product()
-            if step == steps or found.betas[-1] == 0:
-                theta, s = found.eigh()
+            if step == steps or tridiagonal.betas[-1] == 0:
+                theta, s = tridiagonal.eigh()
                 nodes[row], weights[row] = theta[-1], 0.0
                 nodes[row, :step], weights[row, :step] = theta, s[0] ** 2
                 break
@@ -75,7 +75,7 @@ def density(
     grid = density_grid(nodes, width)
     curve, stderr = smeared(nodes, weights, width, grid)
     attributes = {
-        **account.attributes(),
+        **metadata.attributes(),
         "vectors": vectors,
         "steps": steps,
         "reorthogonalization": "full",
@@ -94,7 +94,7 @@ def density(
 
 
 def _dtype(size: int, steps: int, device: torch.device) -> torch.dtype:
-    """Return float64 for the vectors of one run, or float32 where those would take too much memory."""
+    """Return float64 for the vectors of one run, or float32 if those would take too much memory."""
     if 4 * size * steps > MAX_BASIS_BYTES:
         most = int(MAX_BASIS_BYTES // (4 * size))
         raise LandscapeError(

@@ -8,17 +8,17 @@ from typing import Literal
 import numpy as np
 import torch
 
-from landscape.analysis.curvature.warm_start import cheap_product, leading_vectors, search_from
+from landscape.analysis.curvature.warm_start import leading_vectors, start_from, surrogate_operator
 from landscape.analysis.linalg.lanczos import Eigenpairs, OnProduct, extreme_eigenpairs
 from landscape.analysis.linalg.rayleigh_ritz import guarded_counts
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, unflatten
-from landscape.analysis.operators.metadata import Account
+from landscape.analysis.operators.metadata import MeasurementMetadata
 from landscape.analysis.operators.operator import CurvatureOperator
-from landscape.analysis.operators.rounding import product_error
+from landscape.analysis.operators.rounding import matvec_rounding_error
 from landscape.results import SpectrumResult
 
-NEIGHBOURS_VECTORS = 0.1  # residuals below this ask for more than the vectors of a cheap neighbour
+SURROGATE_VECTORS = 0.1  # residuals below this ask for more than the vectors of a surrogate operator
 ROUNDING_SHARE = 0.1  # of the tolerance, left for the rounding error of the products
 
 
@@ -38,12 +38,12 @@ def hessian(
 
     Args:
         objective: whose loss, at whose weights.
-        top: how many of the largest algebraic eigenvalues.
-        bottom: how many of the smallest; they lie close together and take several times as many products.
+        top: number of the largest algebraic eigenvalues.
+        bottom: number of the smallest; they lie close together and take several times as many products.
         operator: "hessian"; "ggn" for the generalized Gauss–Newton matrix; "fisher" for the empirical Fisher matrix.
         tolerance: on the bound, relative to |λ| or to a tenth of the largest |λ|, whichever is more. An exact
             eigenvalue lies within the bound: Lehmann's or the residual norm ‖Hv − λv‖, plus the rounding error of a
-            float32 product, measured along the vector of the largest |λ| (see `verification.product_error`).
+            float32 product, measured along the vector of the largest |λ| (see `rounding.matvec_rounding_error`).
         max_products: the most operator-vector products; pairs not converged by then are flagged.
         seed: of the random vectors.
         split: which split's loss; the first by default.
@@ -79,12 +79,12 @@ def eigenvectors(
     split: str | None = None,
     on_product: OnProduct | None = None,
 ) -> tuple[SpectrumResult, tuple[Weights, ...]]:
-    """Return what `hessian` does, and one unit vector of weights per eigenvalue, its largest entry positive.
+    """Return the result of `hessian`, and one unit vector of weights per eigenvalue, its largest entry positive.
 
     The residuals ‖Hv − λv‖ are then at most `vector_tolerance` times |λ| or a tenth of the largest |λ|, or flagged; the
     other options are those of `hessian`.
     """
-    account = Account(objective, operator, split, seed)
+    metadata = MeasurementMetadata(objective, operator, split, seed)
     pairs, method, used = _eigenpairs(
         objective,
         top=top,
@@ -98,10 +98,10 @@ def eigenvectors(
         on_product=on_product,
     )
     values = pairs.values.numpy()
-    rounding = product_error(objective, pairs.vectors[:, int(np.argmax(np.abs(values)))], operator, split)
+    rounding = matvec_rounding_error(objective, pairs.vectors[:, int(np.argmax(np.abs(values)))], operator, split)
     bounds = pairs.bounds.numpy() + np.nan_to_num(rounding.size)
     attributes = {
-        **account.attributes(),
+        **metadata.attributes(),
         "tolerance": tolerance,
         "bound": "the lesser of residual and Lehmann's bound, + product error",
         "product_error": rounding.size,
@@ -114,7 +114,7 @@ def eigenvectors(
         attributes["ratio_5"] = float(values[0] / values[4])
     spectrum = SpectrumResult(
         eigenvalues=values,
-        ends=pairs.ends.numpy().astype(np.int8),
+        ends=np.where(pairs.from_top.numpy(), 1, -1).astype(np.int8),
         residuals=pairs.residuals.numpy(),
         bounds=bounds,
         converged=pairs.converged.numpy() & (bounds <= tolerance * pairs.scales.numpy()),
@@ -137,21 +137,21 @@ def _eigenpairs(
     split: str | None,
     on_product: OnProduct | None,
 ) -> tuple[Eigenpairs, str, dict[str, int]]:
-    """Return the pairs, how they were found, and the products used by operator and precision."""
+    """Return the pairs, a description of the method, and the products used by operator and precision."""
     product = CurvatureOperator(objective, operator, split=split)
     name = f"{objective.precision} {operator}"
-    suited = 0 < top < product.size and bottom == 0 and vector_tolerance > NEIGHBOURS_VECTORS
-    cheap = cheap_product(objective, product, tolerance) if suited else None
+    suited = 0 < top < product.size and bottom == 0 and vector_tolerance > SURROGATE_VECTORS
+    surrogate = surrogate_operator(objective, product, tolerance) if suited else None
     spent: dict[str, int] = {}
-    if cheap is not None:
+    if surrogate is not None:
         rounded = (
-            cheap
-            if cheap.operator == operator
+            surrogate
+            if surrogate.operator == operator
             else CurvatureOperator(objective, operator, split=split, precision="bfloat16")
         )
         guarded, _ = guarded_counts(top, 0, product.size, max_products)
         leading = leading_vectors(
-            cheap,
+            surrogate,
             rounded,
             top=guarded,
             tolerance=tolerance,
@@ -160,13 +160,13 @@ def _eigenpairs(
             device=objective.device,
             on_product=on_product,
         )
-        cheap.release()  # the exact graphs need the memory
-        spent = {f"bfloat16 {one.operator}": one.num_matvecs for one in {cheap, rounded}}
+        surrogate.release()  # the exact graphs need the memory
+        spent = {f"bfloat16 {one.operator}": one.num_matvecs for one in {surrogate, rounded}}
         if leading is not None:
-            search = search_from(leading, product, top=guarded, tolerance=tolerance, device=objective.device)
+            search = start_from(leading, product, top=guarded, tolerance=tolerance, device=objective.device)
             search.run(max_products - leading.products)
             search.restrict(top, 0)
-            method = f"Lanczos on the bfloat16 {cheap.operator}, then Rayleigh–Ritz on the {name}"
+            method = f"Lanczos on the bfloat16 {surrogate.operator}, then Rayleigh–Ritz on the {name}"
             return search.result(), method, {**spent, name: product.num_matvecs}
     pairs = extreme_eigenpairs(
         product,

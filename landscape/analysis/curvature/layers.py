@@ -10,9 +10,9 @@ from landscape.analysis.curvature.eigenvalues import ROUNDING_SHARE
 from landscape.analysis.curvature.trace import estimate_traces
 from landscape.analysis.linalg.lanczos import extreme_eigenpairs
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.operators.metadata import Account
+from landscape.analysis.operators.metadata import MeasurementMetadata
 from landscape.analysis.operators.operator import CurvatureOperator
-from landscape.analysis.operators.rounding import product_error
+from landscape.analysis.operators.rounding import matvec_rounding_error
 from landscape.results import LayersResult
 
 OnLayer = Callable[[str, int], None]
@@ -47,7 +47,7 @@ def layers(
     Raises:
         LandscapeError: if the loss diverges here.
     """
-    account = Account(objective, operator, split, seed)
+    metadata = MeasurementMetadata(objective, operator, split, seed)
     groups = layer_parameters(objective.origin)
     rows, products, against = [], 0, ""
     for done, (name, parameters) in enumerate(groups.items()):
@@ -77,7 +77,7 @@ def layers(
         )
         products += product.num_matvecs
         product.release()  # the next layer's graphs need the memory
-        rounding = product_error(objective, pairs.vectors[:, 0], operator, split, names=parameters)
+        rounding = matvec_rounding_error(objective, pairs.vectors[:, 0], operator, split, names=parameters)
         against = rounding.method
         bound = pairs.bounds[0].item() + (rounding.size if np.isfinite(rounding.size) else 0.0)
         rows.append(
@@ -101,7 +101,7 @@ def layers(
         trace_stderr=np.array(stderrs),
         products=products,
         attributes={
-            **account.attributes(),
+            **metadata.attributes(),
             "tolerance": tolerance,
             "product_error_against": against,
             "trace_method": f"Hutch++ with {trace_products} products",

@@ -34,7 +34,7 @@ class Traces:
     products: int
 
     def attributes(self) -> dict[str, Any]:
-        """Return what a `Spectrum` keeps of it, JSON-able."""
+        """Return the attributes that a `SpectrumResult` stores, JSON-able."""
         shared = {"method": self.method, "products": self.products}
         return {
             "trace": {"value": self.trace, "stderr": self.trace_stderr, **shared},
@@ -97,7 +97,7 @@ def estimate_traces(
     Args:
         product: V → A V on the columns of (n, k).
         size: n.
-        method: which of the two.
+        method: "hutch++" or "hutchinson".
         products: to spend; at least 2, for "hutch++" at least 6.
         seed: of the random probes.
         device: where the vectors are.
@@ -120,13 +120,13 @@ def estimate_traces(
 
     def apply(block: Tensor) -> Tensor:
         """Return the products with the rows of a block."""
-        found = product(block.T).T.to(block)
-        if not bool(torch.isfinite(found).all()):
+        images = product(block.T).T.to(block)
+        if not bool(torch.isfinite(images).all()):
             raise LandscapeError("a product with the Hessian holds NaN or inf; the loss diverges at these weights")
         if on_product is not None:
             for _ in block:
                 on_product()
-        return found
+        return images
 
     def sums(blocks: Iterable[Tensor]) -> Tensor:
         """Return vᵀAv and ‖Av‖² of each row, (2, k)."""
@@ -150,8 +150,8 @@ def estimate_traces(
         torch.randint(0, 2, (k, size), generator=generator).to(device, dtype) * 2 - 1
         for k in _sizes(products - 2 * sketched)
     )
-    found = sums(z - (z @ basis.T) @ basis for z in signs)
-    rest, square = (mean_of(values.numpy()) for values in found)
+    estimates = sums(z - (z @ basis.T) @ basis for z in signs)
+    rest, square = (mean_of(values.numpy()) for values in estimates)
     norm = math.sqrt(known_square + square.value)
     return Traces(
         known_trace + rest.value,

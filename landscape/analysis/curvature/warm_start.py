@@ -1,8 +1,8 @@
-"""The top of a spectrum by way of a cheaper operator that is nearly the same.
+"""Warm start of the top eigenpairs from a cheaper surrogate operator.
 
 The Gauss–Newton matrix in bfloat16 has nearly the Hessian's leading eigenvectors, at well under half the price of a
-product. So they are found there first; Rayleigh–Ritz on the float32 Hessian in their span then has an error quadratic
-in theirs, and bounds that do not trust the cheap operator beyond its measured difference on that span.
+product. They are computed there first; Rayleigh–Ritz on the float32 Hessian in their span then has an error quadratic
+in theirs, and bounds that do not trust the surrogate operator beyond its measured difference on that span.
 """
 
 from __future__ import annotations
@@ -14,56 +14,56 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.analysis.linalg.bounds import enclosure
+from landscape.analysis.linalg.bounds import lehmann_interval
 from landscape.analysis.linalg.complement import Probe, probe_complement
-from landscape.analysis.linalg.rayleigh_ritz import OnProduct, Search
+from landscape.analysis.linalg.rayleigh_ritz import OnProduct, RayleighRitz
 from landscape.analysis.objective.precision_policy import emulates_bfloat16
 from landscape.analysis.operators.operator import CurvatureOperator
 
 if TYPE_CHECKING:
     from landscape.analysis.objective.objective import Objective
 
-LEAST_TOLERANCE = 1e-4  # below it the cheap vectors are too rough a start to be worth it
+LEAST_TOLERANCE = 1e-4  # below it the surrogate vectors are too rough a start to be worth it
 LEAST_SECONDS = 2.0  # of a solve; a shorter one is not worth the choice
-ADVANTAGE = 0.6  # a cheap product takes at most this part of an exact one
+ADVANTAGE = 0.6  # a surrogate product takes at most this part of an exact one
 GAP = 0.2  # between the last wanted eigenvalue and those left out of Rayleigh–Ritz, relative; more vectors join for it
 MOST_GUARDS = 3
 USUAL_PRODUCTS = 15
 
 
 @dataclass(frozen=True)
-class Leading:
-    """The cheap operator's leading eigenvectors, and what was seen of the spectrum beside them."""
+class LeadingSubspace:
+    """Leading eigenvectors of the surrogate operator, with bounds of the rest of its spectrum."""
 
     vectors: Tensor  # (n, K) orthonormal, at least as many as are wanted
-    images: Tensor  # (n, K) the cheap operator's products with them
+    images: Tensor  # (n, K) the surrogate operator's products with them
     low: float
-    high: float  # the spectrum outside the vectors, as far as the cheap operators tell
-    products: int  # with either cheap operator
+    high: float  # the spectrum outside the vectors, as measured with the surrogate operators
+    products: int  # with either surrogate operator
 
 
-def cheap_product(objective: Objective, exact: CurvatureOperator, tolerance: float) -> CurvatureOperator | None:
-    """Return the product with the cheap neighbour where it is measured to be worth it; None where it is not."""
+def surrogate_operator(objective: Objective, exact: CurvatureOperator, tolerance: float) -> CurvatureOperator | None:
+    """Return the surrogate operator in bfloat16, or None if it is not measured to be cheaper."""
     if objective.precision != "float32" or tolerance < LEAST_TOLERANCE or objective.device.type == "mps":
         return None
     if exact.mode.order != "reverse over reverse":
         return None
     operator = "ggn" if exact.operator == "hessian" else exact.operator
-    cheap = CurvatureOperator(objective, operator, split=exact.split, precision="bfloat16")
+    surrogate = CurvatureOperator(objective, operator, split=exact.split, precision="bfloat16")
     try:
         if emulates_bfloat16(objective, exact.split):
             return None
         slow = exact.seconds_per_example()
         if slow * exact.examples * USUAL_PRODUCTS < LEAST_SECONDS:
             return None
-        fast = cheap.seconds_per_example()
+        fast = surrogate.seconds_per_example()
     except (RuntimeError, NotImplementedError):  # an operator of this model has no bfloat16 form
         return None
-    return cheap if fast < ADVANTAGE * slow else None
+    return surrogate if fast < ADVANTAGE * slow else None
 
 
 def leading_vectors(
-    cheap: CurvatureOperator,
+    surrogate: CurvatureOperator,
     rounded: CurvatureOperator,
     *,
     top: int,
@@ -72,23 +72,23 @@ def leading_vectors(
     seed: int,
     device: torch.device,
     on_product: OnProduct | None = None,
-) -> Leading | None:
-    """Return the leading eigenvectors of the cheap operator, some more than `top` for a gap to those left out.
+) -> LeadingSubspace | None:
+    """Return the leading eigenvectors of the surrogate operator, some more than `top` for a gap to those left out.
 
-    None where they are not found in `max_products`, or the operator itself has something as large beside their space.
+    None if they do not converge within `max_products`, or the operator has an eigenvalue as large outside their span.
 
     Args:
-        cheap: the neighbour of the operator.
-        rounded: the operator itself in the neighbour's precision, which looks for what the neighbour lacks.
-        top: how many of the largest eigenvalues are wanted.
+        surrogate: the operator that is cheaper and nearly the same.
+        rounded: the operator itself in the surrogate's precision, to look for what the surrogate lacks.
+        top: number of the largest eigenvalues wanted.
         tolerance: of their bounds, relative.
         max_products: with either.
         seed: of the random vectors.
         device: where the basis is held.
         on_product: called after each product with their number and the current bounds relative to the tolerance.
     """
-    search = Search(
-        cheap, cheap.size, top=top, tolerance=0.6 * tolerance, seed=seed, device=device, on_product=on_product
+    search = RayleighRitz(
+        surrogate, surrogate.size, top=top, tolerance=0.6 * tolerance, seed=seed, device=device, on_product=on_product
     )
     search.begin(None)
     search.run(max_products, check=False)
@@ -111,21 +111,21 @@ def leading_vectors(
     wide = [k for k in range(top, len(highs)) if highs[k] <= (1 - GAP) * last]
     kept = list(range(wide[0] if wide else top))
     low = min(probe.low, float(basis.values[-1]))
-    return Leading(basis.vectors(kept), basis.images(kept), low, highs[len(kept)], search.products)
+    return LeadingSubspace(basis.vectors(kept), basis.images(kept), low, highs[len(kept)], search.products)
 
 
-def search_from(
-    leading: Leading, exact: CurvatureOperator, *, top: int, tolerance: float, device: torch.device
-) -> Search:
-    """Return a search on the exact operator that has begun with the cheap one's vectors, and what is outside them."""
-    search = Search(exact, exact.size, top=top, tolerance=tolerance, device=device)
+def start_from(
+    leading: LeadingSubspace, exact: CurvatureOperator, *, top: int, tolerance: float, device: torch.device
+) -> RayleighRitz:
+    """Return Rayleigh–Ritz on the exact operator, started from the vectors, with bounds outside their span."""
+    search = RayleighRitz(exact, exact.size, top=top, tolerance=tolerance, device=device)
     search.begin(leading.vectors.T)
     difference = search.basis.difference(leading.vectors, leading.images)
     search.outside = leading.low - difference, leading.high + difference
     return search
 
 
-def _highs(search: Search, probe: Probe, most: int) -> list[float]:
+def _highs(search: RayleighRitz, probe: Probe, most: int) -> list[float]:
     """Return for each number of leading vectors, 0 to `most`, an upper bound of the spectrum outside them."""
     values, G = search.basis.values, search.basis.G
-    return [enclosure(values[k:], G[k:, k:], 0, probe.low, probe.high)[1] for k in range(most + 1)]
+    return [lehmann_interval(values[k:], G[k:, k:], 0, probe.low, probe.high)[1] for k in range(most + 1)]

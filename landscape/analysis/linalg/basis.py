@@ -17,7 +17,7 @@ _CHUNK = 1 << 18  # entries of vectors at a time
 
 
 class Basis:
-    """A growing orthonormal basis and what Rayleigh–Ritz says in its span.
+    """A growing orthonormal basis with Rayleigh–Ritz in its span.
 
     Attributes:
         count: m, its dimension.
@@ -43,11 +43,11 @@ class Basis:
 
     @property
     def full(self) -> bool:
-        """Whether nothing is left outside, so that Rayleigh–Ritz is exact."""
+        """True if the basis spans the whole space, so that Rayleigh–Ritz is exact."""
         return self.count == self.size
 
     def append(self, vectors: Tensor) -> int:
-        """Add the parts of the rows of (k, n) that are outside the basis; return how many there were."""
+        """Add the parts of the rows of (k, n) outside the basis; return the number of vectors added."""
         before = self.count
         for vector in vectors.to(self._v):
             v = self.outside(vector)
@@ -86,7 +86,7 @@ class Basis:
         self.largest = max(self.largest, float(np.abs(values).max()))
 
     def outside(self, vector: Tensor) -> Tensor:
-        """Return the part of a vector that is orthogonal to the basis; 0 where that is only rounding."""
+        """Return the part of a vector that is orthogonal to the basis, 0 if it is at rounding level."""
         v = vector.to(self._v)
         for _ in range(2):  # twice is enough (Kahan, Parlett)
             v = self.projected_out(v)
@@ -124,8 +124,8 @@ class Basis:
     def difference(self, vectors: Tensor, images: Tensor) -> float:
         """Return ‖P (A − B) V‖₂ outside the basis, for orthonormal V in its span with these products B V."""
         v = vectors.to(self._v)
-        own = (self._w[: self.count].T) @ (self._v[: self.count] @ v)  # A V, as V lies in the span
-        outside = self.projected_out(own - images.to(self._v))
+        exact = (self._w[: self.count].T) @ (self._v[: self.count] @ v)  # A V, as V lies in the span
+        outside = self.projected_out(exact - images.to(self._v))
         return float(torch.linalg.matrix_norm(outside.double(), 2))
 
     def restart(self, keep: list[int]) -> None:
@@ -138,10 +138,10 @@ class Basis:
 
 
 def basis_room(asked: int | None, wanted: int, size: int, more: int = 0) -> int:
-    """Return how many vectors to hold before a restart.
+    """Return the number of vectors to hold before a restart.
 
     Raises:
-        LandscapeError: where memory does not suffice for what is wanted.
+        LandscapeError: if memory does not suffice for the wanted pairs.
     """
     affordable = int(MAX_BASIS_BYTES // (2 * 4 * size))
     if affordable < wanted + 3 <= size:

@@ -1,4 +1,4 @@
-"""Where the eigenvalues are, given Rayleigh–Ritz in a basis and what is known of the rest of the space.
+"""Bounds of eigenvalues from Rayleigh–Ritz in a basis and the range of the operator in its complement.
 
 Write A = [[T, Rᵀ], [R, C]] in a basis and its complement. For λ above C's spectrum A has as many eigenvalues above λ as
 the Schur complement T − λ + Rᵀ(λ − C)⁻¹R has positive ones. With low ≤ C ≤ high that lies between T − λ + RᵀR/(λ − low)
@@ -18,13 +18,13 @@ FAILURE = 1e-3  # probability that the complement's spectrum reaches beyond `pro
 _ROUNDS = 60
 
 
-def enclosure(ritz: Floats, G: Floats, index: int, low: float, high: float) -> tuple[float, float]:
-    """Return an interval that holds the eigenvalue at this place (0: the largest), given low ≤ C ≤ high.
+def lehmann_interval(ritz: Floats, G: Floats, index: int, low: float, high: float) -> tuple[float, float]:
+    """Return Lehmann's interval for the eigenvalue of this index (0: the largest), given low ≤ C ≤ high.
 
     Args:
         ritz: (m,) Ritz values, descending.
         G: (m, m) RᵀR, inner products of the Ritz vectors' residuals.
-        index: the place, counted from the largest eigenvalue.
+        index: counted from the largest eigenvalue.
         low: a lower bound of the spectrum outside the basis.
         high: an upper bound of it.
     """
@@ -37,16 +37,16 @@ def enclosure(ritz: Floats, G: Floats, index: int, low: float, high: float) -> t
 
 
 def estimated_bounds(values: Floats, residuals: Floats, top: int, wanted: int) -> Floats:
-    """Return ‖R‖²/gap for the wanted Ritz values at both ends, or the residual where that is less.
+    """Return estimates of bounds for the wanted Ritz values of both ends: the lesser of ‖R‖²/gap and the residual.
 
-    The gap is to the next Ritz value plus its residual, for as many further pairs joined to R as makes it smallest: an
-    estimate, for what is not found yet may be nearer.
+    The gap is to the next Ritz value plus its residual, after joining the number of further pairs to R that makes the
+    estimate smallest. No rigorous bound: an eigenvalue outside the basis may be nearer.
 
     Args:
         values: (m,) Ritz values, descending.
         residuals: (m,) their residuals.
-        top: how many are wanted at the top, where there are as many.
-        wanted: how many are wanted in all.
+        top: number wanted at the top, if there are as many.
+        wanted: number wanted in all.
     """
     top = min(top, len(values))
     upper = _one_end(values, residuals, top)
@@ -64,8 +64,8 @@ def _one_end(values: Floats, residuals: Floats, count: int) -> Floats:
 
 
 def _root(ritz: Floats, G: Floats, index: int, c: float) -> float:
-    """Return the λ > c with λ_i(T + G/(λ − c)) = λ; c where there is none. The left side falls as λ grows."""
-    theta, place = float(ritz[index]), len(ritz) - 1 - index
+    """Return the λ > c with λ_i(T + G/(λ − c)) = λ, or c if there is none. The left side falls as λ grows."""
+    theta, ascending = float(ritz[index]), len(ritz) - 1 - index
     spread = float(np.sqrt(max(np.linalg.eigvalsh(G)[-1], 0.0)))
     tiny = 1e-14 * max(float(np.abs(ritz).max()), abs(c), spread)  # an eigensolver rounds in units of the whole
     if spread <= tiny:
@@ -73,7 +73,7 @@ def _root(ritz: Floats, G: Floats, index: int, c: float) -> float:
 
     def excess(x: float) -> float:
         moved = np.diag(ritz) + G / (x - c)
-        return float(scipy.linalg.eigvalsh(moved, subset_by_index=[place, place])[0]) - x
+        return float(scipy.linalg.eigvalsh(moved, subset_by_index=[ascending, ascending])[0]) - x
 
     left = max(c + tiny, theta)
     right = left + 2 * spread  # Weyl: it has fallen below λ, by more than rounding

@@ -1,4 +1,4 @@
-"""What a symmetric operator does in the complement of a basis: Lanczos there from a random vector."""
+"""Spectral range of a symmetric operator in the complement of a basis, by Lanczos from a random vector."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from landscape.analysis.linalg.tridiagonal import krylov
 
 @dataclass(frozen=True)
 class Probe:
-    """The range of the operator in the complement, or what lies beyond the limits."""
+    """Range of the operator in the complement, or a vector beyond the limits."""
 
     low: float
-    high: float  # but for a probability of `enclosures.FAILURE` the spectrum is within low and high
+    high: float  # but for a probability of `bounds.FAILURE` the spectrum is within low and high
     missed: Tensor | None  # (n,) a vector whose Rayleigh quotient is beyond the limits
 
 
@@ -38,20 +38,20 @@ def probe_complement(
         product: v → A v.
         basis: of the space left out.
         start: a random vector, (n,).
-        good: (low, high) → whether that will do.
-        limits: below and above which there should be nothing.
+        good: (low, high) → True if the range is narrow enough.
+        limits: the expected range.
         most: products, at most.
         on_product: called after each.
     """
     low, high = -np.inf, np.inf
-    for steps, found in enumerate(krylov(product, basis.like(start), basis.projected_out), start=1):
+    for steps, tridiagonal in enumerate(krylov(product, basis.like(start), basis.projected_out), start=1):
         if on_product is not None:
             on_product()
-        values, s = found.eigh()
-        for place, beyond in ((-1, values[-1] > limits[1]), (0, values[0] < limits[0])):
+        values, s = tridiagonal.eigh()
+        for column, beyond in ((-1, values[-1] > limits[1]), (0, values[0] < limits[0])):
             if beyond:
-                return Probe(low, high, found.ritz_vector(s[:, place]))
-        low, high = probable_range(found.alphas, found.betas, basis.size - basis.count)
+                return Probe(low, high, tridiagonal.ritz_vector(s[:, column]))
+        low, high = probable_range(tridiagonal.alphas, tridiagonal.betas, basis.size - basis.count)
         if good(low, high) or steps == most:
             break
     return Probe(low, high, None)

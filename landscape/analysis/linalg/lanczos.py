@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from landscape.analysis.linalg.rayleigh_ritz import FLOOR, Apply, Eigenpairs, OnProduct, Search, guarded_counts
+from landscape.analysis.linalg.rayleigh_ritz import FLOOR, Apply, Eigenpairs, OnProduct, RayleighRitz, guarded_counts
 
 __all__ = ["FLOOR", "Eigenpairs", "OnProduct", "extreme_eigenpairs"]
 
@@ -61,7 +61,7 @@ def extreme_eigenpairs(
         LandscapeError: for counts that do not fit the size, or an operator that returns NaN or inf.
     """
     guarded = guarded_counts(top, bottom, size, max_products) if start is None else (top, bottom)
-    search = Search(
+    search = RayleighRitz(
         product,
         size,
         top=guarded[0],

@@ -1,4 +1,4 @@
-"""A search for extreme eigenpairs: Rayleigh–Ritz in a growing basis, bounds, and a look at what is outside of it."""
+"""Rayleigh–Ritz for extreme eigenpairs in a growing basis, with bounds that hold for the whole space."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landscape.analysis.linalg.basis import Basis, basis_room
-from landscape.analysis.linalg.bounds import enclosure, estimated_bounds, probable_range
+from landscape.analysis.linalg.bounds import estimated_bounds, lehmann_interval, probable_range
 from landscape.analysis.linalg.complement import probe_complement
 from landscape.errors import LandscapeError
 from landscape.results import Floats
@@ -31,25 +31,25 @@ class Eigenpairs:
 
     values: Tensor  # (K,) float64
     vectors: Tensor  # (n, K) unit columns
-    ends: Tensor  # (K,) +1 top, −1 bottom
+    from_top: Tensor  # (K,) True for the largest, False for the smallest
     residuals: Tensor  # (K,) ‖A v − λ v‖
     bounds: Tensor  # (K,) an exact eigenvalue lies within it of λ
     scales: Tensor  # (K,) max(|λ|, FLOOR · largest |λ| of the operator), which the tolerance is relative to
     converged: Tensor  # (K,) bound ≤ tolerance · scale, and nothing as extreme was missed
     products: int
     check_products: int  # of these, by the search for what was missed
-    outside: tuple[float, float]  # range of the operator in the complement of the space searched; see `Search`
+    outside: tuple[float, float]  # range of the operator in the complement of the space searched; see `RayleighRitz`
 
 
-class Search:
-    """Rayleigh–Ritz in a growing basis, and what is known of the rest of the space.
+class RayleighRitz:
+    """Rayleigh–Ritz in a growing basis, with bounds of the spectrum in its complement.
 
     The bound of a pair is the smaller of its residual (some exact eigenvalue is that near) and half the width of
-    Lehmann's enclosure of the eigenvalue of its place, once the range outside the basis is known.
+    Lehmann's interval for the eigenvalue of its index, once the range outside the basis is known.
 
     Attributes:
         outside: bounds of the operator's spectrum in the complement of the basis, as far as they are known.
-        check_products: products that found them out.
+        check_products: products spent on them.
     """
 
     def __init__(
@@ -91,29 +91,29 @@ class Search:
 
     @property
     def wanted(self) -> list[int]:
-        """The places of the wanted pairs found so far, among the Ritz values in descending order."""
+        """Indices of the wanted pairs among the Ritz values, which descend."""
         count = self.basis.count
         upper = min(self._top, count)
         return [*range(upper), *range(count - min(self._bottom, count - upper), count)]
 
     @property
     def complete(self) -> bool:
-        """Whether there are as many pairs as wanted."""
+        """True once the basis holds as many pairs as wanted."""
         return len(self.wanted) == self._top + self._bottom
 
     @property
     def settled(self) -> bool:
-        """Whether the wanted bounds (estimates of them, while `outside` is unknown) and residuals are small enough."""
+        """True once the wanted bounds (estimates while `outside` is unknown) and residuals are within the tolerance."""
         return self.complete and bool((self._excess() <= 1).all())
 
     @property
     def verified(self) -> bool:
-        """Whether nothing more extreme than what is wanted, by more than the tolerance, was missed at either end."""
+        """True once no eigenvalue was missed that is more extreme than a wanted one by more than the tolerance."""
         return bool(self._verified().all())
 
     @property
     def whole(self) -> tuple[float, float]:
-        """Bounds of the operator's whole spectrum, as far as the Krylov space of a random vector tells."""
+        """Probabilistic bounds of the whole spectrum from the Krylov space of a random vector; infinite without one."""
         basis = self.basis
         if not self._pure or basis.count == 0:
             return UNKNOWN
@@ -130,7 +130,7 @@ class Search:
         self.add(self.random()[None] if start is None else start)
 
     def add(self, vectors: Tensor) -> None:
-        """Add the rows of (k, n) to the basis; a random vector where they lie in it already (a Krylov space's end)."""
+        """Add the rows of (k, n) to the basis, or a random vector if they lie in it (an exhausted Krylov space)."""
         if self.basis.count + len(vectors) > self.basis.room:
             self._restart()
         while self.basis.append(vectors) == 0:
@@ -138,12 +138,12 @@ class Search:
         self._report()
 
     def run(self, max_products: int, *, check: bool = True) -> None:
-        """Search until all is settled and verified, or the products are spent."""
+        """Extend the basis until all pairs are settled and verified, or the products are spent."""
         while not self.basis.full:
             done = self.settled and (self.verified or not check)
             if done or (self.products >= max_products and self.complete):
                 return
-            if not self.settled or self._krylov_will_tell():
+            if not self.settled or self._krylov_verifies():
                 self._extend()
             elif not self._check(max_products):
                 return
@@ -170,8 +170,8 @@ class Search:
 
         return Eigenpairs(
             values=ordered(values),
-            vectors=self.basis.vectors([index[place] for place in order]),
-            ends=ordered(ends),
+            vectors=self.basis.vectors([index[i] for i in order]),
+            from_top=ordered(ends > 0),
             residuals=ordered(np.hypot(residuals, values - ritz)),
             bounds=ordered(bounds),
             scales=ordered(scales),
@@ -182,7 +182,7 @@ class Search:
         )
 
     def _extremes(self) -> Floats:
-        """Return how far beyond its Ritz value the most extreme eigenvalue of an end can be, where one is wanted."""
+        """Return the distance from each Ritz value to its end of the spectrum, infinite if several are wanted there."""
         values, ends = self.basis.values[self.wanted], self._ends()
         lowest, highest = self.whole
         above = highest - values if self._top == 1 else np.full(len(values), np.inf)
@@ -194,8 +194,8 @@ class Search:
         worst = self.wanted[int(np.argmax(self._excess()))]
         self.add((self.basis.next_krylov() if self._pure else self.basis.residual(worst))[None])
 
-    def _krylov_will_tell(self) -> bool:
-        """Whether the Krylov space itself, as it grows, will verify the ends: one pair is wanted at each at most."""
+    def _krylov_verifies(self) -> bool:
+        """Return True if the growing Krylov space verifies the ends by itself: at most one pair is wanted at each."""
         return self._pure and max(self._top, self._bottom) == 1 and self.basis.count < self.basis.room
 
     def _restart(self) -> None:
@@ -207,14 +207,14 @@ class Search:
         self.outside, self._pure = UNKNOWN, False  # what was dropped is outside now
 
     def _check(self, max_products: int) -> bool:
-        """Search the complement; return whether there is something to go on with: a verdict, or what was missed."""
+        """Search the complement for missed eigenvalues; return True if it settled the question or found one."""
         values, allowed, ends = self.basis.values[self.wanted], self._allowed(), self._ends()
 
         def good(low: float, high: float) -> bool:
             self.outside = low, high
             return self.verified and self.settled
 
-        found = probe_complement(
+        probe = probe_complement(
             self._product,
             self.basis,
             self.random(),
@@ -226,13 +226,13 @@ class Search:
             most=max(1, min(max(CHECK_PRODUCTS, 2 * self.basis.products), max_products - self.products)),
             on_product=self.count_check,
         )
-        if found.missed is not None:
+        if probe.missed is not None:
             self.outside, self._pure = UNKNOWN, False
-            self.add(found.missed[None])
-        return found.missed is not None or self.verified
+            self.add(probe.missed[None])
+        return probe.missed is not None or self.verified
 
     def _verified(self) -> NDArray[np.bool_]:
-        """Return for each wanted pair whether nothing more extreme than its end's last was missed."""
+        """Return True for each wanted pair if no eigenvalue more extreme than the last of its end was missed."""
         values, allowed, ends = self.basis.values[self.wanted], self._allowed(), self._ends()
         if self.basis.full:
             return np.full(len(ends), True)
@@ -268,33 +268,35 @@ class Search:
         excess: Floats = np.maximum(self._bounds() / self._tolerance, residuals) / self._scales().clip(1e-300)
         return excess
 
-    def _enclosures(self) -> Floats:
+    def _intervals(self) -> Floats:
         basis = self.basis
         rows = []
-        for place, end in zip(self.wanted, self._ends(), strict=True):
+        for index, end in zip(self.wanted, self._ends(), strict=True):
             if end > 0:
-                rows.append(enclosure(basis.values, basis.G, place, *self.outside))
+                rows.append(lehmann_interval(basis.values, basis.G, index, *self.outside))
             else:  # the same of −A
                 low, high = self.outside
-                first, last = enclosure(-basis.values[::-1], basis.G[::-1, ::-1], basis.count - 1 - place, -high, -low)
+                first, last = lehmann_interval(
+                    -basis.values[::-1], basis.G[::-1, ::-1], basis.count - 1 - index, -high, -low
+                )
                 rows.append((-last, -first))
         return np.array(rows)
 
     def _centres(self) -> Floats:
-        """Return the middle of each enclosure where it is the better bound; the Ritz value elsewhere."""
+        """Return the centre of each Lehmann interval, or the Ritz value if the residual is the better bound."""
         ritz, residuals = self.basis.values[self.wanted], self.basis.residuals[self.wanted]
-        low, high = self._enclosures().T
+        low, high = self._intervals().T
         return np.where((high - low) / 2 < residuals, (low + high) / 2, ritz)
 
     def _bounds(self) -> Floats:
-        """Return bounds that hold where `outside` is known; else estimates that take the next Ritz value for it."""
+        """Return rigorous bounds if `outside` is known, else estimates from the next Ritz values."""
         state = self.basis.count, self.products, self.outside
         if self._last[0] != state:
             residuals = self.basis.residuals
             if self.basis.full or self.outside == UNKNOWN:
                 bounds = estimated_bounds(self.basis.values, residuals, self._top, len(self.wanted))
             else:
-                low, high = self._enclosures().T
+                low, high = self._intervals().T
                 bounds = np.minimum(residuals[self.wanted], (high - low) / 2)
             self._last = state, bounds
         return self._last[1]

@@ -43,7 +43,7 @@ def krylov(
     Args:
         product: v → A v.
         start: (n,) the vector to begin with, of any length.
-        project: an orthogonal projection P; the operator is then P A P, and `start` is projected, too.
+        project: an orthogonal projection P; the operator is then P A P, and `start` is projected too.
 
     Raises:
         LandscapeError: for an operator that returns NaN or inf.

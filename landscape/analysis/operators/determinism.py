@@ -1,4 +1,4 @@
-"""Whether the loss is one function of the weights: no randomness, no influence of an example on another's output."""
+"""Warnings if the loss is stochastic or depends on the batch composition."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ DIFFERENT = 1e-3  # relative difference of outputs above which it is not roundin
 
 
 class LossWarning(UserWarning):
-    """Derivatives of the loss mean less than they seem to."""
+    """Derivatives do not describe the loss."""
 
 
 class DeterminismWarning(LossWarning):
-    """The loss is not one function of the weights, so that its derivatives mean less than they seem to."""
+    """The loss is no deterministic function of the weights, so that its derivatives do not describe it."""
 
 
-def reservations(objective: Objective, split: str | None = None) -> tuple[str, ...]:
-    """Return in words what makes the loss other than one deterministic function of the weights; nothing if all is well.
+def determinism_warnings(objective: Objective, split: str | None = None) -> tuple[str, ...]:
+    """Return warnings if the loss is stochastic or depends on the batch composition; empty if it is deterministic.
 
-    Found by running the model as it is differentiated, in evaluation mode, on a few examples: twice, and cut in two.
+    The model runs as it is differentiated, in evaluation mode, on a few examples: twice, and cut in two.
     """
     inputs, targets, count = next(objective.batches(split))
     few = min(count, EXAMPLES)
@@ -45,20 +45,20 @@ def reservations(objective: Objective, split: str | None = None) -> tuple[str, .
         first, again = outputs(part(0, few)), outputs(part(0, few))
         in_two = few > 1 and objective.batchnorm != "batch"  # there the batch's statistics are what was asked for
         halves = [outputs(part(0, few // 2)), outputs(part(few // 2, few))] if in_two else []
-    found = []
+    messages = []
     if any(_differ(a, b) for a, b in zip(first, again, strict=True)):
-        found.append(
+        messages.append(
             "two passes over the same inputs give different outputs (dropout or another random layer that is active in "
             "evaluation mode); the loss and all that is derived from it are then random"
         )
     elif halves and all(a.shape[:1] == (few,) for a in first):
         joined = [torch.cat(pair) for pair in zip(*halves, strict=True)]
         if any(a.shape != b.shape or _differ(a, b) for a, b in zip(first, joined, strict=True)):
-            found.append(
+            messages.append(
                 "an example's output depends on the others in its batch (batch statistics); the loss then depends on "
                 "batch_size and on the order of the examples"
             )
-    return (*found, *of_batches)
+    return (*messages, *of_batches)
 
 
 def _batch_loss_warnings(objective: Objective, inputs: Nested, targets: Nested, count: int) -> tuple[str, ...]:
@@ -78,9 +78,9 @@ def _batch_loss_warnings(objective: Objective, inputs: Nested, targets: Nested, 
     def loss(start: int, stop: int) -> tuple[float, float]:
         """Return sum and weight of the examples from `start` to `stop`."""
         outputs = run(part(inputs, start, stop)) if whole is None else part(whole, start, stop)
-        found = example_sums(objective.loss_function(outputs, part(targets, start, stop)), stop - start)
-        weights = stop - start if found.weights is None else float(found.weights.double().sum())
-        return float(found.sums.double().sum()), weights
+        batch_sums = example_sums(objective.loss_function(outputs, part(targets, start, stop)), stop - start)
+        weights = stop - start if batch_sums.weights is None else float(batch_sums.weights.double().sum())
+        return float(batch_sums.sums.double().sum()), weights
 
     run = partial(network.outputs, *network.point(None))
     with torch.no_grad():

@@ -21,7 +21,7 @@ TOLERANCE = {torch.float64: 1e-4, torch.float32: 5e-3}  # relative
 
 @dataclass(frozen=True)
 class Function:
-    """A scalar function of a flat vector (n,), with what autograd takes for its derivatives."""
+    """A scalar function of a flat vector (n,) with its derivatives by autograd."""
 
     value: Callable[[Tensor], float]
     gradient: Callable[[Tensor], Tensor]
@@ -56,9 +56,9 @@ def disagreement(function: Function, origin: Weights, *, second: bool = True) ->
     if not (0 < float(gradient.norm()) < torch.inf and abs(base) < torch.inf):
         return None
     for direction in (gradient * (point.norm() / gradient.norm()), vector):
-        found = _first_order(function, point, base, float(gradient @ direction), direction)
-        if found is not None:
-            return found
+        mismatch = _first_order(function, point, base, float(gradient @ direction), direction)
+        if mismatch is not None:
+            return mismatch
     return _second_order(function, point, gradient, vector) if second else None
 
 

@@ -37,16 +37,16 @@ def gradient_norm(
             derivatives.add(total, gradient)
             n += count
     length = norm(total)
-    nothing = Mean(length / n, float("nan"), n)
+    without_stderr = Mean(length / n, float("nan"), n)
     if not (objective.has_per_example_loss and 0 < length < float("inf")):
-        return nothing
+        return without_stderr
     unit = {name: g / length for name, g in total.items()}
     slope, squares = 0.0, 0.0
     with derivatives.twice_differentiable():
         for inputs, targets, count in objective.batches(split):
             slopes = _along(_losses(objective, still, (inputs, targets, count), split), point, unit).cpu().double()
             slope, squares = slope + float(slopes.sum()), squares + float(slopes.square().sum())
-    return Mean(nothing.value, mean_of_sums(slope, squares, n).stderr, n)
+    return Mean(without_stderr.value, mean_of_sums(slope, squares, n).stderr, n)
 
 
 def _point(
@@ -83,9 +83,9 @@ def _along(values: Callable[[Weights], Tensor], point: Weights, vector: Weights)
     except (NotImplementedError, RuntimeError):
         leaves = {name: w.detach().requires_grad_() for name, w in point.items()}
     with torch.enable_grad():
-        found = values(leaves)
-        seed = torch.zeros_like(found).requires_grad_()
+        outputs = values(leaves)
+        seed = torch.zeros_like(outputs).requires_grad_()
         parameters = list(leaves.values())
-        pulled = torch.autograd.grad(found, parameters, seed, create_graph=True, materialize_grads=True)
+        pulled = torch.autograd.grad(outputs, parameters, seed, create_graph=True, materialize_grads=True)
         inner = torch.stack([(p * vector[name]).sum() for name, p in zip(leaves, pulled, strict=True)]).sum()
         return torch.autograd.grad(inner, seed)[0]

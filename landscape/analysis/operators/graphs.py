@@ -23,13 +23,13 @@ END_OF_GRAPH = "torch::autograd::Error"  # the node that torch puts behind a bac
 
 
 class Graph(Protocol):
-    """What gives products of one batch's summed loss at one point."""
+    """Products with the curvature of one batch's summed loss at one point."""
 
     def matvec(self, operator: Operator, vector: Mapping[str, Tensor]) -> Tensors:
-        """Return A v for the batch's sum, one tensor per parameter, zeros for those that do not matter."""
+        """Return A v for the batch's sum, one tensor per parameter; zeros for those the loss does not depend on."""
 
     def check(self) -> None:
-        """Raise `OnceDifferentiableError` where products would silently lack a term."""
+        """Raise `OnceDifferentiableError` if products would silently lack a term."""
 
 
 class OnceDifferentiableError(NotImplementedError):
@@ -50,10 +50,10 @@ class Recorded:
         self._leaves = [w.detach().requires_grad_() for w in point.values()]
         self._names = tuple(point)
         with torch.enable_grad(), FastConvolutions():
-            found = batch.outputs(dict(zip(point, self._leaves, strict=True)))
+            outputs = batch.outputs(dict(zip(point, self._leaves, strict=True)))
             if fisher:
-                found = batch.values(found)
-            leaves, structure = tree_flatten(found)
+                outputs = batch.values(outputs)
+            leaves, structure = tree_flatten(outputs)
             # Views, so that the loss depends on each output by itself, also where one is made of another.
             leaves = [leaf.view_as(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
             self._outputs = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.requires_grad]
@@ -72,13 +72,13 @@ class Recorded:
                 )
 
     def check(self) -> None:
-        """Raise where products would silently lack a term.
+        """Raise if products would silently lack a term.
 
         Behind a backward marked `once_differentiable` torch ends the graph of the gradient, which then looks as if it
         depended on nothing: that cuts off J v by double reverse mode as well as the second derivative.
 
         Raises:
-            OnceDifferentiableError: where there is such an end.
+            OnceDifferentiableError: if there is such an end.
         """
         if END_OF_GRAPH in _node_names(self._gradient):
             raise OnceDifferentiableError("a function in it is marked once_differentiable")
@@ -132,14 +132,14 @@ class Fresh:
 
 
 def make_graph(mode: Mode, batch: BatchLoss, point: Weights, operator: Operator) -> Graph:
-    """Return what gives products in this mode."""
+    """Return the batch's graph for products in this mode."""
     if mode == "forward over reverse":
         return Fresh(batch, point)
     return Recorded(batch, point, fisher=operator == "fisher")
 
 
 def graph_bytes(make: Callable[[], object]) -> int:
-    """Return how much memory the graph that `make` records holds, each tensor counted once."""
+    """Return the memory in bytes of the graph that `make` records, each tensor counted once."""
     sizes: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -147,10 +147,9 @@ def graph_bytes(make: Callable[[], object]) -> int:
         sizes[storage.data_ptr()] = storage.nbytes()
         return tensor.detach()  # not itself, which would hold itself in memory
 
-    kept = None
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        kept = make()
-    del kept
+        graph = make()
+    del graph
     return sum(sizes.values())
 
 

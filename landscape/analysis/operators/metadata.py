@@ -1,4 +1,4 @@
-"""What results made of second derivatives say of how they were taken."""
+"""Metadata of curvature results: time, derivative mode and warnings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from landscape.analysis.operators.operator import derivative_modes
 from landscape.analysis.operators.reliability import warn_of_unreliable_derivatives
 
 
-class Account:
-    """Begins when a measurement does; warns of a loss whose derivatives mean little."""
+class MeasurementMetadata:
+    """Metadata of one curvature measurement: timing, derivative mode, determinism warnings."""
 
     def __init__(self, objective: Objective, operator: str, split: str | None, seed: int) -> None:
         self._objective, self._operator, self._seed = objective, operator, seed
@@ -21,7 +21,7 @@ class Account:
         self._warnings = warn_of_unreliable_derivatives(objective, split, second=operator == "hessian")
 
     def attributes(self) -> dict[str, Any]:
-        """Return the attributes of the result, JSON-able, once there has been a product."""
+        """Return the attributes of the result, JSON-able, after the first product."""
         mode = derivative_modes(self._objective)[self._operator]
         return {
             **describe(self._objective, (self._split,)),

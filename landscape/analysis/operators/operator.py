@@ -177,7 +177,7 @@ class CurvatureOperator:
         return scipy.sparse.linalg.LinearOperator(shape, matvec=matvec, rmatvec=matvec, dtype=np.float64)
 
     def seconds(self) -> float:
-        """Return about how long a product takes, its share of graphs that memory will not keep recorded anew."""
+        """Return the estimated seconds of a product, with the re-recording of graphs that do not fit in memory."""
         record, multiply, count = self._timed()
         keeping = self.mode.order == "reverse over reverse"
         budget = KEPT_FRACTION * (free_memory(self._objective.device) + self.kept_bytes) if keeping else 0.0
@@ -185,7 +185,7 @@ class CurvatureOperator:
         return (multiply + (1 - kept) * record) * self.examples / count
 
     def seconds_per_example(self) -> float:
-        """Return how long a product takes once graphs are kept, as measured on one batch."""
+        """Return the seconds of a product per example once graphs are kept, as measured on one batch."""
         _, multiply, count = self._timed()
         return multiply / count
 
@@ -205,13 +205,13 @@ class CurvatureOperator:
         return record, best, count
 
     def _now(self) -> float:
-        """Return the time when all that was begun on the device is done."""
+        """Return the time after all work on the device is done."""
         if self._objective.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter()
 
     def release(self) -> None:
-        """Forget the kept graphs; they are recorded again when next needed."""
+        """Free the kept graphs; they are recorded again when next needed."""
         self._kept.clear()
         self.kept_bytes = 0.0
 
@@ -224,7 +224,7 @@ class CurvatureOperator:
         return modes[self.operator]
 
     def _parts(self) -> Iterator[_Part]:
-        """Yield each batch: its graph where it is kept, else what records it, to be kept where memory allows."""
+        """Yield each batch with its kept graph, or with the loss to record one, to be kept while memory allows."""
         data = self._objective.data[self.split]
         kept = list(self._kept)
         for graph, count in kept:

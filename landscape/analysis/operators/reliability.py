@@ -10,7 +10,7 @@ from torch import Tensor
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, flatten, unflatten
-from landscape.analysis.operators.determinism import DeterminismWarning, LossWarning, reservations
+from landscape.analysis.operators.determinism import DeterminismWarning, LossWarning, determinism_warnings
 from landscape.analysis.operators.differences import Disagreement, Function, disagreement
 from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.operators.sample import few_examples
@@ -21,7 +21,7 @@ EXAMPLES = 2  # float64 convolutions take some twenty times as long as float32 o
 
 
 class DerivativeWarning(LossWarning):
-    """What autograd returns is not the derivative of the loss."""
+    """Autograd returns something else than the derivative of the loss."""
 
 
 _known: WeakKeyDictionary[Objective, dict[tuple[str, bool], tuple[str, ...]]] = WeakKeyDictionary()
@@ -30,10 +30,10 @@ _known: WeakKeyDictionary[Objective, dict[tuple[str, bool], tuple[str, ...]]] = 
 def warn_of_unreliable_derivatives(
     objective: Objective, split: str | None = None, *, second: bool = True
 ) -> tuple[str, ...]:
-    """Return what makes derivatives of the loss unreliable, having warned of each (`LossWarning`)."""
-    random = reservations(objective, split)
+    """Warn of each reason why derivatives of the loss are unreliable (`LossWarning`), and return the messages."""
+    random = determinism_warnings(objective, split)
     deterministic = not any("two passes" in message for message in random)
-    wrong = derivative_reservations(objective, split, second=second) if deterministic else ()
+    wrong = derivative_warnings(objective, split, second=second) if deterministic else ()
     for message in random:
         warnings.warn(message, DeterminismWarning, stacklevel=3)
     for message in wrong:
@@ -41,7 +41,7 @@ def warn_of_unreliable_derivatives(
     return (*random, *wrong)
 
 
-def derivative_reservations(objective: Objective, split: str | None = None, *, second: bool = True) -> tuple[str, ...]:
+def derivative_warnings(objective: Objective, split: str | None = None, *, second: bool = True) -> tuple[str, ...]:
     """Return a warning if derivatives on a few examples are not those of the loss; empty if they are.
 
     They are compared with difference quotients in float64, or in float32 with a wider tolerance for models that do not
@@ -62,23 +62,23 @@ def derivative_reservations(objective: Objective, split: str | None = None, *, s
 def _tested(objective: Objective, split: str | None, second: bool) -> tuple[str, ...]:
     devices = [objective.device] if objective.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        found, few = None, None
+        mismatch, few = None, None
         for precision in ("float64", "float32"):
             if precision == "float64" and objective.device.type == "mps":
                 continue
             try:
                 few = few_examples(objective, precision, split, EXAMPLES, random=False)
-                found = _disagreement(few, second)
+                mismatch = _disagreement(few, second)
             except (LandscapeError, RuntimeError, NotImplementedError):
                 continue  # it does not run in float64, or has no second derivatives, as the measurement itself will say
             break
-        if found is None or few is None:
+        if mismatch is None or few is None:
             return ()
         plain = few_examples(objective, few.precision, split, EXAMPLES, fold=False, random=False)
-        culprits = suspects(plain, found.order)
-    what, verb = ("gradient", "differs") if found.order == 1 else ("second derivatives", "differ")
+        culprits = suspects(plain, mismatch.order)
+    what, verb = ("gradient", "differs") if mismatch.order == 1 else ("second derivatives", "differ")
     return (
-        f"autograd's {what} of the loss {verb} from difference quotients by {100 * found.error:.2g} %, suspected: "
+        f"autograd's {what} of the loss {verb} from difference quotients by {100 * mismatch.error:.2g} %, suspected: "
         f"{culprits}; straight-through estimators, detach() and gradient reversal do this, and numbers made of such "
         "derivatives do not describe the loss",
     )

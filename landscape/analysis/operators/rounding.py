@@ -18,21 +18,21 @@ EXAMPLES = 8  # float64 convolutions take some twenty times as long as float32 o
 BENT_EXAMPLES = 250  # activations that rounding moves over relu's bend are too rare to be found in fewer
 
 
-class ProductError(NamedTuple):
-    """The size of a product's rounding error, and what it was measured against."""
+class MatvecRounding(NamedTuple):
+    """Rounding error of a product A v with a unit vector v: its size, and the reference it was measured against."""
 
     size: float
     method: str
 
 
-def product_error(
+def matvec_rounding_error(
     objective: Objective,
     vector: Tensor,
     operator: str = "hessian",
     split: str | None = None,
     *,
     names: Sequence[str] | None = None,
-) -> ProductError:
+) -> MatvecRounding:
     """Return the size of the rounding error of a float32 product A v with a unit vector v, (n,).
 
     The larger of two: ‖A₆₄ v − A₃₂ v‖ on a few random examples of the split; and, on a few hundred, by how much A₃₂ v
@@ -46,9 +46,9 @@ def product_error(
     NaN on devices without float64 (MPS).
     """
     if objective.precision == "float64":
-        return ProductError(0.0, "float64 throughout")
+        return MatvecRounding(0.0, "float64 throughout")
     if objective.device.type == "mps":
-        return ProductError(float("nan"), "not measured: the device has no float64")
+        return MatvecRounding(float("nan"), "not measured: the device has no float64")
     v = vector.double() / vector.double().norm()
     rounded = few_examples(objective, "float32", split, EXAMPLES)
     product = CurvatureOperator(rounded, operator, names=names)(v)
@@ -63,7 +63,7 @@ def product_error(
     more = few_examples(objective, "float32", split, BENT_EXAMPLES)
     beside = CurvatureOperator(more, operator, names=names, weights=_rounded_otherwise(more.origin))(v)
     bent = float((CurvatureOperator(more, operator, names=names)(v) - beside).norm())
-    return ProductError(max(difference, bent), method)
+    return MatvecRounding(max(difference, bent), method)
 
 
 def _in_another_order(objective: Objective) -> Objective:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from landscape.analysis.linalg.bounds import enclosure
-from landscape.analysis.linalg.rayleigh_ritz import UNKNOWN, Search
+from landscape.analysis.linalg.bounds import lehmann_interval
+from landscape.analysis.linalg.rayleigh_ritz import UNKNOWN, RayleighRitz
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.operators.metadata import Account
+from landscape.analysis.operators.metadata import MeasurementMetadata
 from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.planes import Plane, random_plane
 from landscape.analysis.planes.axes import ascending, axis
@@ -89,7 +89,7 @@ def convexity(
     counts = (points, points) if isinstance(points, int) else points
     alpha = axis(counts[0], span) if alpha is None else ascending(alpha)
     beta = axis(counts[1], span) if beta is None else ascending(beta)
-    account = Account(objective, "hessian", split, seed)
+    metadata = MeasurementMetadata(objective, "hessian", split, seed)
     walker = _Walker(objective, plane, tolerance, quick, max_products, seed, split, on_product)
     tables = [points_table([]) if done is None else done]
     for rows in walker.walk(alpha, beta, _coordinates(tables[0])):
@@ -97,7 +97,7 @@ def convexity(
         if on_point is not None:
             on_point(rows)
     attributes: dict[str, Any] = {
-        **account.attributes(),
+        **metadata.attributes(),
         "directions": dict(plane.recipe),
         "tolerance": tolerance,
         "quick": quick,
@@ -154,7 +154,7 @@ class _Walker:
     def _at(self, a: float, b: float, known: Tensor | None) -> tuple[Points, Tensor | None]:
         """Return a point's rows, and what its neighbour begins with, (n,); `known` is what the one before gave."""
         product = self._product(a, b)
-        search = Search(
+        search = RayleighRitz(
             product,
             product.size,
             top=1,
@@ -184,12 +184,12 @@ class _Walker:
         return CurvatureOperator(self._objective, split=self._split, weights=weights, buffers=buffers)
 
 
-def _bounds(search: Search) -> Floats:
+def _bounds(search: RayleighRitz) -> Floats:
     """Return (2,) how far beyond their Ritz values the largest and the smallest eigenvalue can be.
 
-    The probabilistic bound of the Krylov space (`Search.whole`) asks for a component of the starting vector z along the
-    extreme eigenvector. To add a fixed vector of z's expected length does not make a small one more probable (Anderson
-    1955), but z is then a part of 1/√2 of the whole: the probability of an exception is √2 times as large.
+    The probabilistic bound of the Krylov space (`RayleighRitz.whole`) asks for a component of the starting vector z
+    along the extreme eigenvector. To add a fixed vector of z's expected length does not make a small one more probable
+    (Anderson 1955), but z is then a part of 1/√2 of the whole: an exception is √2 times as probable.
     """
     basis = search.basis
     if basis.full:
@@ -197,8 +197,8 @@ def _bounds(search: Search) -> Floats:
     low, high = search.outside
     lowest, highest = search.whole
     if search.outside != UNKNOWN:
-        highest = min(highest, enclosure(basis.values, basis.G, 0, low, high)[1])
-        lowest = max(lowest, -enclosure(-basis.values[::-1], basis.G[::-1, ::-1], 0, -high, -low)[1])
+        highest = min(highest, lehmann_interval(basis.values, basis.G, 0, low, high)[1])
+        lowest = max(lowest, -lehmann_interval(-basis.values[::-1], basis.G[::-1, ::-1], 0, -high, -low)[1])
     beyond: Floats = np.maximum([highest - basis.values[0], basis.values[-1] - lowest], 0.0)
     return beyond
 

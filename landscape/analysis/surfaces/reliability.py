@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.operators.determinism import DeterminismWarning, reservations
+from landscape.analysis.operators.determinism import DeterminismWarning, determinism_warnings
 from landscape.analysis.planes.plane import Plane
 from landscape.results import LineResult, SurfaceResult
 
@@ -22,7 +22,7 @@ class SurfaceWarning(DeterminismWarning):
 
 def surface_warnings(objective: Objective, plane: Plane, splits: Iterable[str]) -> tuple[str, ...]:
     """Return warnings of a random or batch-dependent loss, and of directions that leave parameters still."""
-    found = [message for split in splits for message in reservations(objective, split)]
+    found = [message for split in splits for message in determinism_warnings(objective, split)]
     recipes: list[dict[str, Any]] = [dict(plane.recipe), *map(dict, plane.recipe.get("parts", ()))]
     for recipe in recipes:
         still, share = recipe.get("zero_parameters", []), recipe.get("zero_share", 0.0)

@@ -13,7 +13,7 @@ from landscape.analysis.curvature.eigenvalues import eigenvectors, hessian
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import flatten
 from landscape.analysis.operators.operator import CurvatureOperator
-from landscape.analysis.operators.rounding import ProductError, product_error
+from landscape.analysis.operators.rounding import MatvecRounding, matvec_rounding_error
 from landscape.errors import LandscapeError
 
 N = 12
@@ -107,7 +107,7 @@ def test_the_bound_holds_the_rounding_error_of_float32_products() -> None:
     v /= v.norm()
     exact = dense(INPUTS, LABELS)["hessian"] @ v
     # of one size: it is measured on a few of the examples, and sums are not rounded in the same order twice
-    assert 0.2 < product_error(o, v).size / float((exact - CurvatureOperator(o)(v)).norm()) < 5
+    assert 0.2 < matvec_rounding_error(o, v).size / float((exact - CurvatureOperator(o)(v)).norm()) < 5
     assert hessian(classifier(), top=1).attributes["product_error"] == 0
 
 
@@ -122,7 +122,7 @@ def test_rounding_at_relu_s_bend_counts_beyond_the_first_examples(bent: bool) ->
     if bent:
         x[20] = torch.tensor([1.0, -1.0])  # every unit's activation is 0 but for rounding
     o = Objective(model, "cross_entropy", x, torch.arange(40) % 2, device="cpu")
-    error = product_error(o, torch.randn(o.size, generator=torch.Generator().manual_seed(4))).size
+    error = matvec_rounding_error(o, torch.randn(o.size, generator=torch.Generator().manual_seed(4))).size
     assert (error > 1e-4) == bent
     assert hessian(o, top=1, tolerance=0.1).bounds[0] >= hessian(o, top=1, tolerance=0.1).attributes["product_error"]
 
@@ -137,7 +137,7 @@ def test_the_bottom_alone_is_held_to_the_scale_of_the_whole_spectrum() -> None:
 
 def test_a_rounding_error_above_the_tolerance_is_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "landscape.analysis.curvature.eigenvalues.product_error", lambda *_: ProductError(1.0, "float64")
+        "landscape.analysis.curvature.eigenvalues.matvec_rounding_error", lambda *_: MatvecRounding(1.0, "float64")
     )
     found = hessian(quadratic([9.0, 4, 1, 0.5]), top=2, tolerance=1e-3)
     assert not found.converged.any()

@@ -49,7 +49,7 @@ def _taken(monkeypatch: pytest.MonkeyPatch) -> None:
         operator = "ggn" if exact.operator == "hessian" else exact.operator
         return CurvatureOperator(objective, operator, split=exact.split, precision="bfloat16")
 
-    monkeypatch.setattr(curvature, "cheap_product", cheap)
+    monkeypatch.setattr(curvature, "surrogate_operator", cheap)
 
 
 @pytest.mark.usefixtures("_taken")
@@ -100,6 +100,6 @@ def test_it_is_taken_where_it_is_measured_to_be_cheap(
     monkeypatch.setattr(CurvatureOperator, "seconds_per_example", seconds)
     monkeypatch.setattr(neighbour, "emulates_bfloat16", lambda *_: emulated)
     objective = Objective(classifier(0), "cross_entropy", INPUTS, LABELS, device="cpu")
-    product: Any = neighbour.cheap_product(objective, CurvatureOperator(objective), 1e-3)
+    product: Any = neighbour.surrogate_operator(objective, CurvatureOperator(objective), 1e-3)
     assert (product is not None) == taken
     assert bool(timed) != emulated  # a whole batch of emulated bfloat16 would take a quarter of a minute

@@ -44,8 +44,8 @@ def check(A: Tensor, found: Eigenpairs, tolerance: float) -> None:
     residuals = (A.double() @ V - V * found.values).norm(dim=0)
     slack = 1e-12 * max(1.0, abs(exact).max())
     torch.testing.assert_close(found.residuals, residuals, rtol=1e-3, atol=slack)
-    tops = found.values[found.ends == 1].tolist()
-    bottoms = found.values[found.ends == -1].tolist()
+    tops = found.values[found.from_top].tolist()
+    bottoms = found.values[~found.from_top].tolist()
     assert tops == sorted(tops, reverse=True)
     assert bottoms == sorted(bottoms, reverse=True)
     places = np.concatenate([exact[::-1][: len(tops)], exact[::-1][len(exact) - len(bottoms) :]])
@@ -82,7 +82,7 @@ def test_both_ends_of_known_spectra(name: str, top: int, bottom: int) -> None:
     found = extreme_eigenpairs(product, 80, top=top, bottom=bottom, tolerance=1e-3, max_products=150)
     check(A, found, 1e-3)
     assert found.products == product.count <= 150
-    assert found.ends.tolist() == [1] * top + [-1] * bottom
+    assert found.from_top.tolist() == [True] * top + [False] * bottom
     if name != "all negative" or not top:  # its top is a heap of eigenvalues near 0, which may be flagged
         assert found.converged.all()
 

@@ -15,7 +15,7 @@ from landscape.analysis.curvature.layers import layers
 from landscape.analysis.curvature.trace import trace
 from landscape.analysis.objective.model_loss import ModelLoss
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.operators.determinism import DeterminismWarning, reservations
+from landscape.analysis.operators.determinism import DeterminismWarning, determinism_warnings
 from landscape.analysis.sharpness import SamSharpness, sharpness
 
 X = torch.randn(12, 4, generator=torch.Generator().manual_seed(1))
@@ -44,14 +44,14 @@ def objective(*layers: nn.Module) -> Objective:
 
 
 def test_ordinary_dropout_and_batchnorm_are_one_function_in_evaluation_mode() -> None:
-    assert reservations(make.classifier()) == ()
-    assert reservations(objective(nn.Dropout(0.5), nn.BatchNorm1d(4))) == ()
+    assert determinism_warnings(make.classifier()) == ()
+    assert determinism_warnings(objective(nn.Dropout(0.5), nn.BatchNorm1d(4))) == ()
 
 
 def test_dropout_that_stays_on_is_warned_of_and_recorded() -> None:
     o = objective(AlwaysDropping())
     before = torch.random.get_rng_state()
-    assert [message.split(" (")[0] for message in reservations(o)] == [
+    assert [message.split(" (")[0] for message in determinism_warnings(o)] == [
         "two passes over the same inputs give different outputs"
     ]
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -59,7 +59,7 @@ def test_dropout_that_stays_on_is_warned_of_and_recorded() -> None:
         warnings.simplefilter("always")
         found = hessian(o, top=1, max_products=3)
     assert [w.category for w in caught] == [DeterminismWarning]
-    assert found.attributes["warnings"] == list(reservations(o))
+    assert found.attributes["warnings"] == list(determinism_warnings(o))
 
 
 @pytest.mark.parametrize(
@@ -77,21 +77,21 @@ def test_every_measurement_of_curvature_warns(measure: Callable[[Objective], obj
 
 @pytest.mark.parametrize("layer", [BatchCentred, lambda: nn.BatchNorm1d(4, track_running_stats=False)])
 def test_statistics_of_the_batch_are_warned_of(layer: type[nn.Module]) -> None:
-    found = reservations(objective(layer()))
+    found = determinism_warnings(objective(layer()))
     assert len(found) == 1
     assert "depends on the others in its batch" in found[0]
 
 
 def test_statistics_of_the_batch_that_were_asked_for_are_not_warned_of() -> None:
     model = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
-    assert reservations(Objective(model, "cross_entropy", X, LABELS, batchnorm="batch", device="cpu")) == ()
+    assert determinism_warnings(Objective(model, "cross_entropy", X, LABELS, batchnorm="batch", device="cpu")) == ()
     model.insert(0, AlwaysDropping())
-    assert len(reservations(Objective(model, "cross_entropy", X, LABELS, batchnorm="batch", device="cpu"))) == 1
+    assert len(determinism_warnings(Objective(model, "cross_entropy", X, LABELS, batchnorm="batch", device="cpu"))) == 1
 
 
 def test_one_example_has_no_halves() -> None:
     o = Objective(nn.Linear(4, 3), "cross_entropy", X[:1], LABELS[:1], device="cpu")
-    assert reservations(o) == ()
+    assert determinism_warnings(o) == ()
 
 
 def test_a_scalar_loss_that_is_no_mean_of_its_parts_is_warned_of() -> None:
@@ -115,8 +115,8 @@ def test_a_scalar_loss_that_is_no_mean_of_its_parts_is_warned_of() -> None:
 
     for loss, warned in ((weighted, True), (summed, True), (mean, False), (pair, False)):
         o = Objective(nn.Linear(4, 3), loss, X, LABELS, device="cpu")
-        assert [("depends on batch_size" in message) for message in reservations(o)] == [True] * warned
+        assert [("depends on batch_size" in message) for message in determinism_warnings(o)] == [True] * warned
     o = Objective(nn.Linear(4, 3), ModelLoss(contrastive), X, device="cpu")
     with pytest.warns(DeterminismWarning, match="depends on batch_size"):
         found = sharpness(o, [SamSharpness()])
-    assert found.attributes["warnings"] == list(reservations(o))
+    assert found.attributes["warnings"] == list(determinism_warnings(o))

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.curvature.trace import trace
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.operators.reliability import DerivativeWarning, derivative_reservations
+from landscape.analysis.operators.reliability import DerivativeWarning, derivative_warnings
 from landscape.analysis.planes.gradient import gradient_direction
 from landscape.analysis.sharpness import SamSharpness
 from landscape.analysis.sharpness.measure import sharpness
@@ -131,14 +131,14 @@ def test_wrong_derivatives_are_warned_of_and_their_module_named(layer: Callable[
     o = objective(nn.Linear(4, 4), nn.Tanh(), layer())
     with pytest.warns(DerivativeWarning, match=what):
         found = hessian(o, top=1, max_products=3)
-    assert found.attributes["warnings"] == list(derivative_reservations(o))
+    assert found.attributes["warnings"] == list(derivative_warnings(o))
 
 
 @pytest.mark.parametrize("layer", [Rounded, Reversed, lambda: SignedLinear(4, 4), Gated])
 def test_wrong_gradients_are_found_in_float32_where_the_model_does_not_run_in_float64(
     layer: Callable[[], nn.Module],
 ) -> None:
-    found = derivative_reservations(objective(nn.Linear(4, 4), InFloat32(), nn.Tanh(), layer()))
+    found = derivative_warnings(objective(nn.Linear(4, 4), InFloat32(), nn.Tanh(), layer()))
     assert len(found) == 1
     assert "suspected: 3 (" in found[0]
 
@@ -147,7 +147,7 @@ def test_a_loss_that_stops_its_gradient_is_suspected() -> None:
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(outputs, targets, reduction="none") * (1 + outputs.square().mean(1).detach())
 
-    (message,) = derivative_reservations(objective(loss=loss))
+    (message,) = derivative_warnings(objective(loss=loss))
     assert "suspected: the loss function;" in message
 
 
@@ -177,7 +177,7 @@ SMOOTH_OR_BENT = {
 
 @pytest.mark.parametrize("name", SMOOTH_OR_BENT)
 def test_sound_models_are_not_warned_of(name: str) -> None:
-    assert derivative_reservations(objective(*SMOOTH_OR_BENT[name]())) == ()
+    assert derivative_warnings(objective(*SMOOTH_OR_BENT[name]())) == ()
 
 
 def test_kinks_that_the_weights_lie_on_are_no_reason_for_a_warning() -> None:
@@ -189,7 +189,7 @@ def test_kinks_that_the_weights_lie_on_are_no_reason_for_a_warning() -> None:
         if parameter.ndim == 1:
             parameter.data.zero_()
     images = torch.relu(torch.randn(12, 1, 10, 10) - 1)  # mostly zeros, at which ReLU has its kink
-    assert derivative_reservations(Objective(model, "cross_entropy", images, LABELS, device="cpu")) == ()
+    assert derivative_warnings(Objective(model, "cross_entropy", images, LABELS, device="cpu")) == ()
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
@@ -202,7 +202,7 @@ def test_a_loss_of_zero_or_one_that_saturates_is_no_reason_for_a_warning(loss: s
         else:
             model.weight.mul_(1e4)
             targets = model(X).argmax(1)
-    assert derivative_reservations(Objective(model, loss, X, targets, device="cpu")) == ()
+    assert derivative_warnings(Objective(model, loss, X, targets, device="cpu")) == ()
 
 
 @pytest.mark.parametrize("name", ["adam", "sam"])
@@ -213,10 +213,10 @@ def test_the_shipped_networks_are_not_warned_of(name: str) -> None:
     o = Objective(model, "cross_entropy", IMAGES, torch.arange(6), device="cpu")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert derivative_reservations(o) == ()
+        assert derivative_warnings(o) == ()
 
 
 @pytest.mark.parametrize("model", [lambda: build("resnet", depth=8, norm="group"), lambda: build("wrn", depth=10, k=1)])
 def test_new_networks_are_not_warned_of(model: Callable[[], nn.Module]) -> None:
     o = Objective(model(), "cross_entropy", IMAGES, torch.arange(6), device="cpu")
-    assert derivative_reservations(o) == ()
+    assert derivative_warnings(o) == ()

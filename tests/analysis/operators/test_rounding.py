@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.curvature.layers import layers
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.operators.rounding import product_error
+from landscape.analysis.operators.rounding import matvec_rounding_error
 from landscape.analysis.sharpness import AverageSharpness, KeskarSharpness, SamSharpness
 from landscape.analysis.sharpness.measure import sharpness
 
@@ -108,5 +108,5 @@ def test_rounding_of_sorted_data_is_that_of_all_classes() -> None:
     first = Objective(model, loss, x[:100], labels[:100], device="cpu")
     measures = [sharpness(o, [SamSharpness(0.3)]).measures[0].diagnostics["rounding"] for o in (both, first)]
     assert measures[0] > 100 * measures[1]
-    products = [product_error(o, torch.ones(o.size)).size for o in (both, first)]
+    products = [matvec_rounding_error(o, torch.ones(o.size)).size for o in (both, first)]
     assert products[0] > 100 * products[1]

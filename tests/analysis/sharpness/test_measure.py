@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.operators.reliability import derivative_reservations
+from landscape.analysis.operators.reliability import derivative_warnings
 from landscape.analysis.sharpness import (
     AsamSharpness,
     AverageSharpness,
@@ -237,7 +237,7 @@ def test_what_measures_cost() -> None:
     ]
     cost = cost_of(specs, make.N)
     objective = make.quadratic()
-    derivative_reservations(objective, second=False)  # a few examples, once, whatever is measured
+    derivative_warnings(objective, second=False)  # a few examples, once, whatever is measured
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Objective, "gradient", counted("gradients", gradient))
         patch.setattr(Objective, "per_example", counted("forwards", per_example))
