@@ -1,6 +1,7 @@
 """The arrows of the design, read from every import in the package, and that opening a plot loads no torch."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -108,6 +109,8 @@ FORBIDDEN = {  # modules → what none of their imports, lazy or not, may name
         "landscape.figures",
         "landscape.storage.hdf5",
     ),
+    ("landscape.workflow",): ("landscape.cli", "landscape.figures", "landscape.export"),
+    ("landscape.cli.options",): (*TORCH, "landscape.analysis", "landscape.workflow", "landscape.training"),
     ("landscape.training",): (
         "landscape.analysis",
         "landscape.storage.result_file",
@@ -141,6 +144,83 @@ def test_nor_through_other_modules(importers: tuple[str, ...]) -> None:
 def test_results_are_a_leaf_of_numpy_alone() -> None:
     names = {name for name, _ in IMPORTS["landscape.results"] if name.partition(".")[0] not in sys.stdlib_module_names}
     assert {name for name in names if not within(name, "numpy")} == set()
+
+
+LEAVES = ("landscape", "landscape.errors", "landscape.results", "landscape.version")
+ALLOWED = {  # folders → what of the package they may import beside themselves
+    "landscape.storage": LEAVES,
+    "landscape.export": (*LEAVES, "landscape.stats", "landscape.storage", "landscape.figures"),
+    "landscape.figures": (*LEAVES, "landscape.stats", "landscape.storage"),
+}
+
+
+def ours(module: str) -> list[str]:
+    """Return the modules of the package that a module imports, lazily too."""
+    return [other for other, _ in IMPORTS[module] if within(other, "landscape")]
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_what_shows_and_stores_results_imports_little_else(folder: str) -> None:
+    wrong = [
+        f"{name} imports {other}"
+        for name in MODULES
+        if within(name, folder)
+        for other in ours(name)
+        if other not in ALLOWED[folder] and not within(other, folder, *ALLOWED[folder][len(LEAVES) :])
+    ]
+    assert wrong == []
+
+
+ENGINES_OUTSIDE = ("landscape.analysis.surfaces.workers",)  # its pool of processes is not in `execution` yet
+
+
+def test_only_execution_imports_an_engine() -> None:
+    wrong = [
+        f"{name} imports {other}"
+        for name in MODULES
+        if not within(name, "landscape.execution", *ENGINES_OUTSIDE)
+        for other, _ in IMPORTS[name]
+        if within(other, "ray", "joblib", "loky", "multiprocessing", "torch.multiprocessing")
+    ]
+    assert wrong == []
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Return the nodes of a circle in a graph, the first one repeated at the end; empty if there is none."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_circle_between_files() -> None:
+    assert circle({name: set(ours(name)) - {name} for name in MODULES}) == []
+
+
+PACKAGES = sorted({name.rpartition(".")[0] for name in MODULES if "." in name})
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_circle_between_the_folders_and_files_of_a_package(package: str) -> None:
+    """Look at a package's own files and folders, each with all that is in it."""
+
+    def child(module: str) -> str | None:
+        return module.removeprefix(f"{package}.").partition(".")[0] if module.startswith(f"{package}.") else None
+
+    graph: dict[str, set[str]] = {}
+    for name in MODULES:
+        importer = child(name)
+        if importer is not None:
+            graph.setdefault(importer, set()).update(
+                other for other in map(child, ours(name)) if other is not None and other != importer
+            )
+    assert circle(graph) == []
+
+
+def test_circles_are_seen() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"b"}})) == {"b", "c"}
 
 
 FIGURES = ("style", "grouping", "plots", "blocks", "kinds", "report")  # each imports only those before it

@@ -1,19 +1,18 @@
-"""From words to a command: tyro parses, and what it refuses becomes one clear line instead of its box."""
+"""From arguments to a command: tyro parses; its refusals become one line."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import io
-import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import Annotated, Any, Protocol, TextIO, TypeAlias
+from typing import Any, Protocol, TextIO
 
 import tyro
-from tyro.conf import subcommand
 
 from landscape.cli.commands.convexity import ConvexityCommand
 from landscape.cli.commands.curve import CurveCommand
@@ -28,50 +27,36 @@ from landscape.cli.commands.train import TrainCommand
 from landscape.cli.commands.trajectory import TrajectoryCommand
 from landscape.errors import LandscapeError
 
-Command: TypeAlias = (
-    Annotated[DemoCommand, subcommand("demo")]
-    | Annotated[TrainCommand, subcommand("train")]
-    | Annotated[SurfaceCommand, subcommand("surface")]
-    | Annotated[CurveCommand, subcommand("curve")]
-    | Annotated[TrajectoryCommand, subcommand("trajectory")]
-    | Annotated[HessianCommand, subcommand("hessian")]
-    | Annotated[ConvexityCommand, subcommand("convexity")]
-    | Annotated[SharpnessCommand, subcommand("sharpness")]
-    | Annotated[ReportCommand, subcommand("report")]
-    | Annotated[ExportCommand, subcommand("export")]
-    | Annotated[InfoCommand, subcommand("info")]
-)
-COMMANDS = (
-    "demo",
-    "train",
-    "surface",
-    "curve",
-    "trajectory",
-    "hessian",
-    "convexity",
-    "sharpness",
-    "report",
-    "export",
-    "info",
-)
 
-HELP = """\
+class Runnable(Protocol):
+    """A parsed command."""
+
+    def run(self) -> None:
+        """Measure, store, and print."""
+
+
+COMMANDS: dict[str, tuple[type[Runnable], str]] = {  # name → class, and its line in the overview
+    "demo": (DemoCommand, "all of it at once, on embedded data, in under 3 minutes"),
+    "train": (TrainCommand, "train by a recipe: adam, sam, sgd, sam-sgd, or a pair"),
+    "surface": (SurfaceCommand, "loss surfaces and lines around or between checkpoints"),
+    "curve": (CurveCommand, "a curve of low loss between two checkpoints"),
+    "trajectory": (TrajectoryCommand, "a training run on its two principal components"),
+    "hessian": (HessianCommand, "extreme eigenvalues of the Hessian, with residuals"),
+    "convexity": (ConvexityCommand, "where a plane is convex: |lambda_min / lambda_max|"),
+    "sharpness": (SharpnessCommand, "a table of sharpness measures"),
+    "report": (ReportCommand, "one interactive page of all results, for any browser"),
+    "export": (ExportCommand, "images, tables, files for ParaView, printers and slides"),
+    "info": (InfoCommand, "the contents of a checkpoint or an analysis file"),
+}
+
+_OVERVIEW = "\n".join(f"  landscape {name:<12} {summary}" for name, (_, summary) in COMMANDS.items())
+
+HELP = f"""\
 usage: landscape COMMAND ... [--help]
 
 Sharpness analysis and loss-landscape visualization of neural networks.
 
-  landscape demo         all of it at once, on embedded data, in under 3 minutes
-
-  landscape train        train by a recipe: adam, sam, sgd, sam-sgd, or a pair
-  landscape surface      loss surfaces and lines around or between checkpoints
-  landscape curve        a curve of low loss between two checkpoints
-  landscape trajectory   a training run on its two principal components
-  landscape hessian      extreme eigenvalues of the Hessian, with residuals
-  landscape convexity    where a plane is convex: |lambda_min / lambda_max|
-  landscape sharpness    a table of sharpness measures
-  landscape report       one interactive page of all results, for any browser
-  landscape export       images, tables, files for ParaView, printers and slides
-  landscape info         what a checkpoint or an analysis file holds
+{_OVERVIEW}
 
 For example:
 
@@ -83,44 +68,63 @@ landscape COMMAND --help lists a command's options with their defaults;
 landscape --version prints the version."""
 
 
-class Runnable(Protocol):
-    """A parsed command."""
-
-    def run(self) -> None:
-        """Do it."""
-
-
 def parse(arguments: Sequence[str]) -> Runnable | None:
-    """Return the command that the arguments ask for; None where they ask for help, which is printed.
+    """Return the command of some arguments; None if they ask for help, which is printed.
 
     Raises:
-        LandscapeError: for what cannot be parsed.
+        LandscapeError: if they cannot be parsed.
     """
-    if arguments[0] not in COMMANDS:
-        near = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
+    name, *rest = arguments
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(COMMANDS)}"
-        raise LandscapeError(f"unknown command {arguments[0]!r}; {hint}")
-    parser: Any = tyro.cli  # its overloads know no union of annotated types
-    asked = {"-h", "--help"} & set(arguments)
-    out, err = _Captured(sys.stdout, sys.stdout.encoding if asked else "utf-8"), io.StringIO()
+        raise LandscapeError(f"unknown command {name!r}; {hint}")
+    command, _ = COMMANDS[name]
+    wants_help = bool({"-h", "--help"} & set(rest))
+    if not wants_help:
+        _check_options(name, command, rest)
+    parser: Any = tyro.cli
+    out, err = _Captured(sys.stdout, sys.stdout.encoding if wants_help else "utf-8"), io.StringIO()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            command: Runnable = parser(
-                Command,
-                prog="landscape",
-                args=list(arguments),
+            parsed: Runnable = parser(
+                command,
+                prog=f"landscape {name}",
+                args=rest,
                 config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
             )
     except SystemExit as stop:
         if stop.code in (0, None):
             print(_wrapped(out.text()), end="")
             return None
-        raise LandscapeError(_refusal(err.getvalue(), arguments)) from None
-    return command
+        raise LandscapeError(f"{_first_paragraph(err.getvalue())}; see landscape {name} --help") from None
+    return parsed
+
+
+def _check_options(name: str, command: Any, arguments: Sequence[str]) -> None:
+    """Refuse an unknown option with the nearest known one.
+
+    Raises:
+        LandscapeError: for the first unknown option.
+    """
+    known = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(command)]
+    for argument in arguments:
+        option = argument.partition("=")[0].replace("_", "-")
+        if option.startswith("--") and option not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise LandscapeError(f"unknown option {option}; {hint}see landscape {name} --help")
+
+
+def _first_paragraph(text: str) -> str:
+    """Return the first paragraph of a message in a box, without the box and its title, in one line."""
+    lines = [line.strip("│| ") for line in text.splitlines() if not line.startswith(("╭", "╰", "+"))]
+    end = next((number for number, line in enumerate(lines) if not line.strip("─-")), len(lines))
+    return " ".join(lines[:end]).removesuffix(".") or " ".join(text.split())
 
 
 class _Captured(io.TextIOWrapper):
-    """A stream kept in memory, of some encoding, and a terminal to those who ask where the real one is."""
+    """A stream in memory, with an encoding; it reports to be a terminal if the real stream is one."""
 
     def __init__(self, real: TextIO, encoding: str | None) -> None:
         self._bytes = io.BytesIO()
@@ -136,39 +140,6 @@ class _Captured(io.TextIOWrapper):
 
 
 def _wrapped(text: str) -> str:
-    """Return help with its paragraphs wrapped; tyro wraps its boxes only."""
+    """Return help with its paragraphs wrapped; tyro wraps only its boxes."""
     width = shutil.get_terminal_size().columns - 1
     return "\n".join(textwrap.fill(line, width) if line[:1].isalpha() else line for line in text.split("\n"))
-
-
-def _refusal(text: str, arguments: Sequence[str]) -> str:
-    """Return what tyro's box says, in one line."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    blocks: list[list[str]] = [[]]
-    for line in plain.splitlines():
-        inside = line.strip("│ ")
-        if line.startswith("│") and inside.strip("─"):
-            blocks[-1].append(inside)
-        else:  # a border or a rule
-            blocks.append([])
-    blocks = [block for block in blocks if block]
-    if not blocks:
-        return plain
-    said = " ".join(blocks[0]).removesuffix(".")
-    for pattern, better in _CLEARER:
-        said = re.sub(pattern, better, said)
-    near = [line.split()[0] for line in (blocks[1] if len(blocks) > 1 else []) if line.startswith("--")]
-    if "Perhaps you meant" in plain and near:
-        said += f"; did you mean {' or '.join(near[:2])}"
-    return f"{said}; see landscape {arguments[0]} --help"
-
-
-_CLEARER = (
-    (r"^Unrecognized options: ", "unknown option or one too many: "),
-    (r"^Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)", r"got \1 \2; expected a whole number"),
-    (r"^Error parsing (\S+): could not convert string to float: (.*)", r"got \1 \2; expected a number"),
-    (r"^Error parsing (\S+): ", r"\1: "),
-    (r"^invalid choice '(.*)' for argument '(.*)'\. Expected one of \((.*)\)", r"got \2 \1; expected one of \3"),
-    (r"^Missing value for argument '(.*)'\. .*", r"\1 needs a value"),
-    (r"^Missing from landscape \w+: (\S+) .*", r"missing argument \1"),
-)

@@ -98,15 +98,6 @@ def known_points(options: PlaneOptions) -> str | None:
     return next((flag for flag, given in flags.items() if given), None)
 
 
-def margin(options: PlaneOptions) -> float:
-    """Return how far to go past known points, as a share of their extent."""
-    from landscape.analysis.planes.axes import MARGIN
-
-    if options.beyond is not None:
-        return options.beyond
-    return 0.0 if options.between else MARGIN
-
-
 def _check_along(options: PlaneOptions) -> None:
     words = options.along
     if words is not None:
