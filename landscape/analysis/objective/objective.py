@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
-from typing import Any, Literal, TypeAlias, cast
-from weakref import WeakKeyDictionary
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -15,19 +13,19 @@ from torch import Tensor, nn
 
 from landscape.analysis.objective import derivatives, losses
 from landscape.analysis.objective.data.batches import Batches
-from landscape.analysis.objective.data.examples import holds_labels, make_batches
+from landscape.analysis.objective.data.examples import make_splits
 from landscape.analysis.objective.data.nested import Nested, Preprocess
+from landscape.analysis.objective.evaluation import Evaluation
 from landscape.analysis.objective.metrics import MetricValues, choose_metrics
 from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.model.calibration import Calibration
 from landscape.analysis.objective.model.network import Network
 from landscape.analysis.objective.model_loss import ModelLoss
-from landscape.analysis.objective.precision import DTYPES, Precision, full_float32
+from landscape.analysis.objective.precision import DTYPES, Precision
 from landscape.analysis.objective.validation import try_model
 from landscape.analysis.objective.weights import Weights
 from landscape.errors import LandscapeError
 from landscape.execution.device import choose_device
-from landscape.execution.threads import MAX_PARALLEL_BATCHES, map_batches
 from landscape.stats.mean import Mean, mean_of_sums
 
 __all__ = ["CPU_BATCH", "DTYPES", "GPU_BATCH", "Data", "Objective", "Precision"]
@@ -104,19 +102,9 @@ class Objective:
         if model_loss is not None and metrics:
             raise LandscapeError("metrics are of outputs and targets, which a loss of model and batch does not give")
 
-        named = (
-            data
-            if targets is None and isinstance(data, Mapping) and not holds_labels(data)
-            else {"train": data if targets is None else (data, targets)}
+        self.data = make_splits(
+            data, targets, self.device, dtype=self.dtype, preprocess=preprocess, joint=model_loss is not None
         )
-        self.data: dict[str, Batches] = {
-            split: make_batches(
-                examples, self.device, dtype=self.dtype, preprocess=preprocess, joint=model_loss is not None
-            )
-            for split, examples in cast(Mapping[str, Any], named).items()
-        }
-        if not self.data:
-            raise LandscapeError("the data holds no splits; expected at least one, for example {'train': (x, y)}")
         self.splits = tuple(self.data)
         source = self.data.get("train", self.data[self.splits[0]])
         calibrating = Calibration(calibration, calibration_examples, source, size=self.batch_size, dtype=self.dtype)
@@ -140,11 +128,12 @@ class Objective:
         self.given_loss, self.own_metrics = loss, dict(metrics or {})
         probe = (outputs, targets)
         chosen = choose_metrics(self.loss_name, self.loss_function, self.own_metrics, probe, tuple(self.data.values()))
-        self._metrics, self._weighted = chosen.functions, chosen.weighted
-        self.loss_function = self._metrics["loss"]
+        self.loss_function = chosen.functions["loss"]
         self.has_per_example_loss = chosen.single  # else there are only batch means, without a spread
-        self._mean_weights: WeakKeyDictionary[Batches, dict[str, float]] = WeakKeyDictionary()
-        self.metrics = tuple(self._metrics)
+        self.metrics = tuple(chosen.functions)
+        self.evaluation = Evaluation(
+            self.network, chosen, loss_name=self.loss_name, device=self.device, dtype=self.dtype
+        )
 
     @property
     def is_joint(self) -> bool:
@@ -159,8 +148,7 @@ class Objective:
     @property
     def parallel_batches(self) -> int:
         """Maximum number of batches to run concurrently: 1 if code of the user's runs, which could hold a state."""
-        own = self.loss_name in losses.LOSSES and set(self._metrics) <= {"loss", "accuracy"}
-        return MAX_PARALLEL_BATCHES if own and self.network.is_pure else 1
+        return self.evaluation.parallel_batches
 
     @property
     def calibration_source(self) -> str:
@@ -199,99 +187,33 @@ class Objective:
             batch_size: examples at a time; the objective's by default.
             limit: only about this many first examples of each split (whole batches), for probing.
         """
-        dtype = DTYPES[precision or self.precision]
-        exact = torch.float64 if self.device.type != "mps" else torch.float32
-        table = []
-        with torch.no_grad(), full_float32():
-            forward = self.network.forward(weights, buffers, dtype)
-            for split in splits or self.splits:
-                batches = self._split(split)
-                for name in self._weighted:
-                    self._mean_weight(split, name)  # known before batches run side by side
-                parts = _first(batches.iterate(batch_size or self.batch_size, dtype), limit)
-                total = torch.zeros(len(self._metrics), 5, dtype=exact, device=self.device)
-                work = partial(self._batch_sums, forward, exact, split)
-                for part in map_batches(work, parts, self.device, limit=self.parallel_batches):
-                    total += part
-                for row, name in zip(total, self._metrics, strict=True):
-                    if name in self._weighted:
-                        row[1] = _squares_of_quotient(row)
-                table.append(total[:, :3])
-        return torch.stack(table)
-
-    def _batch_sums(
-        self,
-        forward: Callable[[Nested], Any],
-        exact: torch.dtype,
-        split: str,
-        batch: tuple[Nested, Nested, int],
-    ) -> Tensor:
-        """Return a batch's (M, 5): Σ values, Σ values², count, Σ values · weights, Σ weights² (0 if unweighted)."""
-        inputs, targets, count = batch
-        with torch.no_grad():
-            rows = []
-            for values, weights, single in self.metric_values(forward(inputs), targets, count, split):
-                values = values.to(self.device, exact)
-                squares = values.square().sum() if single else torch.full_like(values[0], torch.nan)
-                row = [values.sum(), squares, torch.full_like(values[0], count)]
-                if weights is None:
-                    row += [torch.zeros_like(values[0])] * 2
-                else:
-                    weights = weights.to(self.device, exact)
-                    row += [(values * weights).sum(), weights.square().sum()]
-                rows.append(torch.stack(row))
-            return torch.stack(rows)
+        return self.evaluation.sums(
+            [(self._split(split), self._mean_weights(split)) for split in splits or self.splits],
+            weights,
+            buffers,
+            dtype=DTYPES[precision or self.precision],
+            batch_size=batch_size or self.batch_size,
+            limit=limit,
+        )
 
     @property
     def named_metrics(self) -> Mapping[str, losses.Metric]:
-        """What is measured, the loss first."""
-        return self._metrics
+        """Functions of outputs and targets that are measured, the loss first."""
+        return self.evaluation.metrics.functions
 
     def metric_values(self, outputs: Any, targets: Nested, count: int, split: str) -> list[MetricValues]:
         """Return the values of each metric on a batch's outputs."""
-        raised = self._raised(outputs)
-        return [self._values(name, raised, targets, count, split) for name in self._metrics]
+        return self.evaluation.all_values(outputs, targets, count, self._mean_weights(split))
 
     def loss_values(self, outputs: Any, targets: Nested, count: int, split: str) -> Tensor:
         """Return a batch's losses, (B,): their mean over the split's examples is the loss, however they are batched."""
-        return self._values("loss", outputs, targets, count, split).values
+        return self.evaluation.values("loss", outputs, targets, count, self._mean_weight("loss", split)).values
 
-    def _values(self, name: str, outputs: Any, targets: Nested, count: int, split: str) -> MetricValues:
-        found = losses.example_sums(self._metrics[name](outputs, targets), count)
-        return MetricValues.of(found, self._mean_weight(split, name))
+    def _mean_weight(self, metric: str, split: str) -> float:
+        return self.evaluation.mean_weight(metric, split, self._split(split), self.batch_size)
 
-    def _mean_weight(self, split: str, name: str) -> float:
-        """Return the mean of the weights that a loss or metric of (sum, weight) gives the split's examples.
-
-        Raises:
-            LandscapeError: if it is not a positive number: there is nothing to divide by.
-        """
-        if name not in self._weighted:
-            return 1.0
-        known = self._mean_weights.setdefault(self._split(split), {})
-        if name not in known:
-            mean = self._measured_mean_weight(split, name)
-            if not 0 < mean < float("inf"):
-                raise LandscapeError(
-                    f"the weights of the {name} over the {split} examples have a mean of {mean:g}; expected a positive "
-                    "number (are all labels ignored?)"
-                )
-            known[name] = mean
-        return known[name]
-
-    def _measured_mean_weight(self, split: str, name: str) -> float:
-        metric = self._metrics[name]
-        by_targets = getattr(metric, "example_weights", None)  # needs no pass of the network
-        total = 0.0
-        with torch.no_grad(), full_float32():
-            forward = self.network.forward(None, None, self.dtype) if by_targets is None else None
-            for inputs, targets, count in self.batches(split):
-                if by_targets is not None:
-                    weights = by_targets(targets)
-                elif forward is not None:
-                    weights = losses.example_sums(metric(forward(inputs), targets), count).weights
-                total += float(count if weights is None else weights.double().sum())
-        return total / self._split(split).examples
+    def _mean_weights(self, split: str) -> list[float]:
+        return [self._mean_weight(metric, split) for metric in self.metrics]
 
     def evaluate(
         self,
@@ -328,23 +250,8 @@ class Objective:
         value is the mean plus what it adds to it, so that their spread is that of the quotient (delta method).
         """
         chosen = split or self.splits[0]
-        self._mean_weight(chosen, metric)  # known before batches run side by side
-        with torch.no_grad(), full_float32():
-            forward = self.network.forward(weights, buffers, self.dtype)
-
-            def values(batch: tuple[Nested, Nested, int]) -> Tensor:
-                inputs, targets, count = batch
-                with torch.no_grad():
-                    found = self._values(metric, forward(inputs), targets, count, chosen)
-                    relative = torch.ones_like(found.values) if found.weights is None else found.weights
-                    return torch.stack([found.values, relative]).cpu().double()
-
-            parts = list(map_batches(values, self.batches(chosen), self.device, limit=self.parallel_batches))
-        found: NDArray[np.float64] = torch.cat(parts, dim=1).numpy()
-        single: NDArray[np.float64] = found[0]
-        if metric in self._weighted:
-            single += single.mean() * (1 - found[1])
-        return single
+        mean_weight = self._mean_weight(metric, chosen)
+        return self.evaluation.per_example(metric, mean_weight, self.batches(chosen), weights, buffers)
 
     def gradient(
         self, weights: Mapping[str, Tensor] | None = None, *, split: str | None = None
@@ -353,16 +260,14 @@ class Objective:
         point, buffers = self.network.point(weights)
         chosen = split or self.splits[0]
         total, n = {name: torch.zeros_like(w) for name, w in point.items()}, 0
-        value = torch.zeros((), dtype=torch.float64 if self.device.type != "mps" else torch.float32, device=self.device)
+        value = torch.zeros((), dtype=self.evaluation.exact, device=self.device)
 
         def part(batch: tuple[Nested, Nested, int]) -> tuple[Tensor, Weights, int]:
             return *derivatives.gradient(self._loss_sum(buffers, batch, chosen), point), batch[2]
 
-        self._mean_weight(chosen, "loss")  # known before batches run side by side
+        self._mean_weight("loss", chosen)  # known before batches run concurrently
         with derivatives.twice_differentiable():
-            for loss, gradient, count in map_batches(
-                part, self.batches(chosen), self.device, limit=self.parallel_batches
-            ):
+            for loss, gradient, count in self.evaluation.map(part, self.batches(chosen)):
                 derivatives.add(total, gradient)
                 value += loss
                 n += count
@@ -376,8 +281,7 @@ class Objective:
         if loss is not None:
             other.given_loss = loss
             other.loss_name, other.loss_function = losses.resolve_loss(loss)
-            other._metrics = {**self._metrics, "loss": other.loss_function}
-            other._mean_weights = WeakKeyDictionary()
+            other.evaluation = self.evaluation.with_loss(other.loss_name, other.loss_function)
         return other
 
     def _loss_sum(self, buffers: Weights, batch: tuple[Nested, Nested, int], split: str) -> Callable[[Weights], Tensor]:
@@ -397,30 +301,3 @@ class Objective:
         if name not in self.data:
             raise LandscapeError(f"no split {name!r} in the data; it has {', '.join(self.splits)}")
         return self.data[name]
-
-    def _raised(self, outputs: Any) -> Any:
-        """Return outputs of a low-precision pass in at least the objective's precision, so that losses are not low."""
-        if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
-            return outputs
-        return outputs.to(torch.promote_types(outputs.dtype, self.dtype))
-
-
-def _first(batches: Iterable[tuple[Nested, Nested, int]], limit: int | None) -> Iterator[tuple[Nested, Nested, int]]:
-    """Yield batches until they hold as many examples as `limit`, if there is one."""
-    seen = 0
-    for batch in batches:
-        yield batch
-        seen += batch[2]
-        if limit is not None and seen >= limit:
-            return
-
-
-def _squares_of_quotient(row: Tensor) -> Tensor:
-    """Return Σ zᵢ², zᵢ = L + (vᵢ − L uᵢ), of a quotient L = Σ vᵢ / Σ uᵢ, given Σ v, Σ v², n, Σ v u and Σ u², Σ u = n.
-
-    The spread of z is that of the quotient (delta method), and its mean is L.
-    """
-    total, squares, n, mixed, weights = row
-    mean = total / n
-    spread: Tensor = squares - 2 * mean * mixed + mean.square() * (weights + n)
-    return spread

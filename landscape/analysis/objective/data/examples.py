@@ -16,6 +16,32 @@ from landscape.errors import LandscapeError
 LABELS = "labels"  # of dictionaries, as Hugging Face's collators name them
 
 
+def make_splits(
+    data: Any,
+    targets: Nested | None,
+    device: torch.device,
+    *,
+    dtype: torch.dtype,
+    preprocess: Preprocess | None = None,
+    joint: bool = False,
+) -> dict[str, Batches]:
+    """Return the examples by split, all of them "train" unless `data` is a mapping of splits (see `make_batches`).
+
+    Raises:
+        LandscapeError: for a mapping without splits, or data of an unknown form.
+    """
+    if targets is None and isinstance(data, Mapping) and not holds_labels(data):
+        named = dict(data)
+    else:
+        named = {"train": data if targets is None else (data, targets)}
+    if not named:
+        raise LandscapeError("the data holds no splits; expected at least one, for example {'train': (x, y)}")
+    return {
+        split: make_batches(examples, device, dtype=dtype, preprocess=preprocess, joint=joint)
+        for split, examples in named.items()
+    }
+
+
 def make_batches(
     data: Any, device: torch.device, *, dtype: torch.dtype, preprocess: Preprocess | None = None, joint: bool = False
 ) -> Batches:
