@@ -30,10 +30,9 @@ POINT = np.dtype(
 
 
 class Over:
-    """Names of the dimensions of an array field, which is all that a file of results needs to know of a class.
+    """Names of a field's dimensions in files: `eigenvalues: Annotated[Floats, Over("eigenpair")]` is (K,).
 
-    `eigenvalues: Annotated[Floats, Over("eigenpair")]` is (K,), stored over a dimension of that name. A mapping of
-    arrays has the dimension of all of them, and a tuple of dataclasses that of its entries.
+    A mapping of arrays has the dimension of all of them, and a tuple of dataclasses that of its entries.
     """
 
     def __init__(self, *dimensions: str) -> None:
@@ -97,7 +96,7 @@ class Sampled(Measured):
         raise NotImplementedError
 
     def _cells(self, points: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[NDArray[np.intp], ...]]:
-        """Say which points lie on the axes, and the grid index of each of those."""
+        """Return a mask of the points that lie on the axes, and the grid index of each of those."""
         on_x, x = _locate(self.alpha, points["alpha"])
         return on_x, (x[on_x],)
 
@@ -110,7 +109,7 @@ class Sampled(Measured):
         return out
 
     def computed(self, *, level: int = 0) -> NDArray[np.bool_]:
-        """Return where all splits and metrics have been measured, as (Y, X) or (X,); NaN and inf there are results."""
+        """Return a mask, (Y, X) or (X,), of the points with all splits and metrics; NaN and inf there are results."""
         count = np.zeros(self.shape, dtype=np.int64)
         chosen = self.points[self.points["level"] == level]
         np.add.at(count, self._cells(chosen)[1], 1)
@@ -124,7 +123,13 @@ class Sampled(Measured):
 
 @dataclass(frozen=True)
 class LineResult(Sampled):
-    """Metrics along a line through weight space, or between two checkpoints (then 0 is the first and 1 the second)."""
+    """Metrics along a line through weight space, or between two checkpoints (then 0 is the first and 1 the second).
+
+    >>> points = points_table([(0.0, 0.0, 0, 0, 0.5, 0.1, 10, 0)])
+    >>> line = LineResult(np.array([-1.0, 0.0, 1.0]), ("train",), ("loss",), points)
+    >>> line.grid("loss").tolist(), line.computed().tolist(), line.complete
+    ([[nan, 0.5, nan]], [False, True, False], False)
+    """
 
     kind: ClassVar[str] = "line"
 
@@ -147,8 +152,7 @@ class SurfaceResult(Sampled):
         return (len(self.beta), len(self.alpha))
 
     def _cells(self, points: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[NDArray[np.intp], ...]]:
-        on_x, x = _locate(self.alpha, points["alpha"])
-        on_y, y = _locate(self.beta, points["beta"])
+        (on_x, x), (on_y, y) = _locate(self.alpha, points["alpha"]), _locate(self.beta, points["beta"])
         on_axes = on_x & on_y
         return on_axes, (y[on_axes], x[on_axes])
 
@@ -292,6 +296,5 @@ def points_table(rows: Sequence[tuple[Any, ...]]) -> NDArray[Any]:
 
 def _locate(axis: Floats, values: Floats) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
     """Find each value on an ascending axis, exactly: coordinates are stored, never recomputed."""
-    index = np.searchsorted(axis, values)
-    index = np.minimum(index, len(axis) - 1)
+    index = np.minimum(np.searchsorted(axis, values), len(axis) - 1)
     return axis[index] == values, index

@@ -15,10 +15,10 @@ from landscape.errors import LandscapeError
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Replace `path` by what `write` writes, whole or not at all; missing parent folders are made.
+    """Replace a file by the output of `write`, whole or not at all; missing parent folders are created.
 
     The bytes go to a temporary file in the same folder, which is flushed to the disk and then renamed over `path`; the
-    folder is flushed last. Whatever goes wrong, a file that was at `path` is still there and no temporary file is left.
+    folder is flushed last. After any failure the old file is still there and no temporary file is left.
 
     Args:
         path: The file to replace; a symbolic link is followed, so that the link stays.
@@ -54,11 +54,11 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         refusal = _refusal(error)
         if refusal is None:
             raise
-        raise LandscapeError(f"cannot write {path}: {refusal}; free it or choose another place") from error
+        raise LandscapeError(f"cannot write {path}: {refusal}; free it or choose another path") from error
 
 
 def remove_temporaries(path: str | Path) -> None:
-    """Remove the temporary files that killed writes of `path` left; for whoever holds the lock of writing it."""
+    """Remove the temporary files of killed writes of `path`; call it with the lock of the file held."""
     with contextlib.suppress(OSError):
         target = Path(path).resolve()
         stem = re.escape(_temporary_stem(target))
@@ -104,7 +104,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _refusal(error: BaseException | None) -> str | None:
-    """Return the operating system's reason in `error` or in what caused it (torch wraps it), if there is one."""
+    """Return the operating system's reason in `error` or in its causes (torch wraps it), if there is one."""
     while error is not None:
         if isinstance(error, OSError):
             return error.strerror or str(error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -30,7 +30,8 @@ from landscape.results import (
 from landscape.storage.fields import StoredField, check_sizes, optional_fields, stored_fields
 from landscape.storage.hdf5_arrays import Group, read_attributes, scale, write_attributes
 from landscape.storage.sampled import SampledLayout
-from landscape.storage.upgrade import is_finished, with_diagnostics
+
+R = TypeVar("R", bound=Result)
 
 
 class Layout(Protocol):
@@ -72,9 +73,9 @@ class FieldLayout:
     def write(self, group: Group, result: Any) -> None:
         """Write the scales of all dimensions, then the fields."""
         values = {field.name: getattr(result, field.name) for field in self.fields}
-        labels = {
-            dimension: found for field in self.fields for dimension, found in field.labels(values[field.name]).items()
-        }
+        labels: dict[str, Any] = {}
+        for field in self.fields:
+            labels |= field.labels(values[field.name])
         for dimension, size in self._sizes(values).items():
             scale(group, dimension, labels.get(dimension, np.arange(size)))
         for field in self.fields:
@@ -162,7 +163,7 @@ def read_result(group: Group) -> Result:
     result: Result = layout.read(group, attributes)
     if "finished" not in {field.name for field in dataclasses.fields(result)}:
         return result
-    return with_diagnostics(dataclasses.replace(result, finished=is_finished(group, attributes)))
+    return _with_diagnostics(dataclasses.replace(result, finished=_is_finished(group, attributes)))
 
 
 def check_kind(group: Group) -> None:
@@ -195,3 +196,30 @@ def _registered(result: Result) -> Layout:
         known = ", ".join(LAYOUTS)
         raise LandscapeError(f"expected a result ({known}), got {type(result).__name__}; register its class first")
     return layout
+
+
+# Forms of version 0.1.0.
+
+
+def _is_finished(group: Group, attributes: Mapping[str, Any]) -> bool:
+    """Return the stored mark; without one, False for a surface or line that a command left without its seconds."""
+    if "finished" in group.attrs:
+        return bool(group.attrs["finished"])
+    return "computed" not in group or "seconds" in attributes or "settings" not in attributes
+
+
+def _with_diagnostics(result: R) -> R:
+    """Return sharpness with the diagnostics of each measure, which once were an attribute called evidence."""
+    if not isinstance(result, SharpnessResult) or "evidence" not in result.attributes:
+        return result
+    attributes = dict(result.attributes)
+    evidence = attributes.pop("evidence")
+    measures = tuple(
+        dataclasses.replace(measure, diagnostics=measure.diagnostics or _renamed(evidence.get(measure.label, {})))
+        for measure in result.measures
+    )
+    return dataclasses.replace(result, measures=measures, attributes=attributes)
+
+
+def _renamed(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    return {"samples" if name == "units" else name: value for name, value in evidence.items()}

@@ -47,7 +47,7 @@ class Journal:
             ) from error
 
     def is_in_place(self) -> bool:
-        """Return whether the file of that name is still this one: another process may have removed or replaced it."""
+        """Return True if the file of that name is still this one: another process may have removed or replaced it."""
         try:
             return os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
         except FileNotFoundError:
@@ -68,7 +68,7 @@ class Journal:
 
 
 class JournalContent(NamedTuple):
-    """What could be read of a journal; `problem` says why that is not all, and is empty otherwise."""
+    """Readable part of a journal; `problem` is the reason why that is not all, or empty."""
 
     header: Any
     records: list[Any]

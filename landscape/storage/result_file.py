@@ -22,9 +22,18 @@ from numpy.typing import NDArray
 from landscape.errors import LandscapeError
 from landscape.results import Result, Sampled
 from landscape.storage.atomic_write import remove_temporaries, write_atomically
-from landscape.storage.contents import Signature, image_of, read_contents, signature
 from landscape.storage.journal import Journal
-from landscape.storage.loading import journal_path, read_with_journal, refuse_folder, warn, warn_of_problems
+from landscape.storage.loading import (
+    Signature,
+    image_of,
+    journal_path,
+    read_contents,
+    read_with_journal,
+    refuse_folder,
+    signature,
+    warn,
+    warn_of_problems,
+)
 from landscape.storage.lock import Lock, NoLock
 from landscape.storage.schema import check_attributes
 from landscape.storage.unfinished import check_name, header_of, read_unfinished, record_of, supersedes
@@ -35,12 +44,20 @@ WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  #
 class ResultFile:
     """An analysis file open for writing, as a context manager; a second writer is refused.
 
-    If another process wrote to the file nevertheless, because the lock file was removed, its results are kept beside
-    those of this one. So it is with `lock=False`, for drives without file locks, where no second writer is refused.
+    If another process wrote to the file nevertheless, because the lock file was removed, both keep their results. The
+    same holds with `lock=False`, for drives without file locks, where no second writer is refused.
 
     Attributes:
-        results: everything the file holds, by name.
-        written: whether anything was written.
+        results: all results by name.
+        written: True if anything was written.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from landscape.results import HistoryResult
+    >>> with tempfile.TemporaryDirectory() as folder, ResultFile(f"{folder}/mine.h5") as file:
+    ...     file.put("sam/history", HistoryResult({"epoch": np.array([1.0])}))
+    ...     list(file.results)
+    ['sam/history']
     """
 
     def __init__(self, path: str | Path, *, lock: bool = True) -> None:
@@ -49,12 +66,12 @@ class ResultFile:
         self._lock = Lock(f"{self.path}.lock") if lock else NoLock(self.path)
         self._journal: Journal | None = None
         self.written = False
-        self._filling = ""  # the result that the journal is of
+        self._filling = ""  # name of the result in the journal
         self._begun = 0.0  # when, on the monotonic clock
         self._digests: dict[str, str] = {}  # of the results as the file was read or written last
         self._signature: Signature = None  # of the file then
-        self._changed: set[str] = set()  # the results that were added, replaced or removed since
-        self._is_damaged = False  # the file holds results that cannot be read, and are to be kept
+        self._changed: set[str] = set()  # results added, replaced or removed since
+        self._is_damaged = False  # the file holds unreadable results, which are kept
 
     def __enter__(self) -> ResultFile:
         try:
@@ -92,7 +109,7 @@ class ResultFile:
             self._lock.release()
 
     def stage(self, name: str, result: Result) -> None:
-        """Add a result that the next `put` or `begin` writes; until then the file is left as it is."""
+        """Add a result that the next `put` or `begin` writes."""
         self._check(name, result)
         self.results[name] = result
         self._changed.add(name)
@@ -180,13 +197,13 @@ class ResultFile:
         if self.results or self.path.exists():
             self._write()
         if self._journal is None or done == self._filling:
-            own = self._journal is None or self._journal.is_in_place()
+            is_in_place = self._journal is None or self._journal.is_in_place()
             self._close_journal()
-            if own:
+            if is_in_place:
                 journal_path(self.path).unlink(missing_ok=True)
 
     def _write(self) -> None:
-        """Replace the file whole, with what another process added to it meanwhile, if one did."""
+        """Replace the file whole, together with results that another process added meanwhile."""
         image, digests = image_of(self.results)
         if signature(self.path) != self._signature and self._take_changes(digests):
             image, digests = image_of(self.results)
@@ -200,16 +217,16 @@ class ResultFile:
         self._changed.clear()
 
     def _take_changes(self, mine: dict[str, str]) -> bool:
-        """Take over what another process stored in the file; `mine` are the digests of what is about to be written."""
+        """Take over results that another process stored in the file; `mine` are the digests about to be written."""
         contents = read_contents(self.path)
         taken = False
         for name, result in contents.results.items():
             if contents.digests[name] in (self._digests.get(name), mine.get(name)):
                 continue
-            own = self.results.get(name) if name in self._changed else None
-            if own is not None and supersedes(own, result):
+            changed = self.results.get(name) if name in self._changed else None
+            if changed is not None and supersedes(changed, result):
                 continue
-            key = name if own is None else _free_name(name, self.results)
+            key = name if changed is None else _free_name(name, self.results)
             self.results[key] = result
             taken = True
             warn(f"another process stored {name} in {self.path} meanwhile; it is kept as {key}")
@@ -230,7 +247,7 @@ class ResultFile:
 
 
 def _free_path(path: Path) -> Path:
-    """Return a name beside a damaged file that is free."""
+    """Return an unused name beside a damaged file."""
     number, free = 1, path.with_name(f"{path.name}.damaged")
     while os.path.lexists(free):
         number += 1

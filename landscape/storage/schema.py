@@ -98,7 +98,7 @@ _MAPPINGS: dict[str, Spec] = {
         "unit": str,
     },
 }
-_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_TYPE_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def check_attributes(attributes: Mapping[str, Any]) -> None:
@@ -127,7 +127,7 @@ def _check(value: Any, spec: Spec, name: str) -> None:
         if mapping is not None and isinstance(value, Mapping):
             _check(value, mapping, name)
         elif not any(isinstance(one, type) and _is(value, one) for one in spec):
-            raise ValueError(f"expected {name} as {_words(spec)}, got {_words_of(value)}")
+            raise ValueError(f"expected {name} as {_expected(spec)}, got {_received(value)}")
     elif isinstance(spec, list) and isinstance(value, list | tuple):
         for number, entry in enumerate(value):
             _check(entry, spec[0], f"{name}[{number}]")
@@ -140,7 +140,7 @@ def _check(value: Any, spec: Spec, name: str) -> None:
             if entry is not None or isinstance(spec, Record):
                 _check(entry, one, f"{name}.{key}")
     elif not isinstance(spec, type) or not _is(value, spec):
-        raise ValueError(f"expected {name} as {_words(spec)}, got {_words_of(value)}")
+        raise ValueError(f"expected {name} as {_expected(spec)}, got {_received(value)}")
 
 
 def _is(value: Any, kind: type) -> bool:
@@ -151,14 +151,14 @@ def _is(value: Any, kind: type) -> bool:
     return isinstance(value, (bool, np.bool_) if kind is bool else kind)
 
 
-def _words(spec: Spec) -> str:
-    """Return in words what a specification takes."""
+def _expected(spec: Spec) -> str:
+    """Return the name of a specification for messages."""
     if isinstance(spec, tuple):
-        return " or ".join(_words(one) for one in spec)
-    return "a list" if isinstance(spec, list) else "a mapping" if isinstance(spec, dict) else _WORDS[spec]
+        return " or ".join(_expected(one) for one in spec)
+    return "a list" if isinstance(spec, list) else "a mapping" if isinstance(spec, dict) else _TYPE_NAMES[spec]
 
 
-def _words_of(value: Any) -> str:
+def _received(value: Any) -> str:
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, list | tuple):

@@ -93,11 +93,11 @@ def read_unfinished(path: Path) -> Unfinished | None:
     problem, seconds, rows = journal.problem, 0.0, []
     for number, record in enumerate(journal.records, 1):
         try:
-            found, seconds = _rows(record, empty)
+            record_rows, seconds = _rows(record, empty)
         except ValueError as error:
             problem = f"its record {number} is not valid: {error}"
             break
-        rows += found
+        rows += record_rows
     attributes = dict(empty.attributes)
     if seconds:
         attributes["seconds"] = float(attributes.get("seconds", 0.0)) + seconds
@@ -120,7 +120,7 @@ def check_name(name: str, others: Iterable[str]) -> None:
 
 
 def supersedes(result: Result, other: Result) -> bool:
-    """Return whether a surface or line has all points of another one, which was left unfinished."""
+    """Return True if a surface or line has all points of another one, which is unfinished."""
     if not isinstance(result, Sampled) or not isinstance(other, Sampled) or other.finished:
         return False
     return _row_set(other.points) <= _row_set(result.points)

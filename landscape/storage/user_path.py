@@ -1,4 +1,4 @@
-"""Paths as users write them: what cannot be a file is refused before anything waits for it."""
+"""Paths as users write them; pipes, devices and empty names are refused before anything waits for them."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def refuse_special(path: Path) -> None:
 
 
 def make_writable_folder(path: Path) -> None:
-    """Make the folder that a file goes to, and see that files can be made in it, before long work for that file.
+    """Create the folder of a file and check that it is writable, before long work for that file.
 
     Raises:
-        LandscapeError: where they cannot.
+        LandscapeError: if it is not.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

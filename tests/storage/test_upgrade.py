@@ -9,9 +9,8 @@ import pytest
 
 import landscape
 from landscape.results import Result
-from landscape.storage.contents import read_contents
 from landscape.storage.integrity import DIGEST
-from landscape.storage.loading import load
+from landscape.storage.loading import load, read_contents
 
 OLD = Path(__file__).with_name("version_0_1_0.h5")
 SHIPPED = sorted((Path(landscape.__file__).parent.parent / "figures").glob("*.h5"))

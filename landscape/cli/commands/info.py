@@ -1,4 +1,4 @@
-"""`landscape info`: what a file holds."""
+"""`landscape info`: the content of checkpoints and analysis files."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from landscape.stats import number_format
 
 @dataclass(frozen=True)
 class InfoCommand:
-    """Say what checkpoints and analysis files hold."""
+    """List the content of checkpoints and analysis files."""
 
     json: bool = False
-    """Print all of it as JSON, but for weights and grids; of several files, an object by file."""
+    """Print JSON with everything but weights and grids; of several files, an object by file."""
     files: Paths = ()
     """Checkpoints (.pt), weight files, or analysis files (.h5)."""
 
@@ -31,7 +31,7 @@ class InfoCommand:
             console.print_json(described if len(described) > 1 else next(iter(described.values())))
 
     def _describe(self, path: Path) -> dict[str, Any]:
-        """Return what a file holds; print it, unless JSON is asked for."""
+        """Return the content of a file; print it as a table unless JSON was requested."""
         if path.is_dir():
             raise LandscapeError(f"{path} is a folder; expected a checkpoint (.pt) or an analysis file (.h5)")
         if path.suffix == ".npz":
@@ -77,7 +77,7 @@ class InfoCommand:
 
 
 def _checkpoint_facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what fits into a table, and what does not."""
+    """Return the facts that fit into a table, and the training history, which does not."""
     from landscape.models.checkpoint import file_sha256, load_checkpoint
 
     checkpoint = load_checkpoint(path)
