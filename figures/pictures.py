@@ -1,4 +1,4 @@
-"""The pictures of the README from the analysis files beside this script: `python figures/pictures.py`.
+"""Pictures of the docs, from the analysis files beside this script: `python figures/pictures.py`.
 
 Needs the extra `export` (kaleido) and a Chromium or Chrome, which the environment variable BROWSER_PATH can name.
 """
@@ -6,10 +6,9 @@ Needs the extra `export` (kaleido) and a Chromium or Chrome, which the environme
 from collections.abc import Mapping
 from pathlib import Path
 
-from landscape.figures.trajectory import trajectory_figure
-
 import landscape
-from landscape.figures.plots import compare
+from landscape.figures.figure import compare
+from landscape.figures.plots.surfaces.trajectory import trajectory_figure
 from landscape.results import Result
 
 NAMES = {"resnet20-cifar10-sam": "SAM, 15 epochs", "resnet20-cifar10-adam": "Adam, 30 epochs"}
@@ -34,7 +33,6 @@ def main(folder: Path) -> None:
     runs = landscape.load(folder / "trajectory.h5")
     curve = landscape.load(folder / "curve.h5")
     pictures = {
-        "surfaces": (compare(of_both(results, "plane"), title="", log=True), 560),
         "contours": (compare(of_both(results, "plane"), title="", log=True, view="contour"), 600),
         "lines": (compare(of_both(results, "line"), title="", log=True), 480),
         "batchnorm": (compare(in_modes(results), title="SAM", metrics=["loss"]), 420),

@@ -1,0 +1,75 @@
+"""Code blocks of the README and the docs: Python blocks run with small sizes, commands parse, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from landscape.cli.parsing import parse
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*ROOT.glob("README.md"), *ROOT.glob("CONTRIBUTING.md"), *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+SMALL = {"points=51": "points=3", "points=101": "points=5", "epochs=15": "epochs=1"}
+
+pytestmark = pytest.mark.skipif(not (ROOT / "figures").exists(), reason="a source archive holds no pictures")
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def pages_with(language: str) -> list[Path]:
+    return [page for page in PAGES if blocks(page, language)]
+
+
+@pytest.mark.parametrize("page", pages_with("python"), ids=name_of)
+def test_python_blocks_of_a_page_run_in_order(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3))
+    names = {"model": model, "images": torch.randn(24, 3, 2, 2), "labels": torch.arange(24) % 3}
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=UserWarning)  # an untrained model is near chance
+        for block in blocks(page, "python"):
+            for size, small in SMALL.items():
+                block = block.replace(size, small)
+            exec(compile(block, name_of(page), "exec"), names)
+    if "optimizer" not in names:
+        assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    if page.name == "README.md":
+        assert (tmp_path / "report.html").stat().st_size > 1e6
+        assert "SAM sharpness, ρ = 0.05" in capsys.readouterr().out
+
+
+def commands() -> list[str]:
+    text = "\n".join(block.replace("\\\n", " ") for page in PAGES for block in blocks(page, "sh"))
+    return sorted({line.strip() for line in text.splitlines() if line.strip().startswith("landscape ")})
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_parse(command: str) -> None:
+    assert parse(shlex.split(command)[1:]) is not None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_to_files(page: Path) -> None:
+    targets = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
