@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from landscape.analysis.curvature.warm_start import leading_vectors, start_from, surrogate_operator
-from landscape.analysis.linalg.lanczos import Eigenpairs, OnProduct, extreme_eigenpairs
-from landscape.analysis.linalg.rayleigh_ritz import guarded_counts
+from landscape.analysis.linalg.eigenpairs import Eigenpairs, EigenRequest, OnProduct
+from landscape.analysis.linalg.lanczos import extreme_eigenpairs
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, unflatten
 from landscape.analysis.operators.metadata import MeasurementMetadata
@@ -85,17 +85,16 @@ def eigenvectors(
     other options are those of `hessian`.
     """
     metadata = MeasurementMetadata(objective, operator, split, seed)
-    pairs, method, used = _eigenpairs(
-        objective,
-        top=top,
-        bottom=bottom,
-        operator=operator,
+    request = EigenRequest(
+        top,
+        bottom,
         tolerance=(1 - ROUNDING_SHARE) * tolerance,
         vector_tolerance=vector_tolerance,
         max_products=max_products,
         seed=seed,
-        split=split,
-        on_product=on_product,
+    )
+    pairs, method, used = _eigenpairs(
+        CurvatureOperator(objective, operator, split=split), objective, request, on_product
     )
     values = pairs.values.numpy()
     rounding = matvec_rounding_error(objective, pairs.vectors[:, int(np.argmax(np.abs(values)))], operator, split)
@@ -125,62 +124,29 @@ def eigenvectors(
 
 
 def _eigenpairs(
-    objective: Objective,
-    *,
-    top: int,
-    bottom: int,
-    operator: str,
-    tolerance: float,
-    vector_tolerance: float,
-    max_products: int,
-    seed: int,
-    split: str | None,
-    on_product: OnProduct | None,
+    exact: CurvatureOperator, objective: Objective, request: EigenRequest, on_product: OnProduct | None
 ) -> tuple[Eigenpairs, str, dict[str, int]]:
     """Return the pairs, a description of the method, and the products used by operator and precision."""
-    product = CurvatureOperator(objective, operator, split=split)
-    name = f"{objective.precision} {operator}"
-    suited = 0 < top < product.size and bottom == 0 and vector_tolerance > SURROGATE_VECTORS
-    surrogate = surrogate_operator(objective, product, tolerance) if suited else None
+    name = f"{objective.precision} {exact.operator}"
+    suited = 0 < request.top < exact.size and request.bottom == 0 and request.vector_tolerance > SURROGATE_VECTORS
+    surrogate = surrogate_operator(objective, exact, request.tolerance) if suited else None
     spent: dict[str, int] = {}
     if surrogate is not None:
-        rounded = (
-            surrogate
-            if surrogate.operator == operator
-            else CurvatureOperator(objective, operator, split=split, precision="bfloat16")
-        )
-        guarded, _ = guarded_counts(top, 0, product.size, max_products)
-        leading = leading_vectors(
-            surrogate,
-            rounded,
-            top=guarded,
-            tolerance=tolerance,
-            max_products=max_products,
-            seed=seed,
-            device=objective.device,
-            on_product=on_product,
-        )
+        rounded = surrogate
+        if surrogate.operator != exact.operator:
+            rounded = CurvatureOperator(objective, exact.operator, split=exact.split, precision="bfloat16")
+        guarded = request.guarded(exact.size)
+        leading = leading_vectors(surrogate, rounded, guarded, device=objective.device, on_product=on_product)
         surrogate.release()  # the exact graphs need the memory
         spent = {f"bfloat16 {one.operator}": one.num_matvecs for one in {surrogate, rounded}}
         if leading is not None:
-            search = start_from(leading, product, top=guarded, tolerance=tolerance, device=objective.device)
-            search.run(max_products - leading.products)
-            search.restrict(top, 0)
+            ritz = start_from(leading, exact, guarded, device=objective.device)
+            ritz.run(request.max_products - leading.products)
+            ritz.restrict(request.top, 0)
             method = f"Lanczos on the bfloat16 {surrogate.operator}, then Rayleigh–Ritz on the {name}"
-            return search.result(), method, {**spent, name: product.num_matvecs}
-    pairs = extreme_eigenpairs(
-        product,
-        product.size,
-        top=top,
-        bottom=bottom,
-        tolerance=tolerance,
-        vector_tolerance=vector_tolerance,
-        max_products=max_products,
-        seed=seed,
-        device=objective.device,
-        on_product=on_product,
-    )
-    return pairs, f"Lanczos on the {name}", {**spent, name: product.num_matvecs}
+            return ritz.result(), method, {**spent, name: exact.num_matvecs}
+    pairs = extreme_eigenpairs(exact, exact.size, request, device=objective.device, on_product=on_product)
+    return pairs, f"Lanczos on the {name}", {**spent, name: exact.num_matvecs}
 
 
 def _signed(vector: torch.Tensor, objective: Objective) -> Weights:

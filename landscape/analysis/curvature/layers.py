@@ -8,6 +8,7 @@ import numpy as np
 
 from landscape.analysis.curvature.eigenvalues import ROUNDING_SHARE
 from landscape.analysis.curvature.trace import estimate_traces
+from landscape.analysis.linalg.eigenpairs import EigenRequest
 from landscape.analysis.linalg.lanczos import extreme_eigenpairs
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.metadata import MeasurementMetadata
@@ -60,10 +61,7 @@ def layers(
         pairs = extreme_eigenpairs(
             product,
             product.size,
-            top=1,
-            tolerance=(1 - ROUNDING_SHARE) * tolerance,
-            max_products=max_products,
-            seed=seed,
+            EigenRequest(top=1, tolerance=(1 - ROUNDING_SHARE) * tolerance, max_products=max_products, seed=seed),
             device=objective.device,
             on_product=report,
         )

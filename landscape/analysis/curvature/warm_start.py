@@ -7,6 +7,7 @@ in theirs, and bounds that do not trust the surrogate operator beyond its measur
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from landscape.analysis.linalg.bounds import lehmann_interval
 from landscape.analysis.linalg.complement import Probe, probe_complement
-from landscape.analysis.linalg.rayleigh_ritz import OnProduct, RayleighRitz
+from landscape.analysis.linalg.eigenpairs import EigenRequest, OnProduct
+from landscape.analysis.linalg.rayleigh_ritz import RayleighRitz
 from landscape.analysis.objective.precision_policy import emulates_bfloat16
 from landscape.analysis.operators.operator import CurvatureOperator
 
@@ -65,33 +67,27 @@ def surrogate_operator(objective: Objective, exact: CurvatureOperator, tolerance
 def leading_vectors(
     surrogate: CurvatureOperator,
     rounded: CurvatureOperator,
+    request: EigenRequest,
     *,
-    top: int,
-    tolerance: float,
-    max_products: int,
-    seed: int,
     device: torch.device,
     on_product: OnProduct | None = None,
 ) -> LeadingSubspace | None:
-    """Return the leading eigenvectors of the surrogate operator, some more than `top` for a gap to those left out.
+    """Return the leading eigenvectors of the surrogate operator, some more than requested for a gap to those left out.
 
     None if they do not converge within `max_products`, or the operator has an eigenvalue as large outside their span.
 
     Args:
         surrogate: the operator that is cheaper and nearly the same.
         rounded: the operator itself in the surrogate's precision, to look for what the surrogate lacks.
-        top: number of the largest eigenvalues wanted.
-        tolerance: of their bounds, relative.
-        max_products: with either.
-        seed: of the random vectors.
+        request: the largest eigenvalues and their accuracy.
         device: where the basis is held.
         on_product: called after each product with their number and the current bounds relative to the tolerance.
     """
-    search = RayleighRitz(
-        surrogate, surrogate.size, top=top, tolerance=0.6 * tolerance, seed=seed, device=device, on_product=on_product
-    )
+    top = request.top
+    tighter = dataclasses.replace(request, tolerance=0.6 * request.tolerance, vector_tolerance=np.inf)
+    search = RayleighRitz(surrogate, surrogate.size, tighter, device=device, on_product=on_product)
     search.begin(None)
-    search.run(max_products, check=False)
+    search.run(request.max_products, check=False)
     basis = search.basis
     if not search.settled or basis.count <= top:
         return None
@@ -102,7 +98,7 @@ def leading_vectors(
         search.random(),
         good=lambda low, high: high <= (1 - GAP) * last,
         limits=(-np.inf, last),
-        most=max(1, min(USUAL_PRODUCTS, max_products - search.products)),
+        most=max(1, min(USUAL_PRODUCTS, request.max_products - search.products)),
         on_product=search.count_check,
     )
     if probe.missed is not None or not probe.high < last:
@@ -115,10 +111,12 @@ def leading_vectors(
 
 
 def start_from(
-    leading: LeadingSubspace, exact: CurvatureOperator, *, top: int, tolerance: float, device: torch.device
+    leading: LeadingSubspace, exact: CurvatureOperator, request: EigenRequest, *, device: torch.device
 ) -> RayleighRitz:
     """Return Rayleigh–Ritz on the exact operator, started from the vectors, with bounds outside their span."""
-    search = RayleighRitz(exact, exact.size, top=top, tolerance=tolerance, device=device)
+    search = RayleighRitz(
+        exact, exact.size, dataclasses.replace(request, vector_tolerance=np.inf, seed=0), device=device
+    )
     search.begin(leading.vectors.T)
     difference = search.basis.difference(leading.vectors, leading.images)
     search.outside = leading.low - difference, leading.high + difference

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,31 +12,12 @@ from torch import Tensor
 from landscape.analysis.linalg.basis import Basis, basis_room
 from landscape.analysis.linalg.bounds import estimated_bounds, lehmann_interval, probable_range
 from landscape.analysis.linalg.complement import probe_complement
+from landscape.analysis.linalg.eigenpairs import Apply, Eigenpairs, EigenRequest, OnProduct
 from landscape.errors import LandscapeError
 from landscape.results import Floats
 
-FLOOR = 0.1  # eigenvalues smaller than this fraction of the largest are asked for its absolute accuracy
 CHECK_PRODUCTS = 40  # of one search for what was missed, at most, or twice the search before it where that is more
 UNKNOWN = (-np.inf, np.inf)
-
-Apply = Callable[[Tensor], Tensor]
-OnProduct = Callable[[int, Tensor], None]
-
-
-@dataclass(frozen=True)
-class Eigenpairs:
-    """Eigenpairs of a symmetric operator, the top ones first, descending; then the bottom ones."""
-
-    values: Tensor  # (K,) float64
-    vectors: Tensor  # (n, K) unit columns
-    from_top: Tensor  # (K,) True for the largest, False for the smallest
-    residuals: Tensor  # (K,) ‖A v − λ v‖
-    bounds: Tensor  # (K,) an exact eigenvalue lies within it of λ
-    scales: Tensor  # (K,) max(|λ|, FLOOR · largest |λ| of the operator), which the tolerance is relative to
-    converged: Tensor  # (K,) bound ≤ tolerance · scale, and nothing as extreme was missed
-    products: int
-    check_products: int  # of these, by the search for what was missed
-    outside: tuple[float, float]  # range of the operator in the complement of the space searched; see `RayleighRitz`
 
 
 class RayleighRitz:
@@ -56,30 +35,24 @@ class RayleighRitz:
         self,
         product: Apply,
         size: int,
+        request: EigenRequest,
         *,
-        top: int,
-        bottom: int = 0,
-        tolerance: float = 1e-3,
-        vector_tolerance: float = np.inf,
-        floor: float = FLOOR,
-        basis: int | None = None,
-        seed: int = 0,
         device: torch.device | str = "cpu",
         on_product: OnProduct | None = None,
     ) -> None:
-        wanted = top + bottom
+        top, bottom, wanted = request.top, request.bottom, request.top + request.bottom
         if top < 0 or bottom < 0 or not 1 <= wanted <= size:
             raise LandscapeError(
                 f"got top={top} and bottom={bottom} eigenvalues; expected 1 to {size} together, the number of "
                 "parameters"
             )
-        self.basis = Basis(
-            product, size, basis_room(basis, wanted, size, more=100 if bottom else 0), torch.device(device)
-        )
+        room = basis_room(request.basis, wanted, size, more=100 if bottom else 0)
+        self.basis = Basis(product, size, room, torch.device(device))
         self.outside, self.check_products = UNKNOWN, 0
         self._product, self._top, self._bottom = product, top, bottom
-        self._tolerance, self._vector_tolerance, self._floor = tolerance, vector_tolerance, floor
-        self._generator = torch.Generator().manual_seed(seed)
+        self._tolerance, self._vector_tolerance = request.tolerance, request.vector_tolerance
+        self._floor = request.floor
+        self._generator = torch.Generator().manual_seed(request.seed)
         self._on_product = on_product
         self._pure = True  # whether the basis is the Krylov space of one random vector
         self._last: tuple[Any, Floats] = None, np.zeros(0)  # the state that the bounds were last computed in, and those
@@ -300,14 +273,3 @@ class RayleighRitz:
                 bounds = np.minimum(residuals[self.wanted], (high - low) / 2)
             self._last = state, bounds
         return self._last[1]
-
-
-def guarded_counts(top: int, bottom: int, size: int, max_products: int) -> tuple[int, int]:
-    """Return how many pairs to compute at each end: one more than asked for, of two or more.
-
-    The last one computed stops within the tolerance, and its value, the centre of Lehmann's interval, is too extreme by
-    a quarter of the tolerance on average; those before it are 10 to 100 times as accurate. A single pair is not last of
-    anything: the check for missed ones makes it accurate already.
-    """
-    more = [count + (count > 1) for count in (top, bottom)]
-    return (more[0], more[1]) if sum(more) <= min(size - 1, max_products - 1) else (top, bottom)

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from landscape.analysis.linalg.bounds import lehmann_interval
+from landscape.analysis.linalg.eigenpairs import EigenRequest
 from landscape.analysis.linalg.rayleigh_ritz import UNKNOWN, RayleighRitz
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.metadata import MeasurementMetadata
@@ -157,12 +158,7 @@ class _Walker:
         search = RayleighRitz(
             product,
             product.size,
-            top=1,
-            bottom=1,
-            tolerance=self._tolerance,
-            floor=1.0,
-            # A point's own random vector, so that it does not depend on what the one before has found with its own.
-            seed=derived_seed(self._seed, a, b),  # of the point alone, wherever the walk comes from
+            EigenRequest(top=1, bottom=1, tolerance=self._tolerance, floor=1.0, seed=derived_seed(self._seed, a, b)),
             device=self._objective.device,
             on_product=self._on_product,
         )
