@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -176,6 +177,13 @@ class AsamSharpness(OneStep):
     rho: float = 0.5
     eta: float = ETA
     scope: Scope = "all"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.eta < math.inf:
+            raise LandscapeError(f"got eta = {self.eta:g}; expected a number of at least 0")
+        if self.scope not in ("all", "weights-only"):
+            raise LandscapeError(f"unknown scope {self.scope!r}; expected all or weights-only")
 
     def perturbation(self, gradient: Weights, weights: Weights, rho: float) -> Weights:
         """Return ASAM's ε̂."""

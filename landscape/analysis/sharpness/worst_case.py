@@ -48,6 +48,8 @@ class WorstCaseSharpness:
     def __post_init__(self) -> None:
         if self.p not in (2, math.inf):
             raise LandscapeError(f"got p = {self.p:g} for a worst case; expected 2 or inf")
+        if self.restarts < 0:
+            raise LandscapeError(f"got {self.restarts} restarts; expected at least 0")
         if self.m < 1 or self.examples < self.m:
             raise LandscapeError(f"got subsets of {self.m} out of {self.examples} examples; expected 1 ≤ m ≤ examples")
 

@@ -38,8 +38,6 @@ class PlaneOptions:
     """With --between, --through and --pca: how far to go past the known points, as a share of their extent."""
     normalization: Literal["filter", "layer", "weight", "none"] = "filter"
     """How random directions are scaled to the weights."""
-    one_dimensional: Literal["zero", "scaled", "li-code"] = "zero"
-    """What random directions do to biases and norm parameters: nothing, a scaled step, or as in Li et al.'s code."""
     orthogonal: bool = False
     """Make the second direction orthogonal to the first."""
     seeds: Annotated[OptionalCounts, default("that of --seed")] = None

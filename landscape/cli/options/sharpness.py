@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import arg
 
@@ -23,8 +23,6 @@ class SharpnessOptions:
     """Also correlate every measure with the generalization gap over the checkpoints (Kendall's tau)."""
     epsilons: Numbers = (1e-3, 5e-4)
     """Box sizes of Keskar's ε-sharpness."""
-    spaces: Names = ("full",)
-    """Where Keskar's box lies: full (all of weight space), manifold (100 random directions)."""
     restarts: Annotated[int, arg(metavar="N")] = 1
     """Random starts of Keskar's maximization, besides the vertex in the gradient's direction."""
     rho: Annotated[OptionalNumbers, default("0.05 for p = 2, 0.0005 for inf")] = None
@@ -35,10 +33,6 @@ class SharpnessOptions:
     """Norms of SAM's and ASAM's step: 2, inf, or any number above 1."""
     m: Names = ("all",)
     """Examples that SAM and ASAM take a step for: all of them together, or random subsets of a size (m-sharpness)."""
-    eta: Annotated[float, arg(metavar="X")] = 0.01
-    """What ASAM adds to each |w|."""
-    asam_scope: Literal["all", "weights-only"] = "all"
-    """Parameters that ASAM scales: all, or as in its authors' code those with weight in their name."""
     max_rho: Annotated[OptionalNumbers, default("0.5 for p = 2, 0.002 for inf")] = None
     """Radii of the worst case."""
     max_p: Numbers = (math.inf,)
@@ -47,8 +41,6 @@ class SharpnessOptions:
     """Size of the random subsets whose worst case is sought."""
     max_examples: Annotated[int, arg(metavar="N")] = 1024
     """How many examples these subsets have together."""
-    max_restarts: Annotated[int, arg(metavar="N")] = 0
-    """Random starts of the search for the worst case, besides the weights themselves."""
     average_rho: Numbers = (0.1,)
     """Sizes of the average case's random perturbations."""
     pairs: Annotated[int, arg(metavar="N")] = 10
@@ -69,7 +61,6 @@ def check_sharpness(options: SharpnessOptions) -> None:
     """
     for option, words, known in (
         ("--measures", options.measures, MEASURES),
-        ("--spaces", options.spaces, ("full", "manifold")),
         ("--scales", options.scales, ("adaptive", "plain")),
         ("--logits", options.logits, ("raw", "normalized")),
     ):
@@ -91,10 +82,8 @@ def check_sharpness(options: SharpnessOptions) -> None:
         expect(p in (2, math.inf), "--max-p", f"{p:g}", "2 or inf")
     for size in options.m:
         expect(size == "all" or (size.isdecimal() and int(size) > 0), "--m", size or "''", "numbers above 0, or all")
-    expect_number("--eta", options.eta)
     for option, number, least in (
         ("--restarts", options.restarts, 0),
-        ("--max-restarts", options.max_restarts, 0),
         ("--pairs", options.pairs, 1),
         ("--max-m", options.max_m, 1),
         ("--max-examples", options.max_examples, options.max_m),

@@ -15,7 +15,6 @@ from landscape.analysis.sharpness import (
     SharpnessMeasure,
     WorstCaseSharpness,
 )
-from landscape.analysis.sharpness.keskar import Space
 from landscape.analysis.sharpness.logits import Logits
 from landscape.cli.options.sharpness import SharpnessOptions
 from landscape.errors import LandscapeError
@@ -38,9 +37,8 @@ def chosen_measures(options: SharpnessOptions) -> tuple[SharpnessMeasure, ...]:
 
 def _of_kind(name: str, options: SharpnessOptions) -> Iterator[SharpnessMeasure]:
     if name == "keskar":
-        for space in cast(tuple[Space, ...], options.spaces):
-            for epsilon in options.epsilons:
-                yield KeskarSharpness(epsilon, space, options.restarts)
+        for epsilon in options.epsilons:
+            yield KeskarSharpness(epsilon, restarts=options.restarts)
     elif name in ("sam", "asam"):
         for p in options.p:
             for m in (None if size == "all" else int(size) for size in options.m):
@@ -48,7 +46,7 @@ def _of_kind(name: str, options: SharpnessOptions) -> Iterator[SharpnessMeasure]
                     if name == "sam":
                         yield SamSharpness(rho, p, m)
                     else:
-                        yield AsamSharpness(rho, p, m, options.eta, options.asam_scope)
+                        yield AsamSharpness(rho, p, m)
     elif name == "lambda_max":
         yield LargestEigenvalue(options.tolerance)
     else:
@@ -65,9 +63,7 @@ def _around(name: str, options: SharpnessOptions, *, adaptive: bool, logits: Log
         return
     for p in options.max_p:
         for rho in _radii("max", p, options.max_rho):
-            yield WorstCaseSharpness(
-                rho, p, adaptive, options.max_m, options.max_examples, options.max_restarts, logits
-            )
+            yield WorstCaseSharpness(rho, p, adaptive, options.max_m, options.max_examples, logits=logits)
 
 
 def _radii(name: str, p: float, given: Sequence[float] | None) -> Sequence[float]:

@@ -95,14 +95,11 @@ def _around(
             runner.file.path,
             drawn,
             planes.normalization,
-            planes.one_dimensional,
-            planes.orthogonal,
+            orthogonal=planes.orthogonal,
             reporter=runner.reporter,
         )
     else:
-        single = RandomPlane(
-            drawn, planes.line, planes.normalization, planes.one_dimensional, planes.orthogonal, planes.rises
-        )
+        single = RandomPlane(drawn, planes.line, planes.normalization, orthogonal=planes.orthogonal, rises=planes.rises)
     return single if seed is None else dataclasses.replace(single, family=options.name or single.name)
 
 

@@ -9,6 +9,7 @@ from cases import quadratics as make
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import landscape
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness import AsamSharpness, SamSharpness
 from landscape.analysis.sharpness.solvers.ascent_step import asam_perturbation, sam_perturbation
@@ -175,3 +176,17 @@ def test_a_curve_shares_its_gradients_and_gives_what_single_radii_give(
 def test_what_cannot_be_is_refused_at_once(bad: dict[str, float]) -> None:
     with pytest.raises(LandscapeError):
         SamSharpness(**bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("measure", "options", "message"),
+    [
+        (landscape.AsamSharpness, {"eta": -1.0}, "got eta = -1; expected a number of at least 0"),
+        (landscape.AsamSharpness, {"scope": "biases"}, "unknown scope 'biases'; expected all or weights-only"),
+        (landscape.WorstCaseSharpness, {"restarts": -1}, "got -1 restarts; expected at least 0"),
+        (landscape.KeskarSharpness, {"space": "half"}, "unknown space 'half'; expected full or manifold"),
+    ],
+)
+def test_impossible_options_are_refused(measure, options, message: str) -> None:
+    with pytest.raises(LandscapeError, match=message):
+        measure(**options)
