@@ -58,8 +58,8 @@ def _point(
         return {name: weights.get(name, w) for name, w in network.origin.items()}, network.recalibrated(
             weights, buffers
         )
-    point, own = network.point(weights)
-    return point, {**own, **(buffers or {})}
+    point, fixed = network.point(weights)
+    return point, {**fixed, **(buffers or {})}
 
 
 def _losses(

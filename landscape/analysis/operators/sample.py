@@ -36,9 +36,9 @@ def few_examples(
     """
     model = deep_copy(objective.network.module)
     _, buffers = objective.network.point(None)
-    own = dict(model.named_buffers())
+    model_buffers = dict(model.named_buffers())
     for name, buffer in buffers.items():
-        own[name].copy_(buffer)
+        model_buffers[name].copy_(buffer)
     if random:
         sample = _sample(objective.data[split or objective.splits[0]], examples)
         inputs, targets, count = next(sample.iterate(examples, objective.dtype))
