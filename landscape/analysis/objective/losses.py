@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.modules.loss import _Loss
 
 from landscape.analysis.objective.torch_losses import IGNORED, ClassLoss, class_scores, from_torch, next_tokens
 from landscape.errors import LandscapeError
@@ -81,11 +82,17 @@ def resolve_loss(loss: str | Loss) -> tuple[str, Loss]:
     Classification losses of torch are returned as their numerator and denominator per example (see `ClassLoss`).
 
     Raises:
-        LandscapeError: for an unknown name.
+        LandscapeError: for an unknown name, or a loss module of torch that sums over the batch.
     """
     if callable(loss):
         module, name = getattr(loss, "__module__", ""), getattr(loss, "__qualname__", type(loss).__name__)
-        return f"{module}:{name}".lstrip(":"), from_torch(loss)
+        function = from_torch(loss)
+        if isinstance(function, _Loss) and function.reduction == "sum":
+            raise LandscapeError(
+                f"expected a loss with reduction='mean' or 'none', got {name}(reduction='sum'), whose value depends on "
+                "the batch size"
+            )
+        return f"{module}:{name}".lstrip(":"), function
     if loss not in LOSSES:
         raise LandscapeError(
             f"unknown loss {loss!r}; expected one of cross_entropy, mse, or a function; for outputs with the classes "

@@ -119,25 +119,22 @@ class Objective:
             calibration=calibrating,
             model_loss=model_loss,
         )
-        self.batchnorm = self.network.batchnorm
-        self.origin: Weights = self.network.origin
+        self.batchnorm, self.origin = self.network.batchnorm, self.network.origin
         self.size = sum(p.numel() for p in self.origin.values())
 
         inputs, targets, _ = next(self.data[self.splits[0]].iterate(min(self.batch_size, 8), self.dtype))
-        outputs = try_model(self.network, inputs, fold=fold)
+        probe = try_model(self.network, inputs, fold=fold), targets
         self.given_loss, self.own_metrics = loss, dict(metrics or {})
-        probe = (outputs, targets)
         chosen = choose_metrics(self.loss_name, self.loss_function, self.own_metrics, probe, tuple(self.data.values()))
         self.loss_function = chosen.functions["loss"]
         self.has_per_example_loss = chosen.single  # else there are only batch means, without a spread
         self.metrics = tuple(chosen.functions)
-        self.evaluation = Evaluation(
-            self.network, chosen, loss_name=self.loss_name, device=self.device, dtype=self.dtype
-        )
+        name = self.loss_name
+        self.evaluation = Evaluation(self.network, chosen, loss_name=name, device=self.device, dtype=self.dtype)
 
     @property
     def is_joint(self) -> bool:
-        """Whether the loss is one of model and batch, without outputs in between."""
+        """True if the loss is one of model and batch, without outputs in between."""
         return isinstance(self.loss_function, ModelLoss)
 
     def source(self, split: str) -> Any:
@@ -152,7 +149,7 @@ class Objective:
 
     @property
     def calibration_source(self) -> str:
-        """Which examples recalibrated statistics are re-estimated from."""
+        """Examples that recalibrated statistics are estimated from, in words."""
         return self._calibrating.description
 
     @property

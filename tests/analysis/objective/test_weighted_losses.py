@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from landscape.analysis.objective.losses import resolve_loss
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import flatten
 from landscape.analysis.operators.operator import CurvatureOperator
@@ -339,3 +340,9 @@ def test_own_losses_may_use_labels_that_are_no_class() -> None:
         assert o.loss() == pytest.approx(loss(o.network.module(inputs), targets).item(), rel=1e-12)
     with pytest.raises(LandscapeError, match="labels run from 1 to 4, but the model has 4 outputs"):
         Objective(nn.Linear(3, C), lambda z, y: F.cross_entropy(z, y), FLAT.float(), labels(N) + 1, device="cpu")
+
+
+def test_a_loss_of_torch_that_sums_over_the_batch_is_refused() -> None:
+    with pytest.raises(LandscapeError, match=r"expected a loss with reduction='mean' or 'none', got MSELoss"):
+        resolve_loss(nn.MSELoss(reduction="sum"))
+    resolve_loss(nn.MSELoss(reduction="none"))
