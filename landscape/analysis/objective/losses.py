@@ -102,7 +102,7 @@ def resolve_loss(loss: str | Loss) -> tuple[str, Loss]:
 
 
 class ExampleSums(NamedTuple):
-    """What a loss or metric gave for a batch: its mean is Σ sums / Σ weights."""
+    """Result of a loss or metric for a batch; its mean is Σ sums / Σ weights."""
 
     sums: Tensor  # (B,)
     weights: Tensor | None  # (B,); None: 1 each
@@ -110,7 +110,7 @@ class ExampleSums(NamedTuple):
 
 
 def example_sums(result: Any, count: int) -> ExampleSums:
-    """Return what a loss or metric gave, per example.
+    """Return the result of a loss or metric per example.
 
     A scalar is taken as the batch's mean and stands for each of its examples; their spread is then unknown. A pair is
     (sum, weight), both scalars or both (B,).

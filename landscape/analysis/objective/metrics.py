@@ -46,7 +46,7 @@ class MetricValues(NamedTuple):
 def choose_metrics(
     name: str, loss: Loss, own: Mapping[str, Metric], probe: tuple[Any, Nested], data: Sequence[Batches]
 ) -> Metrics:
-    """Return what is measured: the loss, accuracy for classification, and the user's metrics.
+    """Choose the functions to measure: the loss, accuracy for classification, and the user's metrics.
 
     Args:
         name: the loss's.

@@ -40,7 +40,7 @@ class Calibration:
 
     @property
     def description(self) -> str:
-        """Which examples these are, for results."""
+        """Description of the examples for results."""
         if self._given is not None:
             return f"{self.examples} examples given by the caller"
         if self._batches is None:

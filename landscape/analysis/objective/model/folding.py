@@ -36,7 +36,7 @@ class Folding:
 
     @cached_property
     def is_pure(self) -> bool:
-        """Whether the network is a graph of modules and functions of torch's, with nothing hooked to them.
+        """True if the network is a graph of torch's own modules and functions, without hooks.
 
         A graph that reads a buffer by itself, not within a module, may as well write to it: all threads would share it.
         """
@@ -114,7 +114,7 @@ def _root(function: Any) -> str:
 
 
 def _is_plain(module: nn.Module, types: tuple[type[nn.Module], ...]) -> bool:
-    """Whether a module computes what its type says: no parametrization of its weight, no hooks."""
+    """Return True if a module computes what its type says: no parametrization of its weight, no hooks."""
     hooked = module._forward_hooks or module._forward_pre_hooks
     return type(module) in types and "weight" in module._parameters and not hooked
 

@@ -76,12 +76,12 @@ class Network:
 
     @property
     def is_pure(self) -> bool:
-        """Whether a pass runs torch's own modules only, by a traced graph, so that it may run in several threads."""
+        """True if a pass runs torch's own modules only, by a traced graph, so that it may run in several threads."""
         return self._folding is not None and self._folding.is_pure and not self.is_random
 
     @property
     def is_random(self) -> bool:
-        """Whether the model draws random numbers in evaluation mode."""
+        """True if the model draws random numbers in evaluation mode."""
         return self._random is not None
 
     def probe(self, inputs: Nested, *, fold: bool) -> Any:
@@ -253,8 +253,8 @@ def _elsewhere(tensors: Mapping[str, Tensor]) -> Weights:
     return moved
 
 
-class _Doubles(threading.local):
-    """This thread's own doubles of networks, since tensors are passed in by putting them in the modules' places."""
+class _PerThreadCopies(threading.local):
+    """Copies of networks for one thread, since `functional_call` swaps tensors inside the modules."""
 
     def __init__(self) -> None:
         self._known: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
@@ -266,13 +266,13 @@ class _Doubles(threading.local):
         return self._known[network]
 
 
-_doubles = _Doubles()
+_thread_copies = _PerThreadCopies()
 
 
 def call(network: nn.Module, tensors: Mapping[str, Tensor], inputs: Nested) -> Any:
     """Return the outputs of a network with these parameters and buffers."""
     if in_worker_thread():
-        network = _doubles.of(network)
+        network = _thread_copies.of(network)
     if isinstance(inputs, Mapping):
         return functional_call(network, dict(tensors), (), dict(inputs))
     return functional_call(network, dict(tensors), inputs if isinstance(inputs, tuple) else (inputs,))

@@ -24,13 +24,13 @@ def rounded_kernels(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         rows = torch.cat([weights[name].reshape(-1, taps) for name in names]).T.contiguous()  # one row for each tap
         found = rows.to(torch.bfloat16)
         for tap in range(1, taps):
-            rows[tap] += _left_over(rows[tap - 1], found[tap - 1])
+            rows[tap] += _rounding_error(rows[tap - 1], found[tap - 1])
             found[tap] = rows[tap]
         parts = torch.split(found.T, [weights[name].numel() // taps for name in names])
         rounded.update((name, part.reshape(weights[name].shape)) for name, part in zip(names, parts, strict=True))
     return rounded
 
 
-def _left_over(exact: Tensor, rounded: Tensor) -> Tensor:
-    """Return what rounding left for the next to take over: nothing where it is not finite."""
+def _rounding_error(exact: Tensor, rounded: Tensor) -> Tensor:
+    """Return the rounding error to pass on to the next tap; 0 if it is not finite."""
     return (exact - rounded).nan_to_num_(0.0, 0.0, 0.0)
