@@ -16,11 +16,11 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import dot, flatten, unflatten
 from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.planes import Plane, line_between, pca_plane, plane_through, random_plane
+from landscape.analysis.planes.axes import between_axis
 from landscape.analysis.surfaces.surface import (
     EvaluationSettings,
     _Grid,
     axis,
-    between_axis,
     choose_settings,
     empty,
     grid_points,
