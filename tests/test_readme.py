@@ -73,3 +73,16 @@ def test_links_lead_to_files(page: Path) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
+
+
+def test_files_and_folders_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = re.search(r"^```\n(.*?)\n\n", text, flags=re.MULTILINE | re.DOTALL)
+    assert tree is not None
+    heads = [re.match(r" *(?:[\w.]+/? {2})*[\w.]+/?(?= {2,}|$)", line) for line in tree[1].splitlines()]
+    folders = {name for head in heads if head for name in head[0].split()}
+    known = {path.name + "/" * path.is_dir() for path in (ROOT / "landscape").rglob("*")}
+    assert folders - known == set()
+    named = {path for path in re.findall(r"`([\w/.]+\.py)`", text) if "NAME" not in path and "/" in path}
+    roots = (ROOT, ROOT / "landscape")
+    assert {path for path in named if not any((root / path).exists() for root in roots)} == set()
