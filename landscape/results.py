@@ -27,6 +27,7 @@ POINT = np.dtype(
         ("level", "i2"),  # 0: the value reported; 1, 2, ...: the evidence of an estimate, see `Sampled`
     ]
 )
+BOUNDED_POINT = np.dtype([("bound" if name == "stderr" else name, POINT[name]) for name in POINT.names or ()])
 
 
 class Over:
@@ -84,10 +85,12 @@ class Sampled(Measured):
     """
 
     kind: ClassVar[str]
+    point: ClassVar[np.dtype[Any]] = POINT  # a row of `points`
+    error: ClassVar[str] = "stderr"  # the column with the uncertainty of `value`
     alpha: Floats  # (X,) ascending coordinates along the first direction
     splits: tuple[str, ...]
     metrics: tuple[str, ...]  # "loss" first, "accuracy" for classification, then the user's; or those of a map
-    points: NDArray[Any]  # (P,) of dtype POINT
+    points: NDArray[Any]  # (P,) of dtype `point`
     attributes: Attributes = field(default_factory=dict)
 
     @property
@@ -101,7 +104,7 @@ class Sampled(Measured):
         return on_x, (x[on_x],)
 
     def grid(self, metric: str = "loss", *, column: str = "value", level: int = 0) -> Floats:
-        """Return `column` ("value", "stderr" or "n") of `metric` as (S, Y, X) or (S, X); NaN where not computed."""
+        """Return `column` ("value", "n" or `error`) of `metric` as (S, Y, X) or (S, X); NaN where not computed."""
         out = np.full((len(self.splits), *self.shape), np.nan)
         chosen = self.points[(self.points["metric"] == self.metrics.index(metric)) & (self.points["level"] == level)]
         on_axes, index = self._cells(chosen)
@@ -140,10 +143,9 @@ class LineResult(Sampled):
 
 
 @dataclass(frozen=True)
-class SurfaceResult(Sampled):
+class SampledPlane(Sampled):
     """Metrics on a plane of weight space."""
 
-    kind: ClassVar[str] = "surface"
     beta: Floats = field(default_factory=lambda: np.zeros(1))  # (Y,) ascending, along the second direction
 
     @property
@@ -155,6 +157,27 @@ class SurfaceResult(Sampled):
         (on_x, x), (on_y, y) = _locate(self.alpha, points["alpha"]), _locate(self.beta, points["beta"])
         on_axes = on_x & on_y
         return on_axes, (y[on_axes], x[on_axes])
+
+
+@dataclass(frozen=True)
+class SurfaceResult(SampledPlane):
+    """Loss, accuracy and other means over the examples on a plane, with their standard errors."""
+
+    kind: ClassVar[str] = "surface"
+
+
+@dataclass(frozen=True)
+class ConvexityResult(SampledPlane):
+    """Extreme eigenvalues of the Hessian on a plane, and the ratio of their magnitudes, with bounds.
+
+    The metrics are "convexity", |λ_min / λ_max|, with a bound on its error on either side; "lambda_min" and
+    "lambda_max", whose bounds are one-sided: λ_max ∈ [value, value + bound] and λ_min ∈ [value − bound, value]; and
+    "products", the Hessian-vector products of the point, without a bound (NaN).
+    """
+
+    kind: ClassVar[str] = "convexity"
+    point: ClassVar[np.dtype[Any]] = BOUNDED_POINT
+    error: ClassVar[str] = "bound"
 
 
 @dataclass(frozen=True)
@@ -289,9 +312,13 @@ def with_attributes(result: R, **attributes: Any) -> R:
     return replace(result, attributes={**result.attributes, **attributes})
 
 
-def points_table(rows: Sequence[tuple[Any, ...]]) -> NDArray[Any]:
-    """Return rows of (alpha, beta, split, metric, value, stderr, n, level) as a table of dtype `POINT`."""
-    return np.array(list(rows), dtype=POINT)
+def points_table(rows: Sequence[tuple[Any, ...]], dtype: np.dtype[Any] = POINT) -> NDArray[Any]:
+    """Return rows of (alpha, beta, split, metric, value, stderr or bound, n, level) as a table.
+
+    >>> points_table([(0.0, 0.0, 0, 0, 0.5, 0.01, 100, 0)])["value"].tolist()
+    [0.5]
+    """
+    return np.array(list(rows), dtype=dtype)
 
 
 def _locate(axis: Floats, values: Floats) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:

@@ -45,7 +45,7 @@ def compare(results: Mapping[str, Result], **options: Any) -> go.Figure:
     Raises:
         LandscapeError: There is nothing to draw, or the results are of different kinds.
     """
-    kinds = {kind.title: kind for kind in map(kind_of, results.values())}
+    kinds = {kind.result.kind: kind for kind in map(kind_of, results.values())}
     if len(kinds) != 1:
         names = ", ".join(sorted(kinds)) or "none"
         raise LandscapeError(f"expected results of one kind to compare, got {names}; compare each kind by itself")

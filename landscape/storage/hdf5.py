@@ -15,6 +15,9 @@ import numpy as np
 
 from landscape.errors import LandscapeError
 from landscape.results import (
+    BOUNDED_POINT,
+    POINT,
+    ConvexityResult,
     DensityResult,
     HistoryResult,
     LayersResult,
@@ -114,6 +117,7 @@ def layout_of(kind: type[Any]) -> Layout:
 
 _BUILT_IN: tuple[type[Any], ...] = (
     SurfaceResult,
+    ConvexityResult,
     LineResult,
     TrajectoryResult,
     SpectrumResult,
@@ -163,7 +167,7 @@ def read_result(group: Group) -> Result:
     result: Result = layout.read(group, attributes)
     if "finished" not in {field.name for field in dataclasses.fields(result)}:
         return result
-    return _with_diagnostics(dataclasses.replace(result, finished=_is_finished(group, attributes)))
+    return upgraded(dataclasses.replace(result, finished=_is_finished(group, attributes)))
 
 
 def check_kind(group: Group) -> None:
@@ -206,6 +210,19 @@ def _is_finished(group: Group, attributes: Mapping[str, Any]) -> bool:
     if "finished" in group.attrs:
         return bool(group.attrs["finished"])
     return "computed" not in group or "seconds" in attributes or "settings" not in attributes
+
+
+def upgraded(result: R) -> R | ConvexityResult:
+    """Return a result of version 0.1.0 in its present form; others as they are."""
+    if isinstance(result, SurfaceResult) and result.metrics[0] == "convexity":
+        return _with_bounds(result)
+    return _with_diagnostics(result)
+
+
+def _with_bounds(surface: SurfaceResult) -> ConvexityResult:
+    """Return a convexity map, which once was a surface with bounds in the column of standard errors."""
+    fields = {field.name: getattr(surface, field.name) for field in dataclasses.fields(surface)}
+    return ConvexityResult(**{**fields, "points": surface.points.astype(POINT).view(BOUNDED_POINT)})
 
 
 def _with_diagnostics(result: R) -> R:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landscape.errors import LandscapeError
-from landscape.results import POINT, Sampled
+from landscape.results import Sampled
 from landscape.storage.hdf5_arrays import Group, dataset, scale
 
 
@@ -24,17 +24,19 @@ class SampledLayout:
 
     def write(self, group: Group, result: Sampled) -> None:
         """Write the axes, the grids of level 0, and a table of the other points."""
-        _check_metrics(result.metrics)
+        _check_metrics(result.metrics, result.error)
         scale(group, "split", list(result.splits), "split of the data")
         dimensions = ["split", "x"]
         if has_beta(self.result):
             scale(group, "y", _beta(result), "β, coordinate along the second direction")
             dimensions = ["split", "y", "x"]
         scale(group, "x", result.alpha, "α, coordinate along the first direction")
+        is_mean = result.error == "stderr"
+        texts = ("mean over the examples", "standard error of the mean") if is_mean else ("", "bound on the error")
         for metric in result.metrics:
-            stderr = result.grid(metric, column="stderr")
-            dataset(group, metric, result.grid(metric), dimensions, "mean over the examples")
-            dataset(group, f"{metric}_stderr", stderr, dimensions, "standard error of the mean")
+            dataset(group, metric, result.grid(metric), dimensions, texts[0])
+            errors = result.grid(metric, column=result.error)
+            dataset(group, f"{metric}_{result.error}", errors, dimensions, texts[1])
         counts = {metric: np.nan_to_num(result.grid(metric, column="n")).astype(np.int64) for metric in result.metrics}
         common = counts[result.metrics[0]]
         dataset(group, "n", common, dimensions, "number of examples; 0 where not computed")
@@ -47,7 +49,7 @@ class SampledLayout:
         if len(others):
             table = group.create_group("points")
             scale(table, "point", np.arange(len(others)))
-            for column in POINT.names or ():
+            for column in result.point.names or ():
                 dataset(table, column, others[column], ["point"])
 
     def read(self, group: Group, attributes: Mapping[str, Any]) -> Any:
@@ -62,16 +64,16 @@ class SampledLayout:
         parts = []
         for s in range(len(splits)):
             for m, metric in enumerate(metrics):
-                part = np.zeros(len(x), dtype=POINT)
+                part = np.zeros(len(x), dtype=self.result.point)
                 part["alpha"], part["beta"], part["split"], part["metric"] = alpha[x], beta[y], s, m
-                columns = {"value": metric, "stderr": f"{metric}_stderr"}
+                columns = {"value": metric, self.result.error: f"{metric}_{self.result.error}"}
                 columns["n"] = f"{metric}_n" if f"{metric}_n" in group else "n"
                 for column, stored in columns.items():
                     part[column] = group[stored][()].reshape(shape)[s, y, x]
                 parts.append(part)
         if "points" in group:
-            others = np.zeros(len(group["points/point"]), dtype=POINT)
-            for column in POINT.names or ():
+            others = np.zeros(len(group["points/point"]), dtype=self.result.point)
+            for column in others.dtype.names or ():
                 others[column] = group["points"][column][()]
             parts.append(others)
         fields = {**axes, "splits": splits, "metrics": metrics, "points": np.concatenate(parts)}
@@ -106,13 +108,13 @@ def _points_off_grids(result: Sampled) -> NDArray[Any]:
     return others
 
 
-def _check_metrics(metrics: Sequence[str]) -> None:
+def _check_metrics(metrics: Sequence[str], error: str) -> None:
     """Refuse metrics whose arrays would have the names of others.
 
     Raises:
         LandscapeError: if two arrays would have one name.
     """
-    names = [f"{metric}{suffix}" for metric in metrics for suffix in ("", "_stderr", "_n")]
+    names = [f"{metric}{suffix}" for metric in metrics for suffix in ("", f"_{error}", "_n")]
     taken = {"x", "y", "split", "n", "computed", "points", ".", ""}
     clash = next((name for i, name in enumerate(names) if name in taken or name in names[:i] or "/" in name), None)
     if clash is not None:

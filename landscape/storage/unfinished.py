@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landscape.results import POINT, Result, Sampled, points_table
-from landscape.storage.hdf5 import LAYOUTS
+from landscape.storage.hdf5 import LAYOUTS, upgraded
 from landscape.storage.journal import read_journal
 from landscape.storage.json_values import to_json
 from landscape.storage.sampled import SampledLayout, has_beta
 from landscape.storage.schema import check_attributes
 
+_KINDS = "line, surface or convexity"
 _LARGEST = {"split": 2**15, "metric": 2**15, "n": 2**63, "level": 2**15}  # of the integer columns of a point
 
 
@@ -101,7 +102,7 @@ def read_unfinished(path: Path) -> Unfinished | None:
     attributes = dict(empty.attributes)
     if seconds:
         attributes["seconds"] = float(attributes.get("seconds", 0.0)) + seconds
-    result = dataclasses.replace(empty, points=points_table(rows), attributes=attributes)
+    result = dataclasses.replace(empty, points=points_table(rows, empty.point), attributes=attributes)
     return Unfinished(journal.header["name"], result, problem)
 
 
@@ -138,15 +139,15 @@ def _empty(header: Any) -> Sampled:
     check_name(header["name"], ())
     layout = LAYOUTS.get(header["kind"]) if isinstance(header["kind"], str) else None
     if not isinstance(layout, SampledLayout):
-        raise ValueError(f"expected the kind line or surface, got {_short(header['kind'])}")
+        raise ValueError(f"expected the kind {_KINDS}, got {_short(header['kind'])}")
     axes = {name: _axis(header, name) for name in ("alpha", "beta") if name == "alpha" or has_beta(layout.result)}
     splits, metrics = _names(header, "splits"), _names(header, "metrics")
     if not isinstance(header["attributes"], dict):
         raise ValueError(f"expected attributes as a mapping, got {_short(header['attributes'])}")
     check_attributes(header["attributes"])
-    fields = {**axes, "splits": splits, "metrics": metrics, "points": points_table([])}
+    fields = {**axes, "splits": splits, "metrics": metrics, "points": points_table([], layout.result.point)}
     result: Sampled = layout.result(**fields, attributes=header["attributes"], finished=False)
-    return result
+    return upgraded(result)
 
 
 def _axis(header: Mapping[str, Any], name: str) -> NDArray[np.float64]:
@@ -205,7 +206,7 @@ def _is_finite(value: Any) -> bool:
 def _row_set(points: NDArray[Any]) -> set[bytes]:
     """Return the rows of a table of points as bytes, all NaN alike: JSON knows one, floats have many."""
     plain = points.copy()
-    for column in ("value", "stderr"):
+    for column in (name for name in points.dtype.names or () if points.dtype[name].kind == "f"):
         plain[column][np.isnan(plain[column])] = np.nan
     return set(plain.view(f"V{plain.itemsize}").tolist())
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from landscape.errors import LandscapeError
-from landscape.results import LineResult, Result, SurfaceResult, with_attributes
+from landscape.results import Result, Sampled, with_attributes
 from landscape.storage.result_file import ResultFile
 from landscape.workflow.fingerprint import changed, stamp
 from landscape.workflow.measurement import Measurement, R, Run, Source
@@ -156,7 +156,7 @@ class _FileKeep:
 
     def begin(self, result: Result) -> None:
         """Store the axes and settings of a table, and open its journal."""
-        assert isinstance(result, LineResult | SurfaceResult)
+        assert isinstance(result, Sampled)
         self._file.begin(self._key, self._unfinished(result))
 
     def append(self, rows: NDArray[Any]) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 from cases import synthetic as make
 
 from landscape.results import (
+    ConvexityResult,
     DensityResult,
     HistoryResult,
     LayersResult,
@@ -11,7 +12,6 @@ from landscape.results import (
     MeasureResult,
     SharpnessResult,
     StudyResult,
-    SurfaceResult,
     TrajectoryResult,
     points_table,
 )
@@ -125,10 +125,10 @@ def convexity(label="a", *, nx=5, ny=3, change=None):
             ratio = abs(bottom / top) if a < 0.9 else 50.0
             for m, (value, bound) in enumerate(((ratio, 0.001), (bottom, 0.01), (top, 0.02))):
                 rows.append((a, b, 0, m, value, bound, 500, 0))
-    points = points_table(rows)
+    points = points_table(rows, ConvexityResult.point)
     points = change(points) if change else points
     attributes = make.attributes(label, directions={"kind": "random", "seed": 0})
-    return SurfaceResult(alpha, ("train",), ("convexity", "lambda_min", "lambda_max"), points, attributes, beta)
+    return ConvexityResult(alpha, ("train",), ("convexity", "lambda_min", "lambda_max"), points, attributes, beta)
 
 
 def seeded_lines(label="a", count=5, *, n=9, scale=0.6, width=True):

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from landscape.figures.figure import figure
-from landscape.results import SurfaceResult
+from landscape.results import ConvexityResult
 from landscape.storage.loading import load
 
 FEW = ("--points", "5x3", "--subset", "16", "--params", "linear.*", "--tolerance", "0.1")
 
 
-def same(found: SurfaceResult, expected: SurfaceResult) -> None:
+def same(found: ConvexityResult, expected: ConvexityResult) -> None:
     """Check that two maps are the same to the bit."""
     assert found.points.tobytes() == expected.points.tobytes()
 
@@ -32,7 +32,7 @@ def test_a_map_is_printed_stored_found_again_and_drawn(run, pair) -> None:
     assert "bounds within the tolerance of 0.1 at 15 of 15 points" in outcome.err
     assert "next: landscape report results/sam.h5 --open" in outcome.err
     found = load("results/sam.h5")["sam/convexity"]
-    assert isinstance(found, SurfaceResult)
+    assert isinstance(found, ConvexityResult)
     assert found.metrics == ("convexity", "lambda_min", "lambda_max", "products")
     assert found.complete
     assert found.shape == (3, 5)
@@ -56,9 +56,9 @@ def test_a_map_is_printed_stored_found_again_and_drawn(run, pair) -> None:
     assert "Convexity map" in page
     drawn = figure(found).data[0]
     np.testing.assert_array_equal(drawn.customdata[..., 1], found.grid("lambda_min")[0])
-    np.testing.assert_array_equal(drawn.customdata[..., 2], found.grid("lambda_min", column="stderr")[0])
+    np.testing.assert_array_equal(drawn.customdata[..., 2], found.grid("lambda_min", column="bound")[0])
     np.testing.assert_array_equal(drawn.customdata[..., 3], found.grid("lambda_max")[0])
-    np.testing.assert_array_equal(drawn.customdata[..., 4], found.grid("lambda_max", column="stderr")[0])
+    np.testing.assert_array_equal(drawn.customdata[..., 4], found.grid("lambda_max", column="bound")[0])
     assert "λ_min %{customdata[1]" in drawn.hovertemplate
     assert "λ_max %{customdata[3]" in drawn.hovertemplate
 
@@ -82,7 +82,7 @@ def test_the_origin_is_what_hessian_finds(run, pair) -> None:
     top, bottom = spectrum["eigenvalues"]
     assert found["lambda_max"][0][1][1] == pytest.approx(top, abs=0.05 * top)
     assert found["lambda_min"][0][1][1] == pytest.approx(bottom, abs=0.05 * top)
-    assert found["lambda_max_stderr"][0][1][1] <= 0.05 * top
+    assert found["lambda_max_bound"][0][1][1] <= 0.05 * top
 
 
 @pytest.mark.parametrize(("after", "more"), [(1, ()), (7, ("--quick",))])

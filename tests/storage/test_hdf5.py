@@ -16,6 +16,7 @@ from landscape.errors import LandscapeError
 from landscape.figures.figure import figure
 from landscape.results import (
     POINT,
+    ConvexityResult,
     DensityResult,
     LayersResult,
     LineResult,
@@ -47,7 +48,7 @@ def stored(tmp_path: Path, results: dict[str, Result]) -> dict[str, Result]:
 def bits(value: object) -> object:
     """Return all that can be told of a field: of arrays the type and the bytes, of a table its sorted rows."""
     if isinstance(value, np.ndarray):
-        rows = np.sort(value) if value.dtype == POINT else value
+        rows = np.sort(value) if value.dtype.names else value
         return value.dtype, value.shape, rows.tobytes()
     if isinstance(value, dict):
         return {name: bits(entry) for name, entry in sorted(value.items())}
@@ -79,6 +80,26 @@ def test_evidence_of_earlier_versions_is_read_as_diagnostics(tmp_path: Path) -> 
     assert isinstance(found, SharpnessResult)
     assert found.measures[0].diagnostics == {"unit": "subsets", "count": 2, "samples": [0.25, 0.75]}
     assert "evidence" not in found.attributes
+
+
+def test_convexity_maps_of_earlier_versions_are_converted(tmp_path: Path) -> None:
+    """They were surfaces, whose standard errors held the bounds; unfinished ones too, in the file and the journal."""
+    new = kinds.convexity("a")
+    old = SurfaceResult(new.alpha, new.splits, new.metrics, new.points.view(POINT), new.attributes, new.beta)
+    with ResultFile(tmp_path / "f.h5") as file:
+        file.put("a/old", old)
+        half = dataclasses.replace(old, points=old.points[:3])
+        file.begin("a/half", half)
+        file.append(old.points[3:6])
+    found = load(tmp_path / "f.h5")
+    assert_same(found["a/old"], new)
+    unfinished = found["a/half"]
+    assert isinstance(unfinished, ConvexityResult)
+    assert not unfinished.finished
+    np.testing.assert_array_equal(np.sort(unfinished.points), np.sort(new.points[:6]))
+    with ResultFile(tmp_path / "f.h5") as file:
+        file.put("a/other", new)
+    assert_same(load(tmp_path / "f.h5")["a/old"], new)
 
 
 def test_diagnostics_of_another_type_are_refused(tmp_path: Path) -> None:

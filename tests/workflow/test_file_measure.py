@@ -17,7 +17,7 @@ from cases.curvature_problem import INPUTS, LABELS, classifier, network
 from torch import Tensor
 
 import landscape
-from landscape.results import LayersResult, LineResult, Result, SharpnessResult, SurfaceResult
+from landscape.results import LayersResult, LineResult, Result, Sampled, SharpnessResult, SurfaceResult
 from landscape.workflow.measurement import Keep, Source
 from landscape.workflow.reporter import Advance, Quiet
 from landscape.workflow.vectors import vector_file
@@ -81,7 +81,7 @@ def values(result: Result) -> dict[str, Any]:
     """Return the numbers of a result, without attributes such as its seconds."""
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     fields.pop("attributes")
-    if isinstance(result, LineResult | SurfaceResult):
+    if isinstance(result, Sampled):
         fields["points"] = np.sort(result.points, order=["split", "metric", "level", "beta", "alpha"])
     if isinstance(result, SharpnessResult):
         fields["measures"] = [(each.label, each.value, each.stderr, each.evaluations) for each in result.measures]

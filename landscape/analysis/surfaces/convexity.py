@@ -19,7 +19,7 @@ from landscape.analysis.planes import Plane, random_plane
 from landscape.analysis.planes.axes import ascending, axis
 from landscape.analysis.surfaces.measuring import Points
 from landscape.errors import LandscapeError
-from landscape.results import Floats, SurfaceResult, points_table
+from landscape.results import BOUNDED_POINT, ConvexityResult, Floats, points_table
 from landscape.seeding import derived_seed
 
 METRICS = ("convexity", "lambda_min", "lambda_max", "products")
@@ -46,13 +46,13 @@ def convexity(
     done: Points | None = None,
     on_point: Callable[[Points], None] | None = None,
     on_product: Callable[[int, Tensor], None] | None = None,
-) -> SurfaceResult:
+) -> ConvexityResult:
     """Return |λ_min / λ_max|, both eigenvalues of the Hessian and their bounds on a grid of a plane.
 
     At each point Lanczos begins with a random vector and goes on until it is proven, but for a small probability, that
     no eigenvalue is more extreme than the two found by more than the tolerance: on a ResNet-20 12 to 16 products, when
-    the errors themselves are some ten times less. The column `stderr` holds the bounds: λ_max is not below its value
-    and not further above it, λ_min the other way round; those of the ratio follow from them. The rounding of float32
+    the errors themselves are some ten times less. The bounds of both are one-sided (see `ConvexityResult`); those of
+    the ratio follow from them. The rounding of float32
     products, about 1e-6 of λ_max, is not in them. The metric `products` counts what a point took. Where the loss
     diverges all values are NaN. BatchNorm's statistics are held fixed at each point.
 
@@ -92,7 +92,7 @@ def convexity(
     beta = axis(counts[1], span) if beta is None else ascending(beta)
     metadata = MeasurementMetadata(objective, "hessian", split, seed)
     walker = _Walker(objective, plane, tolerance, quick, max_products, seed, split, on_product)
-    tables = [points_table([]) if done is None else done]
+    tables = [points_table([], BOUNDED_POINT) if done is None else done]
     for rows in walker.walk(alpha, beta, _coordinates(tables[0])):
         tables.append(rows)
         if on_point is not None:
@@ -107,7 +107,7 @@ def convexity(
         **({"marks": list(plane.marks)} if plane.marks else {}),
     }
     table = _ordered(np.concatenate(tables))
-    return SurfaceResult(alpha, (split or objective.splits[0],), METRICS, table, attributes, beta)
+    return ConvexityResult(alpha, (split or objective.splits[0],), METRICS, table, attributes, beta)
 
 
 class _Walker:
@@ -210,7 +210,8 @@ def _rows(a: float, b: float, values: Floats, bounds: Floats, product: Curvature
         (float(values[0]), above),
         (float(product.num_matvecs), math.nan),
     ]
-    return points_table([(a, b, 0, m, value, bound, product.examples, 0) for m, (value, bound) in enumerate(columns)])
+    rows = [(a, b, 0, m, value, bound, product.examples, 0) for m, (value, bound) in enumerate(columns)]
+    return points_table(rows, BOUNDED_POINT)
 
 
 def _coordinates(table: Points) -> set[tuple[float, float]]:

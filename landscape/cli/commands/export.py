@@ -155,14 +155,14 @@ class ExportCommand:
         from landscape.export.meshes.relief import Relief
         from landscape.export.meshes.stl import stl_bytes
         from landscape.export.meshes.vtk import vtk_bytes
-        from landscape.results import SurfaceResult
+        from landscape.results import SampledPlane
         from landscape.storage.atomic_write import write_atomically
 
         names, written = _Names(folder, form), []
         for key, relief in self._reliefs(results, form):
             assert isinstance(relief, Relief)
             surface = results[key]
-            if form == "vtk" and isinstance(surface, SurfaceResult):
+            if form == "vtk" and isinstance(surface, SampledPlane):
                 content = vtk_bytes(surface, relief, title=key)
             else:
                 content = stl_bytes(relief, millimetres=self.size) if form == "stl" else glb_bytes(relief, name=key)
@@ -179,14 +179,14 @@ class ExportCommand:
         """
         from landscape.export.meshes.relief import reliefs
         from landscape.figures.plots.surfaces.grids import metrics_of
-        from landscape.results import SurfaceResult
+        from landscape.results import SampledPlane
 
-        surfaces = {key: result for key, result in results.items() if isinstance(result, SurfaceResult)}
+        surfaces = {key: result for key, result in results.items() if isinstance(result, SampledPlane)}
         if not surfaces:
             raise LandscapeError(
                 f"a {form} holds a surface, and none was chosen; take csv or npz for the other results"
             )
-        groups: dict[str, dict[str, SurfaceResult]] = {}
+        groups: dict[str, dict[str, SampledPlane]] = {}
         for key, surface in surfaces.items():
             if self.metric is None or self.metric in metrics_of(surface):
                 groups.setdefault(key.rpartition("/")[2], {})[key] = surface

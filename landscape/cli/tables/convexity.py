@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from landscape.cli.terminal import console
-from landscape.results import Floats, SurfaceResult
+from landscape.results import ConvexityResult, Floats
 from landscape.stats import number_format
 from landscape.stats.convexity import CONVEX, convex_share
 
 
-def print_maps(found: Mapping[str, SurfaceResult]) -> None:
+def print_maps(found: Mapping[str, ConvexityResult]) -> None:
     """Print the range of each map, and say how well it is known."""
     rows = []
     for key, surface in found.items():
@@ -27,8 +27,8 @@ def print_maps(found: Mapping[str, SurfaceResult]) -> None:
         _say_certainty(key, surface)
 
 
-def _at_origin(surface: SurfaceResult) -> str:
-    values, bounds = surface.grid("convexity")[0], surface.grid("convexity", column="stderr")[0]
+def _at_origin(surface: ConvexityResult) -> str:
+    values, bounds = surface.grid("convexity")[0], surface.grid("convexity", column="bound")[0]
     if 0.0 not in surface.alpha or 0.0 not in surface.beta:
         return "-"
     place = int(np.searchsorted(surface.beta, 0.0)), int(np.searchsorted(surface.alpha, 0.0))
@@ -40,11 +40,11 @@ def _known(values: Floats) -> Floats:
     return known if len(known) else np.array([np.nan])
 
 
-def _say_certainty(key: str, surface: SurfaceResult) -> None:
+def _say_certainty(key: str, surface: ConvexityResult) -> None:
     products, attributes = surface.grid("products")[0], surface.attributes
     top, bottom = (surface.grid(metric)[0] for metric in ("lambda_max", "lambda_min"))
     sizes = np.fmax(np.abs(top), np.abs(bottom))
-    bounds = np.fmax(*(surface.grid(metric, column="stderr")[0] for metric in ("lambda_max", "lambda_min")))
+    bounds = np.fmax(*(surface.grid(metric, column="bound")[0] for metric in ("lambda_max", "lambda_min")))
     proven = bounds <= attributes["tolerance"] * sizes  # not where the loss diverges
     wider = bounds[(sizes > 0) & ~proven] / sizes[(sizes > 0) & ~proven]
     others = f", {np.median(wider):.2g} at the median of the others" if len(wider) else ""

@@ -9,7 +9,7 @@ import numpy as np
 
 from landscape.cli.tables.width import print_widths
 from landscape.cli.terminal import console
-from landscape.results import LineResult, Sampled, SurfaceResult
+from landscape.results import LineResult, Sampled, SampledPlane, SurfaceResult
 from landscape.stats import number_format
 
 
@@ -63,8 +63,8 @@ def summary(result: Sampled) -> dict[str, Any]:
         "kind": result.kind,
         "splits": result.splits,
         "alpha": result.alpha,
-        **({"beta": result.beta} if isinstance(result, SurfaceResult) else {}),
+        **({"beta": result.beta} if isinstance(result, SampledPlane) else {}),
         **{metric: result.grid(metric) for metric in result.metrics},
-        **{f"{metric}_stderr": result.grid(metric, column="stderr") for metric in result.metrics},
+        **{f"{metric}_{result.error}": result.grid(metric, column=result.error) for metric in result.metrics},
         "attributes": dict(result.attributes),
     }

@@ -21,16 +21,18 @@ from landscape.figures.plots.history import recorded
 from landscape.figures.plots.line import line_figure
 from landscape.figures.plots.sharpness_curves import Over, curves_figure, swept
 from landscape.figures.plots.surfaces import grids
-from landscape.figures.plots.surfaces.convexity import convexity_note, is_convexity
+from landscape.figures.plots.surfaces.convexity import convexity_note
 from landscape.figures.plots.surfaces.trajectory import belongs, trajectory_figure, trajectory_note
 from landscape.figures.style.dark import to_dark
 from landscape.figures.style.scale import Scale
 from landscape.results import (
+    ConvexityResult,
     Floats,
     HistoryResult,
     LineResult,
     Result,
     Sampled,
+    SampledPlane,
     SharpnessResult,
     StudyResult,
     SurfaceResult,
@@ -93,7 +95,7 @@ def _check_metric(results: Mapping[str, Result], metric: str | None) -> None:
     """Refuse a metric that none of the results has."""
     known: dict[str, None] = {}
     for result in results.values():
-        if isinstance(result, SurfaceResult):
+        if isinstance(result, SampledPlane):
             known |= dict.fromkeys(grids.metrics_of(result))
         elif isinstance(result, LineResult):
             known |= dict.fromkeys(result.metrics)
@@ -111,7 +113,7 @@ def _specs(
     yield from _trajectories(results, everything, options, names)
     for name, group in _named(results):
         first = next(iter(group.values()))
-        if isinstance(first, SurfaceResult | LineResult | TrajectoryResult):
+        if isinstance(first, SampledPlane | LineResult | TrajectoryResult):
             continue
         stem, named = _stem(name, group), relabelled(group, names)
         if isinstance(first, HistoryResult):
@@ -130,9 +132,9 @@ def _specs(
 def _surfaces(
     results: Mapping[str, Result], everything: Mapping[str, Result], options: ImageOptions, names: Names
 ) -> Iterator[ImageSpec]:
-    for name, group in _named({key: r for key, r in results.items() if isinstance(r, SurfaceResult)}):
-        surfaces = {label: r for label, r in group.items() if isinstance(r, SurfaceResult)}
-        maps = {label: r for label, r in surfaces.items() if is_convexity(r)}
+    for name, group in _named({key: r for key, r in results.items() if isinstance(r, SampledPlane)}):
+        surfaces = {label: r for label, r in group.items() if isinstance(r, SampledPlane)}
+        maps = {label: r for label, r in surfaces.items() if isinstance(r, ConvexityResult)}
         others = {label: r for label, r in surfaces.items() if label not in maps}
         if maps and options.metric in (None, "convexity"):
             named = relabelled(maps, names)
@@ -142,16 +144,14 @@ def _surfaces(
         for chosen in (others, maps) if options.metric not in (None, "convexity") else (others,):
             shown = {label: r for label, r in chosen.items() if options.metric in (None, *grids.metrics_of(r))}
             if shown:
-                twins = [
-                    r for key, r in everything.items() if isinstance(r, SurfaceResult) and key.endswith(f"/{name}")
-                ]
+                twins = [r for key, r in everything.items() if isinstance(r, SampledPlane) and key.endswith(f"/{name}")]
                 narrow = options.width is not None and options.width < NARROW * len(shown)
                 for some in [{label: r} for label, r in shown.items()] if narrow else [shown]:
                     yield from _views(_stem(name, some), relabelled(some, names), twins, options)
 
 
 def _views(
-    stem: str, shown: Mapping[str, SurfaceResult], twins: Sequence[SurfaceResult], options: ImageOptions
+    stem: str, shown: Mapping[str, SampledPlane], twins: Sequence[SampledPlane], options: ImageOptions
 ) -> Iterator[ImageSpec]:
     """Yield each view of surfaces, on the scale that all surfaces of their name share."""
     first = next(iter(shown.values()))
@@ -269,7 +269,7 @@ def _unfinished(group: Mapping[Any, Sampled]) -> list[str]:
     return [] if done == asked else [f"{done:,} of {asked:,} points computed so far."]
 
 
-def _cut(arrays: Sequence[Floats], group: Mapping[str, SurfaceResult], scale: Scale) -> list[str]:
+def _cut(arrays: Sequence[Floats], group: Mapping[str, SampledPlane], scale: Scale) -> list[str]:
     """Return notes on the points of surfaces that lie off the scale or are not numbers."""
     nan = sum(int((np.isnan(a) & s.computed()).sum()) for a, s in zip(arrays, group.values(), strict=True))
     notes = [

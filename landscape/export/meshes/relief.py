@@ -12,7 +12,7 @@ from landscape.errors import LandscapeError
 from landscape.figures.plots.surfaces import grids
 from landscape.figures.style import theme
 from landscape.figures.style.scale import Scale
-from landscape.results import Floats, SurfaceResult
+from landscape.results import Floats, SampledPlane
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Relief:
 
 
 def reliefs(
-    surfaces: Mapping[str, SurfaceResult],
+    surfaces: Mapping[str, SampledPlane],
     *,
     metric: str | None = None,
     split: str | None = None,
@@ -72,7 +72,7 @@ def reliefs(
 
 
 def _relief(
-    surface: SurfaceResult, array: Floats, scale: Scale, tall: float, quantity: str, colours: theme.Colorscale
+    surface: SampledPlane, array: Floats, scale: Scale, tall: float, quantity: str, colours: theme.Colorscale
 ) -> Relief:
     side = max(float(np.ptp(surface.alpha)), float(np.ptp(surface.beta)))
     share = np.clip((scale.heights(array) - scale.bottom) / (scale.top - scale.bottom), 0, 1)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from landscape.export.meshes.relief import Relief
-from landscape.results import SurfaceResult
+from landscape.results import SampledPlane
 
 POINT, CELL = 2, 32  # vtkDataSetAttributes::HIDDENPOINT and HIDDENCELL: what is not drawn
 _TYPES = {"f8": "double", "u1": "unsigned_char", "i8": "vtktypeint64"}
 
 
-def vtk_bytes(surface: SurfaceResult, relief: Relief, *, title: str = "") -> bytes:
+def vtk_bytes(surface: SampledPlane, relief: Relief, *, title: str = "") -> bytes:
     """Return a surface as a .vtk file: x = α, y = β, z the relief's height in units of α, x running fastest.
 
     Values are stored as measured, NaN and inf included; points without a height lie on the ground and are hidden.
@@ -47,14 +47,14 @@ def vtk_bytes(surface: SurfaceResult, relief: Relief, *, title: str = "") -> byt
     return file.getvalue()
 
 
-def _columns(surface: SurfaceResult) -> dict[str, Any]:
+def _columns(surface: SampledPlane) -> dict[str, Any]:
     """Return every measured grid by a name without spaces: train_loss, train_loss_stderr, ..."""
     columns = {}
     for metric in surface.metrics:
-        values, errors = surface.grid(metric), surface.grid(metric, column="stderr")
+        values, errors = surface.grid(metric), surface.grid(metric, column=surface.error)
         for index, split in enumerate(surface.splits):
             name = "_".join(f"{split}_{metric}".encode("ascii", "replace").decode().split()) or "values"
-            columns[name], columns[f"{name}_stderr"] = values[index], errors[index]
+            columns[name], columns[f"{name}_{surface.error}"] = values[index], errors[index]
     return columns
 
 

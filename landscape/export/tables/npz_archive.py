@@ -16,8 +16,8 @@ from landscape.storage.json_values import to_json
 def npz_bytes(result: Result) -> bytes:
     """Return a result as a compressed .npz that loads without pickles.
 
-    Surfaces and lines hold each metric and its standard error as [split, y, x] (NaN where not computed), the boolean
-    `computed`, and the whole table as `points`.
+    Surfaces and lines hold each metric and its standard error (or bound) as [split, y, x] (NaN where not computed), the
+    boolean `computed`, and the whole table as `points`.
     """
     arrays: dict[str, Any] = {"kind": np.array(result.kind), "attributes": np.array(to_json(result.attributes))}
     if isinstance(result, Sampled):
@@ -41,6 +41,6 @@ def _grids(result: Sampled) -> dict[str, Any]:
     grids = {}
     for metric in result.metrics:
         grids[metric] = result.grid(metric)
-        grids[f"{metric}_stderr"] = result.grid(metric, column="stderr")
+        grids[f"{metric}_{result.error}"] = result.grid(metric, column=result.error)
     names = {"splits": np.array(result.splits), "metrics": np.array(result.metrics)}
     return {**axes, **names, **grids, "computed": result.computed(), "points": result.points}

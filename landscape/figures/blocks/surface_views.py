@@ -15,7 +15,7 @@ import numpy as np
 from landscape.figures.plots.surfaces import grids
 from landscape.figures.style import theme
 from landscape.figures.style.scale import Scale, clips
-from landscape.results import Floats, SurfaceResult
+from landscape.results import Floats, SampledPlane
 from landscape.stats import number_format
 
 
@@ -29,7 +29,7 @@ class HeightQuantity:
     log: bool = False
 
 
-def quantities(surfaces: Sequence[SurfaceResult]) -> list[HeightQuantity]:
+def quantities(surfaces: Sequence[SampledPlane]) -> list[HeightQuantity]:
     """Return the quantities to choose from: loss, log loss, accuracy, error, then the user's."""
     measured = {metric for surface in surfaces for metric in surface.metrics}
     offered: list[HeightQuantity] = []
@@ -41,7 +41,7 @@ def quantities(surfaces: Sequence[SurfaceResult]) -> list[HeightQuantity]:
     return sorted(offered, key=lambda quantity: order.get(quantity.metric, len(order)))
 
 
-def preferred(surfaces: Sequence[SurfaceResult], offered: Sequence[HeightQuantity], split: str) -> HeightQuantity:
+def preferred(surfaces: Sequence[SampledPlane], offered: Sequence[HeightQuantity], split: str) -> HeightQuantity:
     """Return the initial quantity: the first metric, logarithmic if its values span a wide range."""
     first = offered[0]
     log = next((quantity for quantity in offered if quantity.log and quantity.metric == first.metric), None)
@@ -49,14 +49,12 @@ def preferred(surfaces: Sequence[SurfaceResult], offered: Sequence[HeightQuantit
     return log if log and arrays and grids.scale_of(arrays, first.metric, split).log else first
 
 
-def drawable(surface: SurfaceResult, metric: str, split: str) -> bool:
+def drawable(surface: SampledPlane, metric: str, split: str) -> bool:
     """Return True if a surface has this metric on this split."""
     return metric in grids.metrics_of(surface) and split in grids.splits_of(surface)
 
 
-def views(
-    surfaces: Sequence[SurfaceResult], offered: Sequence[HeightQuantity], splits: Sequence[str]
-) -> dict[str, Any]:
+def views(surfaces: Sequence[SampledPlane], offered: Sequence[HeightQuantity], splits: Sequence[str]) -> dict[str, Any]:
     """Return the view of each "quantity/split" that the script draws from; without those not measured anywhere.
 
     Each names the grid drawn (`grid`) and, for contours, the views with levels at even steps and in log steps.
@@ -121,7 +119,7 @@ def _scale_json(scale: Scale, arrays: list[Floats], limit: float, *, whole: bool
     }
 
 
-def _has_log(surfaces: Sequence[SurfaceResult], metric: str) -> bool:
+def _has_log(surfaces: Sequence[SampledPlane], metric: str) -> bool:
     for split in dict.fromkeys(split for surface in surfaces for split in surface.splits):
         arrays = [grids.values(s, metric, split) for s in surfaces if drawable(s, metric, split)]
         wide = metric == "loss" or grids.scale_of(arrays, metric, split).log

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from landscape.results import LineResult, Result, SurfaceResult
+from landscape.results import LineResult, Result, SampledPlane
 
 _COMPARED = {
     "subset": "the number of examples (subset)",
@@ -62,7 +62,7 @@ def differences(results: Mapping[str, Result], *, but: Sequence[str] = ()) -> st
         if len(seen) > 1:
             short = f": {' / '.join(sorted(seen))}" if sum(map(len, seen)) < 40 else ""
             differing.append(name + short)
-    spans = {(r.alpha[0], r.alpha[-1]) for r in results.values() if isinstance(r, SurfaceResult | LineResult)}
+    spans = {(r.alpha[0], r.alpha[-1]) for r in results.values() if isinstance(r, SampledPlane | LineResult)}
     if len(spans) > 1 and "span" not in but:
         differing.append("the span")
     return f"Not measured alike; these differ in {listed(differing)}." if differing else ""

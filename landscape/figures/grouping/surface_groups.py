@@ -15,7 +15,7 @@ def group_surfaces(results: Mapping[str, Result]) -> dict[str, dict[str, Surface
     """
     named: dict[str, dict[str, SurfaceResult]] = {}
     for key, result in results.items():
-        if isinstance(result, SurfaceResult) and "convexity" not in result.metrics:
+        if isinstance(result, SurfaceResult):
             named.setdefault(key.rpartition("/")[2], {})[key] = result
     groups: dict[str, dict[str, SurfaceResult]] = {}
     for name, surfaces in named.items():

@@ -11,15 +11,15 @@ from landscape.figures.blocks.block import Block, Plot, heading, result_keys, re
 from landscape.figures.grouping.comparability import cautions
 from landscape.figures.kinds.result_kind import ResultKind
 from landscape.figures.kinds.sampled import sampled_phrase, sampled_table
-from landscape.figures.plots.surfaces.convexity import convexity_figure, convexity_note, is_convexity
+from landscape.figures.plots.surfaces.convexity import convexity_figure, convexity_note
 from landscape.figures.plots.surfaces.surface import surface_figure
 from landscape.results import (
+    ConvexityResult,
     Result,
-    SurfaceResult,
 )
 
 
-def _draw(maps: Mapping[str, SurfaceResult], **options: Any) -> go.Figure:
+def _draw(maps: Mapping[str, ConvexityResult], **options: Any) -> go.Figure:
     """Return the convexity maps; with `metric` or `view`, one of their metrics as an ordinary surface."""
     drawn: go.Figure = (surface_figure if {"metric", "view"} & options.keys() else convexity_figure)(maps, **options)
     return drawn
@@ -27,11 +27,7 @@ def _draw(maps: Mapping[str, SurfaceResult], **options: Any) -> go.Figure:
 
 def convexity_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> list[Block]:
     """Return a block for each name of convexity maps: a map per checkpoint, on one colour scale."""
-    groups: dict[str, dict[str, SurfaceResult]] = {}
-    for name, surfaces in results_by_name(results, SurfaceResult).items():
-        maps = {label: surface for label, surface in surfaces.items() if is_convexity(surface)}
-        if maps:
-            groups[name] = maps
+    groups = results_by_name(results, ConvexityResult)
     blocks = []
     for index, (name, maps) in enumerate(groups.items()):
         top = float(convexity_figure(maps).data[0].zmax)
@@ -57,13 +53,4 @@ def convexity_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> lis
     return blocks
 
 
-KIND = ResultKind(
-    SurfaceResult,
-    _draw,
-    "Curvature",
-    convexity_blocks,
-    sampled_phrase,
-    sampled_table,
-    name="convexity map",
-    accepts=is_convexity,
-)
+KIND = ResultKind(ConvexityResult, _draw, "Curvature", convexity_blocks, sampled_phrase, sampled_table)

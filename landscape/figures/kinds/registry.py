@@ -43,18 +43,18 @@ def register(kind: ResultKind[Any]) -> None:
         TypeError: for a dataclass that cannot be stored.
     """
     register_layout(kind.result)
-    KINDS[:] = [known for known in KINDS if known.title != kind.title]
+    KINDS[:] = [known for known in KINDS if known.result.kind != kind.result.kind]
     KINDS.append(kind)
 
 
 def kind_of(result: Result) -> ResultKind[Any]:
-    """Return the kind of a result; one that selects by content comes before those of its class alone.
+    """Return the kind of a result.
 
     Raises:
         LandscapeError: The result is of no registered kind.
     """
-    matching = [kind for kind in KINDS if kind.matches(result)]
-    if not matching:
-        known = ", ".join(kind.title for kind in KINDS)
-        raise LandscapeError(f"expected a result ({known}), got {type(result).__name__}; register its kind first")
-    return next((kind for kind in matching if kind.accepts is not None), matching[0])
+    for kind in KINDS:
+        if isinstance(result, kind.result):
+            return kind
+    known = ", ".join(kind.result.kind for kind in KINDS)
+    raise LandscapeError(f"expected a result ({known}), got {type(result).__name__}; register its kind first")

@@ -32,14 +32,3 @@ class ResultKind(Generic[R]):
     describe: Callable[[R], str]  # the measurement in one phrase, for the provenance
     table: Callable[[R], Columns]  # one row per observation, for CSV
     caption: Callable[[Mapping[str, R]], str] | None = None  # of an image of results by label
-    name: str = ""  # by default the `kind` of the dataclass
-    accepts: Callable[[R], bool] | None = None  # tells kinds apart that share a dataclass
-
-    @property
-    def title(self) -> str:
-        """Name of the kind in messages."""
-        return self.name or self.result.kind
-
-    def matches(self, result: object) -> bool:
-        """Return True for results of this kind."""
-        return isinstance(result, self.result) and (self.accepts is None or self.accepts(result))

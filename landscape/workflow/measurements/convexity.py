@@ -15,7 +15,7 @@ from landscape.analysis.objective.provenance import describe
 from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.surfaces.convexity import METRICS, QUICK_PRODUCTS, convexity
 from landscape.analysis.surfaces.measuring import Points
-from landscape.results import Floats, SurfaceResult, points_table
+from landscape.results import ConvexityResult, Floats, points_table
 from landscape.stats.number_format import duration
 from landscape.workflow.measurement import Keep, Measurement, Source
 from landscape.workflow.measurements.axes import Axes
@@ -27,7 +27,7 @@ TYPICAL_PRODUCTS = 17  # at a point, to the default tolerance
 
 
 @dataclass(frozen=True)
-class Convexity(Measurement[SurfaceResult]):
+class Convexity(Measurement[ConvexityResult]):
     """|λ_min / λ_max| of the Hessian over a plane (Li et al. 2018, section 6), with both eigenvalues and their bounds.
 
     Args:
@@ -51,9 +51,9 @@ class Convexity(Measurement[SurfaceResult]):
     suffix: str = ""
 
     @property
-    def kind(self) -> type[SurfaceResult]:
-        """`SurfaceResult`."""
-        return SurfaceResult
+    def kind(self) -> type[ConvexityResult]:
+        """`ConvexityResult`."""
+        return ConvexityResult
 
     @property
     def spec(self) -> PlaneSpec:
@@ -99,15 +99,15 @@ class Convexity(Measurement[SurfaceResult]):
         """Return the loss on the first split."""
         return source.objective(first_split=True, batchnorm=self.batchnorm or self.spec.batchnorm)
 
-    def is_complete(self, found: SurfaceResult) -> bool:
+    def is_complete(self, found: ConvexityResult) -> bool:
         """Return True if no point is missing and the map was finished."""
         return found.complete
 
-    def total_steps(self, objective: Objective, found: SurfaceResult | None) -> int:
+    def total_steps(self, objective: Objective, found: ConvexityResult | None) -> int:
         """Return the number of points left."""
         return int((~self._begun(objective, found).computed()).sum())
 
-    def cost(self, objective: Objective, found: SurfaceResult | None) -> str:
+    def cost(self, objective: Objective, found: ConvexityResult | None) -> str:
         """Return the number of points and products, and the time from two timed products."""
         left = ~self._begun(objective, found).computed()
         points = int(left.sum())
@@ -124,7 +124,7 @@ class Convexity(Measurement[SurfaceResult]):
             f"{resumed}{points} points x {examples} examples, {each:.2g} s a product, {counts}: about {duration(total)}"
         )
 
-    def run(self, objective: Objective, found: SurfaceResult | None, keep: Keep) -> SurfaceResult:
+    def run(self, objective: Objective, found: ConvexityResult | None, keep: Keep) -> ConvexityResult:
         """Return the map, its missing points measured and kept one by one."""
         plane = self.spec.make(objective, None if found is None else found.attributes["directions"])
         begun = self._begun(objective, found)
@@ -159,13 +159,13 @@ class Convexity(Measurement[SurfaceResult]):
         seconds = measured.attributes["seconds"] + float(begun.attributes.get("seconds", 0.0))
         return dataclasses.replace(measured, attributes={**measured.attributes, **begun.attributes, "seconds": seconds})
 
-    def _begun(self, objective: Objective, found: SurfaceResult | None) -> SurfaceResult:
+    def _begun(self, objective: Objective, found: ConvexityResult | None) -> ConvexityResult:
         """Return the stored part, or the map before its first point."""
         if found is not None:
             return found
         alpha, beta = self._coordinates()
         assert beta is not None
-        return SurfaceResult(alpha, objective.splits[:1], METRICS, points_table([]), {}, beta)
+        return ConvexityResult(alpha, objective.splits[:1], METRICS, points_table([], ConvexityResult.point), {}, beta)
 
     def _coordinates(self) -> tuple[Floats, Floats | None]:
         spec = self.spec

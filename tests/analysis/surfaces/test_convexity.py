@@ -14,7 +14,7 @@ from landscape.analysis.planes import Plane, random_plane
 from landscape.analysis.planes.plane import make_plane
 from landscape.analysis.surfaces.convexity import METRICS, QUICK_PRODUCTS, convexity
 from landscape.errors import LandscapeError
-from landscape.results import SurfaceResult
+from landscape.results import ConvexityResult
 
 TOLERANCE = 0.02
 
@@ -44,9 +44,9 @@ def dense(objective: Objective, plane: Plane, a: float, b: float) -> np.ndarray:
     return np.linalg.eigvalsh(((H + H.T) / 2).detach().numpy())
 
 
-def cells(found: SurfaceResult) -> list[tuple[float, float, dict[str, tuple[float, float]]]]:
+def cells(found: ConvexityResult) -> list[tuple[float, float, dict[str, tuple[float, float]]]]:
     """Return (α, β, {metric: (value, bound)}) of each point."""
-    grids = {m: (found.grid(m)[0], found.grid(m, column="stderr")[0]) for m in found.metrics}
+    grids = {m: (found.grid(m)[0], found.grid(m, column="bound")[0]) for m in found.metrics}
     return [
         (float(a), float(b), {m: (float(v[y, x]), float(e[y, x])) for m, (v, e) in grids.items()})
         for y, b in enumerate(found.beta)
@@ -54,7 +54,7 @@ def cells(found: SurfaceResult) -> list[tuple[float, float, dict[str, tuple[floa
     ]
 
 
-def check(found: SurfaceResult, spectra: dict[tuple[float, float], np.ndarray], slack: float = 1e-9) -> None:
+def check(found: ConvexityResult, spectra: dict[tuple[float, float], np.ndarray], slack: float = 1e-9) -> None:
     """Check every claim of a map against all eigenvalues at each of its points."""
     for a, b, point in cells(found):
         exact = spectra[a, b]
@@ -68,7 +68,7 @@ def check(found: SurfaceResult, spectra: dict[tuple[float, float], np.ndarray], 
         assert abs(ratio - abs(exact[0] / exact[-1])) <= error + 10 * slack
 
 
-def errors(found: SurfaceResult, spectra: dict[tuple[float, float], np.ndarray]) -> np.ndarray:
+def errors(found: ConvexityResult, spectra: dict[tuple[float, float], np.ndarray]) -> np.ndarray:
     """Return the larger error of each point's eigenvalues, relative to the one of larger magnitude."""
     return np.array(
         [
@@ -79,10 +79,10 @@ def errors(found: SurfaceResult, spectra: dict[tuple[float, float], np.ndarray])
     )
 
 
-def spread(found: SurfaceResult) -> np.ndarray:
+def spread(found: ConvexityResult) -> np.ndarray:
     """Return the larger bound of each point, relative to the eigenvalue of larger magnitude, (Y, X)."""
     names = ("lambda_max", "lambda_min")
-    bounds = np.maximum(*(found.grid(name, column="stderr")[0] for name in names))
+    bounds = np.maximum(*(found.grid(name, column="bound")[0] for name in names))
     return bounds / np.maximum(*(abs(found.grid(name)[0]) for name in names))
 
 
@@ -167,7 +167,7 @@ def test_what_a_neighbour_knows_nothing_of_is_found_or_within_the_bound() -> Non
     right = [10.0, 201 * float(torch.linspace(-1, 1, 60)[40])]
     for most in (2, 3, 5, 100):
         found = convexity(objective, plane, **axes, quick=True, max_products=most)
-        top, bound = found.grid("lambda_max")[0, 0], found.grid("lambda_max", column="stderr")[0, 0]
+        top, bound = found.grid("lambda_max")[0, 0], found.grid("lambda_max", column="bound")[0, 0]
         assert (top <= np.array(right) * (1 + 1e-9)).all()
         assert (right <= top + bound).all()
     sure = convexity(objective, plane, **axes)

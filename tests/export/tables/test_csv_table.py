@@ -9,7 +9,7 @@ import pytest
 from cases import kinds
 
 from landscape.export.tables.csv_table import csv_bytes
-from landscape.results import Sampled, SurfaceResult
+from landscape.results import Sampled, SampledPlane
 
 make = kinds.make
 
@@ -35,7 +35,7 @@ def test_a_table_has_a_row_for_each_observation_with_all_digits(name):
         for row in rows:
             grid = result.grid(row["metric"])[result.splits.index(row["split"])]
             x = np.flatnonzero(result.alpha == float(row["alpha"]))[0]
-            at = (np.flatnonzero(result.beta == float(row["beta"]))[0], x) if isinstance(result, SurfaceResult) else x
+            at = (np.flatnonzero(result.beta == float(row["beta"]))[0], x) if isinstance(result, SampledPlane) else x
             np.testing.assert_array_equal(float(row["value"]), grid[at])
     if name == "study/sharpness":
         assert len(rows) == result.values.size

@@ -18,6 +18,7 @@ from landscape.figures.kinds import registry
 from landscape.figures.kinds.result_kind import ResultKind
 from landscape.figures.report.page import render_report
 from landscape.figures.style import theme
+from landscape.results import ConvexityResult, SurfaceResult
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ def test_an_unknown_kind_is_refused_with_the_kinds_there_are():
         landscape.figure(unknown)
 
 
-def test_a_map_selected_by_content_is_not_taken_for_its_class():
+def test_a_convexity_map_is_not_taken_for_a_surface():
     from cases import kinds
 
-    assert registry.kind_of(kinds.convexity()).title == "convexity map"
-    assert registry.kind_of(make.surface()).title == "surface"
+    assert registry.kind_of(kinds.convexity()).result is ConvexityResult
+    assert registry.kind_of(make.surface()).result is SurfaceResult

@@ -9,11 +9,11 @@ import plotly.graph_objects as go
 from landscape.figures.plots.surfaces import grids
 from landscape.figures.style import theme
 from landscape.figures.style.scale import Scale
-from landscape.results import Floats, SurfaceResult
+from landscape.results import Floats, SampledPlane
 
 
 def contours(
-    surface: SurfaceResult,
+    surface: SampledPlane,
     array: Floats,
     metric: str,
     split: str,

@@ -13,20 +13,15 @@ from landscape.errors import LandscapeError
 from landscape.figures.plots.surfaces import grids
 from landscape.figures.style import theme
 from landscape.figures.style.scale import Scale, choose_scale
-from landscape.results import Floats, SurfaceResult
+from landscape.results import ConvexityResult, Floats
 from landscape.stats.convexity import CONVEX, convex_share
 from landscape.stats.number_format import number, share, tick
 
 METRIC = "convexity"
 
 
-def is_convexity(surface: SurfaceResult) -> bool:
-    """Return True if a surface is a convexity map."""
-    return surface.metrics[0] == METRIC
-
-
 def convexity_figure(
-    maps: Mapping[str, SurfaceResult], *, clip: float | None = None, title: str | None = None, dark: bool = False
+    maps: Mapping[str, ConvexityResult], *, clip: float | None = None, title: str | None = None, dark: bool = False
 ) -> go.Figure:
     """Return convexity maps side by side on one colour scale from 0; hovering tells both eigenvalues.
 
@@ -58,7 +53,7 @@ def convexity_figure(
     return theme.apply_theme(figure, title=title, dark=dark)
 
 
-def convexity_note(maps: Mapping[str, SurfaceResult]) -> str:
+def convexity_note(maps: Mapping[str, ConvexityResult]) -> str:
     """Return a note on the mostly convex share of each map, and on the points off the colour scale."""
     notes = []
     for label, one in maps.items():
@@ -71,7 +66,7 @@ def convexity_note(maps: Mapping[str, SurfaceResult]) -> str:
     return " ".join(filter(None, ("; ".join(notes) + "." if notes else "", note)))
 
 
-def _cells(maps: Mapping[str, SurfaceResult], axis: str) -> list[float]:
+def _cells(maps: Mapping[str, ConvexityResult], axis: str) -> list[float]:
     """Return the range of an axis that shows all cells whole: half a step beyond the outer points."""
     axes = [getattr(surface, axis) for surface in maps.values()]
     steps = [(at[1] - at[0], at[-1] - at[-2]) if len(at) > 1 else (1.0, 1.0) for at in axes]
@@ -79,7 +74,7 @@ def _cells(maps: Mapping[str, SurfaceResult], axis: str) -> list[float]:
     return [low, max(float(at[-1] + step[1] / 2) for at, step in zip(axes, steps, strict=True))]
 
 
-def _ratios(surface: SurfaceResult) -> Floats:
+def _ratios(surface: ConvexityResult) -> Floats:
     ratios: Floats = surface.grid(METRIC)[0]
     return ratios
 
@@ -88,7 +83,7 @@ def _scale(arrays: list[Floats], clip: float | None) -> Scale:
     return choose_scale([*arrays, np.zeros(1)], log=False, clip=clip)  # from zero
 
 
-def _heatmap(surface: SurfaceResult, scale: Scale, *, colorbar: bool) -> go.Heatmap:
+def _heatmap(surface: ConvexityResult, scale: Scale, *, colorbar: bool) -> go.Heatmap:
     bottom, top = (_column(surface, metric) for metric in ("lambda_min", "lambda_max"))
     title = "|λ_min / λ_max|" + (f", cut at {tick(float(f'{scale.top:.3g}'))}" if scale.cut else "")
     bar: dict[str, Any] = {
@@ -115,12 +110,12 @@ def _heatmap(surface: SurfaceResult, scale: Scale, *, colorbar: bool) -> go.Heat
     )
 
 
-def _column(surface: SurfaceResult, metric: str) -> tuple[Floats, Floats]:
+def _column(surface: ConvexityResult, metric: str) -> tuple[Floats, Floats]:
     """Return a metric and its bound over the plane; NaN where it was not stored."""
     if metric not in surface.metrics:
         missing = np.full(surface.shape, np.nan)
         return missing, missing
-    return surface.grid(metric)[0], surface.grid(metric, column="stderr")[0]
+    return surface.grid(metric)[0], surface.grid(metric, column="bound")[0]
 
 
 def _origin() -> go.Scatter:

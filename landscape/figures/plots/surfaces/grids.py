@@ -10,7 +10,7 @@ import numpy as np
 from landscape.errors import LandscapeError
 from landscape.figures.style import theme
 from landscape.figures.style.scale import Scale, choose_scale
-from landscape.results import Floats, SurfaceResult
+from landscape.results import Floats, SampledPlane
 from landscape.stats.number_format import number
 
 GAP = "gap"  # the pseudo-split test − train (for accuracy train − test): what is lost by generalizing
@@ -18,18 +18,18 @@ ERROR = "error"  # the pseudo-metric 1 − accuracy
 FRACTIONS = ("accuracy", ERROR)
 
 
-def metrics_of(surface: SurfaceResult) -> tuple[str, ...]:
+def metrics_of(surface: SampledPlane) -> tuple[str, ...]:
     """Return the metrics that can be drawn: those measured, and the error where the accuracy was."""
     derived = "accuracy" in surface.metrics and ERROR not in surface.metrics
     return (*surface.metrics, ERROR) if derived else surface.metrics
 
 
-def splits_of(surface: SurfaceResult) -> tuple[str, ...]:
+def splits_of(surface: SampledPlane) -> tuple[str, ...]:
     """Return the splits that can be drawn, the generalization gap among them where train and test were measured."""
     return (*surface.splits, GAP) if {"train", "test"} <= set(surface.splits) else surface.splits
 
 
-def values(surface: SurfaceResult, metric: str, split: str) -> Floats:
+def values(surface: SampledPlane, metric: str, split: str) -> Floats:
     """Return the (Y, X) grid of a metric on a split or of its gap; NaN where it was not computed."""
     if metric not in metrics_of(surface):
         raise LandscapeError(f"expected a metric among {', '.join(metrics_of(surface))}, got {metric!r}")
@@ -74,18 +74,18 @@ def name(metric: str, split: str, *, log: bool = False) -> str:
     return f"{text} (log scale)" if log else text
 
 
-def columns(surface: SurfaceResult) -> list[tuple[str, str]]:
+def columns(surface: SampledPlane) -> list[tuple[str, str]]:
     """Return (metric, split) of each number that hovering tells, in the order of `details`."""
     return [(metric, split) for metric in surface.metrics for split in surface.splits]
 
 
-def details(surface: SurfaceResult) -> Floats:
+def details(surface: SampledPlane) -> Floats:
     """Return all measured grids as (Y, X, M·S): what hovering over a point tells."""
     grids = np.concatenate([surface.grid(metric) for metric in surface.metrics])
     return np.moveaxis(grids, 0, -1)
 
 
-def hover(surface: SurfaceResult) -> str:
+def hover(surface: SampledPlane) -> str:
     """Return the template of what hovering tells: the coordinates and every number measured there."""
     lines = ["α %{x:.3f}, β %{y:.3f}"]
     for index, (metric, split) in enumerate(columns(surface)):
@@ -94,7 +94,7 @@ def hover(surface: SurfaceResult) -> str:
     return "<br>".join(lines) + "<extra></extra>"
 
 
-def centre(surface: SurfaceResult) -> tuple[int, int] | None:
+def centre(surface: SampledPlane) -> tuple[int, int] | None:
     """Return the grid index [y, x] of α = β = 0, where the checkpoint is."""
     zeros = np.flatnonzero(surface.beta == 0), np.flatnonzero(surface.alpha == 0)
     return (int(zeros[0][0]), int(zeros[1][0])) if len(zeros[0]) and len(zeros[1]) else None
@@ -118,7 +118,7 @@ class Mark:
     beta: float
 
 
-def marks(surface: SurfaceResult, array: Floats, metric: str) -> list[Mark]:
+def marks(surface: SampledPlane, array: Floats, metric: str) -> list[Mark]:
     """Return the marks: the origin, the best grid point if it is another, and the checkpoints on the plane."""
     origin, extreme = centre(surface), best(array, metric)
     shown = [] if origin is None else [Mark("origin", origin_name(surface), "circle", 0.0, 0.0)]
@@ -130,12 +130,12 @@ def marks(surface: SurfaceResult, array: Floats, metric: str) -> list[Mark]:
     return shown + checkpoints(surface)
 
 
-def checkpoints(surface: SurfaceResult) -> list[Mark]:
+def checkpoints(surface: SampledPlane) -> list[Mark]:
     """Return the checkpoints that lie on the plane beside its origin."""
     return [mark for mark in _told(surface) if (mark.alpha, mark.beta) != (0, 0)]
 
 
-def _told(surface: SurfaceResult) -> list[Mark]:
+def _told(surface: SampledPlane) -> list[Mark]:
     """Return the marks among the attributes."""
     return [
         Mark("mark", str(entry.get("label", "")), "square", float(entry["alpha"]), float(entry["beta"]))
@@ -144,7 +144,7 @@ def _told(surface: SurfaceResult) -> list[Mark]:
     ]
 
 
-def origin_name(surface: SurfaceResult) -> str:
+def origin_name(surface: SampledPlane) -> str:
     """Return the name of the point α = β = 0: the checkpoint, by its label if the plane holds others too."""
     marked = _told(surface)
     named = [mark.text for mark in marked if (mark.alpha, mark.beta) == (0, 0)]
@@ -152,7 +152,7 @@ def origin_name(surface: SurfaceResult) -> str:
     return next(iter([*named, *(labels if marked else [])]), "the checkpoint")
 
 
-def height_at(surface: SurfaceResult, heights: Floats, alpha: float, beta: float) -> float:
+def height_at(surface: SampledPlane, heights: Floats, alpha: float, beta: float) -> float:
     """Return the height at any place of a plane, linear between the grid points around it; NaN beyond the grid."""
     y, v = _between(surface.beta, beta)
     x, u = _between(surface.alpha, alpha)
@@ -173,14 +173,14 @@ def _between(axis: Floats, coordinate: float) -> tuple[int, float]:
     return index, float((coordinate - axis[index]) / (axis[index + 1] - axis[index]))
 
 
-def extent(surfaces: Iterable[SurfaceResult]) -> tuple[list[float], list[float]]:
+def extent(surfaces: Iterable[SampledPlane]) -> tuple[list[float], list[float]]:
     """Return the ranges of α and β that show all surfaces whole."""
     corners = [(s.alpha[0], s.beta[0], s.alpha[-1], s.beta[-1]) for s in surfaces]
     left, below, right, above = (np.array(ends, dtype=np.float64) for ends in zip(*corners, strict=True))
     return [float(left.min()), float(right.max())], [float(below.min()), float(above.max())]
 
 
-def axis_names(surface: SurfaceResult) -> tuple[str, str]:
+def axis_names(surface: SampledPlane) -> tuple[str, str]:
     """Return the names of the plane's axes: α and β, with the eigenvalues of eigenvector directions."""
     directions = surface.attributes.get("directions") or {}
     shares = directions.get("explained") or ()

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from landscape.figures.plots.surfaces import grids
 from landscape.figures.style import theme
 from landscape.figures.style.scale import Scale
-from landscape.results import Floats, SurfaceResult
+from landscape.results import Floats, SampledPlane
 
 # Close enough that the surface fills its panel, high enough to look into the basin.
 CAMERA: dict[str, Any] = {"eye": {"x": 1.0, "y": -1.43, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.21}}
@@ -44,7 +44,7 @@ def scene(metric: str, split: str, scale: Scale, x: list[float], y: list[float],
 
 
 def relief(
-    surface: SurfaceResult,
+    surface: SampledPlane,
     array: Floats,
     metric: str,
     split: str,
@@ -78,7 +78,7 @@ def relief(
 
 
 def overlay(
-    surfaces: dict[str, SurfaceResult], arrays: list[Floats], scale: Scale, *, opacity: float, dark: bool
+    surfaces: dict[str, SampledPlane], arrays: list[Floats], scale: Scale, *, opacity: float, dark: bool
 ) -> Traces:
     """Return surfaces in one scene, each in its own colour; all but the first are as opaque as asked."""
     look = theme.DARK if dark else theme.LIGHT
@@ -107,7 +107,7 @@ def overlay(
     return traces
 
 
-def wires(surface: SurfaceResult) -> dict[str, Any]:
+def wires(surface: SampledPlane) -> dict[str, Any]:
     """Return the contours that draw a surface as the lines of its grid, coloured by height."""
     return {"x": _grid_lines(surface.alpha), "y": _grid_lines(surface.beta)}
 

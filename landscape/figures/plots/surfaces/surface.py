@@ -20,13 +20,13 @@ from landscape.figures.plots.surfaces.grids import (
 from landscape.figures.plots.surfaces.relief import overlay, relief, scene
 from landscape.figures.style import theme
 from landscape.figures.style.scale import Scale
-from landscape.results import SurfaceResult
+from landscape.results import SampledPlane
 
 View = Literal["3d", "contour", "overlay"]
 
 
 def surface_figure(
-    surfaces: Mapping[str, SurfaceResult],
+    surfaces: Mapping[str, SampledPlane],
     *,
     view: View = "3d",
     metric: str | None = None,

@@ -21,7 +21,7 @@ def test_a_convexity_map_starts_at_zero_and_tells_both_eigenvalues():
     np.testing.assert_array_equal(heat.z[shown], ratio[shown])
     np.testing.assert_array_equal(heat.customdata[..., 0], ratio)  # what lies off the scale is told as measured
     np.testing.assert_array_equal(heat.customdata[..., 1], made.grid("lambda_min")[0])
-    np.testing.assert_array_equal(heat.customdata[..., 4], made.grid("lambda_max", column="stderr")[0])
+    np.testing.assert_array_equal(heat.customdata[..., 4], made.grid("lambda_max", column="bound")[0])
     np.testing.assert_array_equal(heat.x, made.alpha)
     np.testing.assert_array_equal(heat.y, made.beta)
     assert heat.zmax < 1  # a column of 50 does not set it
@@ -42,7 +42,7 @@ def test_an_eigenvalue_of_a_convexity_map_can_be_drawn_as_a_surface():
     drawn = figure(made, metric="lambda_min", view="contour")
     np.testing.assert_array_equal(drawn.data[0].z, made.grid("lambda_min")[0])
     assert surface_figure({"a": made}, view="contour").data[0].type == "contour"  # its first metric
-    with pytest.raises(LandscapeError, match="of one kind to compare, got convexity map, surface"):
+    with pytest.raises(LandscapeError, match="of one kind to compare, got convexity, surface"):
         compare({"a": made, "b": kinds.make.surface("b")})
 
 
