@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import landscape
 from landscape.cli.parsing import parse
 
 ROOT = Path(__file__).parent.parent
@@ -86,3 +87,10 @@ def test_files_and_folders_that_contributing_names_exist() -> None:
     named = {path for path in re.findall(r"`([\w/.]+\.py)`", text) if "NAME" not in path and "/" in path}
     roots = (ROOT, ROOT / "landscape")
     assert {path for path in named if not any((root / path).exists() for root in roots)} == set()
+
+
+def test_the_reference_lists_every_public_name() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\.\. auto(?:class|function):: (\w+)$", text, flags=re.MULTILINE)
+    assert {*landscape.__all__} - {"__version__"} - {*listed} == set()
+    assert len(set(listed)) == len(listed)
