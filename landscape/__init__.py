@@ -24,7 +24,7 @@ _HOMES = {
     "Convexity": "landscape.workflow.measurements.convexity",
     "Density": "landscape.workflow.measurements.density",
     "Eigenvalues": "landscape.workflow.measurements.eigenvalues",
-    "Evaluation": "landscape.workflow.measurements.surface",
+    "Evaluation": "landscape.workflow.measurements.evaluation",
     "KeskarSharpness": "landscape.analysis.sharpness",
     "LandscapeError": "landscape.errors",
     "LargestEigenvalue": "landscape.analysis.sharpness",
@@ -184,9 +184,10 @@ if TYPE_CHECKING:
     from landscape.workflow.measurements.convexity import Convexity
     from landscape.workflow.measurements.density import Density
     from landscape.workflow.measurements.eigenvalues import Eigenvalues, Trace
+    from landscape.workflow.measurements.evaluation import Evaluation
     from landscape.workflow.measurements.layers import Layers
     from landscape.workflow.measurements.sharpness import Sharpness
-    from landscape.workflow.measurements.surface import Evaluation, Surface
+    from landscape.workflow.measurements.surface import Surface
     from landscape.workflow.planes import LineBetween, PlaneSpec, RandomPlane
 
 

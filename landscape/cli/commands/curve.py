@@ -51,7 +51,8 @@ class CurveCommand(AnalysisOptions, CurveOptions):
         from landscape.results import Result, Sampled
         from landscape.workflow.measurements.axes import Axes
         from landscape.workflow.measurements.curve import CurveTrainingOptions, measure_curve
-        from landscape.workflow.measurements.surface import Evaluation, Surface
+        from landscape.workflow.measurements.evaluation import Evaluation
+        from landscape.workflow.measurements.surface import Surface
 
         _check(self)
         points = grid_size(self.points)

@@ -19,7 +19,7 @@ from landscape.results import ConvexityResult, Floats, points_table
 from landscape.stats.number_format import duration
 from landscape.workflow.measurement import Keep, Measurement, Source
 from landscape.workflow.measurements.axes import Axes
-from landscape.workflow.measurements.surface import check_resumable
+from landscape.workflow.measurements.sampled import check_resumable
 from landscape.workflow.planes import PlaneSpec, RandomPlane
 from landscape.workflow.planes.spec import plane_identity
 

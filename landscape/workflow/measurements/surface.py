@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,33 +23,21 @@ from landscape.analysis.surfaces.surface import empty, grid_points, probe_points
 from landscape.errors import LandscapeError
 from landscape.results import Floats, LineResult, Result, SurfaceResult
 from landscape.stats.number_format import duration
-from landscape.storage.json_values import jsonable
 from landscape.storage.result_file import ResultFile
 from landscape.workflow.measurement import Keep, Measurement, Run, Source
 from landscape.workflow.measurements.axes import Axes
+from landscape.workflow.measurements.evaluation import Evaluation, known_precision, recorded_settings
+from landscape.workflow.measurements.sampled import (
+    SampledResult,
+    beta_of,
+    check_resumable,
+    region_attributes,
+    region_ends,
+)
 from landscape.workflow.names import difference, series
 from landscape.workflow.planes import PlaneSpec, RandomPlane
 from landscape.workflow.planes.spec import plane_identity
 from landscape.workflow.reporter import Reporter
-
-SampledResult: TypeAlias = LineResult | SurfaceResult
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How the points of a surface are evaluated.
-
-    Args:
-        precision: of the forward passes; "auto" takes bfloat16 if it is measured to be faster and accurate enough.
-        precision_tolerance: largest relative error of the loss, at probe points of the grid, that "auto" accepts.
-        workers: processes that share the points, on CUDA one per GPU; the values do not depend on them.
-        settings: precision, batch size and threads of another surface, to make several comparable.
-    """
-
-    precision: Precision | Literal["auto"] = "auto"
-    precision_tolerance: float = 0.01
-    workers: int = 1
-    settings: EvaluationSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +66,7 @@ class Surface(Measurement[SampledResult]):
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     gradient_norm: bool = False
     tolerance: float = 0.0
-    evaluation: Evaluation = Evaluation()
+    evaluation: Evaluation = field(default_factory=Evaluation)
     batchnorm: BatchNormMode | None = None
     seed: int = 0
     suffix: str = ""
@@ -184,7 +172,7 @@ class Surface(Measurement[SampledResult]):
             return False
         if self.grid.region is None or not self.tolerance:
             return True
-        region = _region_axes(self.grid.region_coordinates(found.alpha, beta_of(found)))
+        region = region_ends(self.grid.region_coordinates(found.alpha, beta_of(found)))
         known = found.attributes.get("regions", ())
         return any(region.items() <= each.items() and "tolerance" in each for each in known)
 
@@ -231,7 +219,7 @@ class Surface(Measurement[SampledResult]):
         todo = [run for run in runs if not run.finished]
         if not todo or self.evaluation.settings is not None:
             return list(runs)
-        stored = [_recorded(run.found) for run in runs if run.found is not None]
+        stored = [recorded_settings(run.found) for run in runs if run.found is not None]
         choices = stored or [self._choose(run, file) for run in todo]
         common = share_precision([PrecisionChoice(choice.precision, choice.precision_error) for choice in choices])
         first = next(choice for choice in choices if choice.precision == common.precision)
@@ -241,7 +229,7 @@ class Surface(Measurement[SampledResult]):
         for run in todo:
             measurement = run.measurement
             assert isinstance(measurement, Surface)
-            settings = shared if run.found is None else _recorded(run.found)
+            settings = shared if run.found is None else recorded_settings(run.found)
             evaluation = dataclasses.replace(measurement.evaluation, settings=settings)
             run.measurement = dataclasses.replace(measurement, evaluation=evaluation)
         return list(runs)
@@ -296,7 +284,7 @@ class Surface(Measurement[SampledResult]):
         if warnings:  # stored before the first point, so that an unfinished result carries them
             attributes["warnings"] = list(warnings)
         region = None if self.grid.region is None else self.grid.region_coordinates(alpha, beta)
-        regions = _regions(attributes, region)
+        regions = region_attributes(attributes, region)
         points = begun.points if found is None else found.points
         begun = dataclasses.replace(begun, points=points, attributes={**attributes, **regions})
         torch.set_num_threads(threads)
@@ -322,7 +310,7 @@ class Surface(Measurement[SampledResult]):
         )
         report = {name: measured.attributes[name] for name in ("tolerance",) if name in measured.attributes}
         if region is not None:
-            report = _regions(attributes, region, **report)
+            report = region_attributes(attributes, region, **report)
         seconds = measured.attributes["seconds"] + float(attributes.get("seconds", 0.0))
         if "warnings" in measured.attributes:
             report["warnings"] = measured.attributes["warnings"]
@@ -344,7 +332,7 @@ class Surface(Measurement[SampledResult]):
         measurement = run.measurement
         assert isinstance(measurement, Surface)
         plane = measurement.spec.make(run.objective, None)
-        known = _known_precision(run, file)
+        known = known_precision(run, file)
         return measurement._choose_settings(run.objective, plane, *measurement._coordinates(), known=known)
 
     def _choose_settings(
@@ -364,85 +352,3 @@ class Surface(Measurement[SampledResult]):
             precision_tolerance=self.evaluation.precision_tolerance,
             known=known,
         )
-
-
-def check_resumable(found: Result, objective: Objective, plane: Plane) -> None:
-    """Refuse to resume a run whose points the new ones would not match bit for bit.
-
-    Raises:
-        LandscapeError: for other directions, another device, or another code path.
-    """
-    stored = found.attributes
-    if stored["directions"]["hashes"] != plane.recipe["hashes"]:
-        raise LandscapeError(
-            "the directions drawn here differ from those in the file (another NumPy or landscape?); "
-            "choose another name, or overwrite the result"
-        )
-    for what, old, new in (
-        ("device", stored["device"].split()[0], objective.device.type),
-        ("code path", stored["path"], code_path(objective)),
-    ):
-        if old != new:
-            raise LandscapeError(
-                f"the result was begun with the {what} {old} and this is {new}: its points would not match; "
-                "resume it there, or choose another name"
-            )
-
-
-def beta_of(result: SampledResult) -> Floats | None:
-    """Return the coordinates along the second direction; None for a line."""
-    return result.beta if isinstance(result, SurfaceResult) else None
-
-
-def _recorded(found: Result) -> EvaluationSettings:
-    """Return the evaluation settings of a stored or reused result."""
-    stored = found.attributes
-    return EvaluationSettings(
-        stored["precision"], stored["precision_error"], stored["batch_size"], threads=int(stored["threads"])
-    )
-
-
-def _regions(
-    attributes: Mapping[str, Any], region: tuple[Floats, Floats | None] | None, **report: Any
-) -> dict[str, Any]:
-    """Return the attribute that lists the regions of a result, this one with what is known of its error."""
-    if region is None:
-        return {}
-    new = _region_axes(region)
-    known = attributes.get("regions", ())
-    return {"regions": [*(each for each in known if not new.items() <= each.items()), {**new, **report}]}
-
-
-def _region_axes(region: tuple[Floats, Floats | None]) -> dict[str, list[float]]:
-    """Return the ends and the number of points of a region along each axis."""
-    axes = zip(("alpha", "beta"), region, strict=True)
-    return {name: [float(x[0]), float(x[-1]), len(x)] for name, x in axes if x is not None}
-
-
-def _known_precision(run: Run[SampledResult], file: ResultFile) -> Precision | None:
-    """Return the precision that "auto" took for another checkpoint's result in the file, of the same settings."""
-    same = (
-        "model",
-        "model_args",
-        "data",
-        "splits",
-        "subset",
-        "loss",
-        "params",
-        "batchnorm",
-        "precision",
-        "precision_tolerance",
-    )
-    settings = {name: jsonable(run.identity.get(name)) for name in same}
-    model = run.source.attributes()["model"]
-    for result in file.results.values():
-        stored = result.attributes
-        if (
-            isinstance(result, LineResult | SurfaceResult)
-            and settings == {name: stored.get("settings", {}).get(name) for name in same}
-            and (stored["path"], stored["model"]) == (code_path(run.objective), model)
-            and stored["device"].split()[0] == run.objective.device.type
-        ):
-            precision: Precision = stored["precision"]
-            return precision
-    return None
