@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import landscape
+import landscape.results
 from landscape.cli.parsing import parse
 
 ROOT = Path(__file__).parent.parent
@@ -92,5 +93,6 @@ def test_files_and_folders_that_contributing_names_exist() -> None:
 def test_the_reference_lists_every_public_name() -> None:
     text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\.\. auto(?:class|function):: (\w+)$", text, flags=re.MULTILINE)
-    assert {*landscape.__all__} - {"__version__"} - {*listed} == set()
+    kinds = {name for name in vars(landscape.results) if re.fullmatch(r"\w+Result", name)}
+    assert {*landscape.__all__, *kinds} - {"__version__"} - {*listed} == set()
     assert len(set(listed)) == len(listed)
