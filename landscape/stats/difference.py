@@ -81,7 +81,7 @@ def difference(first: Estimate, second: Estimate) -> Difference:
     >>> difference(Estimate(1.0, 0.3), Estimate(3.0, 0.4))
     Difference(value=2.0, stderr=0.5, bound=nan, paired=False, reason='not paired: no per-example values')
     """
-    with np.errstate(invalid="ignore"):  # inf − inf
+    with np.errstate(invalid="ignore", over="ignore"):  # inf − inf is NaN, and 1e308 + 1e308 inf
         value = float(np.float64(second.value) - first.value)
     bound = first.bound + second.bound
     if first.samples is None or second.samples is None:

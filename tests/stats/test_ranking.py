@@ -137,3 +137,7 @@ def test_ranks_ascend_and_nan_comes_last(values) -> None:
     ordered = [one.estimate.value for one in ranked]
     np.testing.assert_array_equal(ordered, np.sort(values))
     assert [one.rank for one in ranked] == list(range(1, len(values) + 1))
+
+
+def test_a_difference_beyond_the_largest_float_is_infinite() -> None:
+    assert difference(Estimate(-1.7e308), Estimate(1.7e308)).value == math.inf
