@@ -108,7 +108,8 @@ def _check_options(name: str, command: Any, arguments: Sequence[str]) -> None:
         LandscapeError: for the first unknown option.
     """
     known = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(command)]
-    for argument in arguments:
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    for argument in options:
         option = argument.partition("=")[0].replace("_", "-")
         if option.startswith("--") and option not in known:
             near = difflib.get_close_matches(option, known, n=1)

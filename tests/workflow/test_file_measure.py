@@ -247,7 +247,7 @@ def test_a_killed_process_loses_no_finished_point(case: str, code: str, steps: i
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     partial = landscape.load(path)["mine/result"]
-    assert isinstance(partial, SurfaceResult)
+    assert isinstance(partial, Sampled)
     assert int(partial.computed().sum()) == steps
     measurement, function = CASES[case]
     reporter = Recording()

@@ -170,7 +170,7 @@ def test_the_check_is_of_the_folded_network_and_of_its_statistics(mode: str) -> 
     model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 3))
     images = torch.randn(8, 1, 4, 4)
     found = Objective(model, "cross_entropy", images, torch.arange(8) % 3, device="cpu", batchnorm=mode)  # type: ignore[arg-type]
-    assert found.path == "folded"
+    assert found.is_folded
     assert 0 <= SamSharpness(0.5).measure(found).diagnostics["rounding"] < 1e-5
 
 
