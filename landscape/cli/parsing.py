@@ -36,7 +36,7 @@ class Runnable(Protocol):
 
 
 COMMANDS: dict[str, tuple[type[Runnable], str]] = {  # name → class, and its line in the overview
-    "demo": (DemoCommand, "all of it at once, on embedded data, in under 3 minutes"),
+    "demo": (DemoCommand, "all of it at once, on embedded data, in minutes"),
     "train": (TrainCommand, "train by a recipe: adam, sam, sgd, sam-sgd, or a pair"),
     "surface": (SurfaceCommand, "loss surfaces and lines around or between checkpoints"),
     "curve": (CurveCommand, "a curve of low loss between two checkpoints"),

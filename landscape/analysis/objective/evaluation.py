@@ -25,7 +25,7 @@ from landscape.execution.threads import MAX_PARALLEL_BATCHES, map_batches
 Result = TypeVar("Result")
 
 
-class Evaluation:
+class MetricEvaluator:
     """The metrics of a network on batches, the loss first.
 
     Args:
@@ -44,10 +44,10 @@ class Evaluation:
         self._is_builtin = loss_name in losses.LOSSES and set(metrics.functions) <= {"loss", "accuracy"}
         self._mean_weights: WeakKeyDictionary[Batches, dict[str, float]] = WeakKeyDictionary()
 
-    def with_loss(self, name: str, loss: losses.Loss) -> Evaluation:
+    def with_loss(self, name: str, loss: losses.Loss) -> MetricEvaluator:
         """Return the same evaluation with another loss of the same form."""
         metrics = dataclasses.replace(self.metrics, functions={**self.metrics.functions, "loss": loss})
-        return Evaluation(self.network, metrics, loss_name=name, device=self.device, dtype=self.dtype)
+        return MetricEvaluator(self.network, metrics, loss_name=name, device=self.device, dtype=self.dtype)
 
     @property
     def parallel_batches(self) -> int:

@@ -15,7 +15,7 @@ from landscape.analysis.objective import derivatives, losses
 from landscape.analysis.objective.data.batches import Batches
 from landscape.analysis.objective.data.examples import make_splits
 from landscape.analysis.objective.data.nested import Nested, Preprocess
-from landscape.analysis.objective.evaluation import Evaluation
+from landscape.analysis.objective.evaluation import MetricEvaluator
 from landscape.analysis.objective.metrics import MetricValues, choose_metrics
 from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.model.calibration import Calibration
@@ -130,7 +130,7 @@ class Objective:
         self.has_per_example_loss = chosen.single  # else there are only batch means, without a spread
         self.metrics = tuple(chosen.functions)
         name = self.loss_name
-        self.evaluation = Evaluation(self.network, chosen, loss_name=name, device=self.device, dtype=self.dtype)
+        self.evaluation = MetricEvaluator(self.network, chosen, loss_name=name, device=self.device, dtype=self.dtype)
 
     @property
     def is_joint(self) -> bool:
