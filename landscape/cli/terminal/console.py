@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, Literal, TextIO
 
@@ -27,6 +26,7 @@ from rich.text import Text
 
 from landscape.cli.terminal.interrupts import arguments
 from landscape.stats import number_format
+from landscape.storage.json_values import jsonable
 from landscape.storage.user_path import without_folders
 from landscape.workflow.reporter import Advance
 
@@ -115,19 +115,6 @@ def print_json(value: Any) -> None:
     """Print JSON on stdout, inf and NaN as strings."""
     unicode = (_results().encoding or "").lower().replace("-", "") == "utf8"
     print(json.dumps(jsonable(value), indent=2, ensure_ascii=not unicode, allow_nan=False), file=_results())
-
-
-def jsonable(value: Any) -> Any:
-    """Return a structure of plain JSON values: arrays as lists, inf and NaN as strings."""
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(entry) for key, entry in value.items()}
-    if hasattr(value, "tolist"):  # NumPy
-        return jsonable(value.tolist())
-    if isinstance(value, list | tuple):
-        return [jsonable(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
 
 
 class _Rate(ProgressColumn):
