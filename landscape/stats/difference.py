@@ -60,7 +60,7 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether the difference exceeds the bound, or `CLEAR` standard errors.
+        """True if the difference exceeds the bound, or `CLEAR` standard errors.
 
         Never if its uncertainty is unknown: two lower bounds of maxima prove no order.
         """

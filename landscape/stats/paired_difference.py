@@ -36,7 +36,7 @@ class PairedDifference:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval excludes 0; False without an interval."""
+        """True if the interval excludes 0; False without an interval."""
         return abs(self.mean) > self.half
 
 

@@ -40,7 +40,7 @@ class Runner:
         self.file = file
         self.reporter = reporter or Quiet()
         self.command = command
-        self._overwrite = overwrite
+        self.overwrite = overwrite
 
     def measure(self, measurement: Measurement[R], source: Source, *, name: str | None = None) -> tuple[str, R]:
         """Return the name and the result of a measurement, computed as far as the file lacks it.
@@ -70,7 +70,7 @@ class Runner:
         label = measurement.label(source)
         wanted = f"{label}/{name or measurement.name}"
         key, found = measurement.resolve(
-            self.file, wanted, identity, is_given=name is not None, overwrite=self._overwrite
+            self.file, wanted, identity, is_given=name is not None, overwrite=self.overwrite
         )
         run = Run(measurement, source, key, found, identity)
         run.found = self._confirmed(run)
@@ -79,7 +79,7 @@ class Runner:
             self.reporter.say(f"{key} is already in {self.file.path} with these settings")
             for warning in run.found.attributes.get("warnings", ()):
                 self.reporter.warn(f"{key}: {warning}")
-        elif run.found is None and not self._overwrite:
+        elif run.found is None and not self.overwrite:
             run.found = measurement.reuse(run, self._others(run, label), self.reporter)
         return run
 
@@ -97,7 +97,7 @@ class Runner:
         """
         if run.found is None or (reason := changed(run.found, run.objective, run.source.code)) is None:
             return run.found
-        if self._overwrite:
+        if self.overwrite:
             return None
         raise LandscapeError(
             f"{run.key} in {self.file.path}: {reason}: the model, loss or data changed since; "

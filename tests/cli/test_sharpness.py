@@ -280,6 +280,16 @@ def test_the_gap_is_measured_where_it_is_not_recorded(run, pair) -> None:
     assert found["attributes"]["losses"]["c0"]["test"] > 0
 
 
+def test_a_study_with_other_settings_keeps_the_earlier_one(run, pair) -> None:
+    words = ("sharpness", *variants(pair, 3), *pair.data, *PART, "--measures", "average", "--study", "--pairs")
+    assert run(*words, "2").code == 0
+    earlier = load("results/c0+c1+c2.h5")["study/sharpness"].values
+    assert run(*words, "3").code == 0
+    results = load("results/c0+c1+c2.h5")
+    np.testing.assert_array_equal(results["study/sharpness"].values, earlier)
+    assert (results["study/sharpness-2"].values != earlier).any()
+
+
 def test_a_study_of_too_few_is_refused(run, pair) -> None:
     run("sharpness", pair.sam, pair.adam, *pair.data, *FEW, "--study").refused("--study", "at least 3", "got 2")
 

@@ -32,7 +32,7 @@ def line_between(objective: Objective, other: Mapping[str, Tensor]) -> Plane:
 
 @dataclass(frozen=True)
 class Triangle:
-    """Where three models lie on the plane through them, in units of the distance from the first to the second.
+    """Positions of three models on the plane through them, in units of the distance from the first to the second.
 
     The first is at (0, 0), the second at (1, 0), and the third on the upper half.
     """
@@ -51,7 +51,7 @@ class Triangle:
 
     @property
     def extent(self) -> Extent:
-        """What the axes should cover."""
+        """Interval along each direction that the axes should cover."""
         (x, y) = self.third
         return (min(0.0, x), max(1.0, x)), (0.0, y)
 

@@ -32,7 +32,7 @@ class Plane:
 
     @property
     def is_line(self) -> bool:
-        """Whether points have one coordinate."""
+        """True if points have one coordinate."""
         return len(self.directions) == 1
 
     def steps(self, alpha: float, beta: float = 0.0) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""How long measures will take, from a measured batch: an estimate to print before starting."""
+"""Estimated time of measures, from one timed batch."""
 
 from __future__ import annotations
 

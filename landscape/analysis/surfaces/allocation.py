@@ -1,4 +1,4 @@
-"""Where the next passes tell most for what they cost."""
+"""Allocation of the next passes to the points and levels that tell most for their cost."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def correlation(a: Floats, b: Floats) -> Floats:
 
 
 class Shape:
-    """How a field varies over the plane: a correlation length per direction, and a share without correlation."""
+    """Variation of a field over the plane: a correlation length per direction, and a share without correlation."""
 
     def __init__(self, places: Floats, lengths: Floats, nugget: float) -> None:
         self.scaled = places / lengths  # (P, d)

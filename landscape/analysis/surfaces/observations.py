@@ -1,4 +1,4 @@
-"""What has been measured: a value per point and level, as arrays."""
+"""Measured values: one per point and level, as arrays."""
 
 from __future__ import annotations
 

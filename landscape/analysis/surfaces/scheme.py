@@ -1,4 +1,4 @@
-"""How many examples each level has, and what a pass over it costs."""
+"""Number of examples of each level, and cost of a pass over it."""
 
 from __future__ import annotations
 

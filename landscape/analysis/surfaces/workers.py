@@ -153,7 +153,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a measurer is made of, on the CPU."""
+    """Parts of a measurer, on the CPU."""
 
     objective: Mapping[str, Any]
     plane: Plane

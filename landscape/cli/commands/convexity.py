@@ -16,7 +16,7 @@ from landscape.errors import LandscapeError
 
 @dataclass(frozen=True)
 class ConvexityOptions:
-    """How well the two eigenvalues are to be known."""
+    """Accuracy of the two eigenvalues."""
 
     points: Annotated[str, arg(metavar="N|NxM")] = "21"
     """Points along each axis, odd, so that the centre is one: 21, or 21x11 (x by y)."""

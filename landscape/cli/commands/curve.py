@@ -15,7 +15,7 @@ from landscape.errors import LandscapeError
 
 @dataclass(frozen=True)
 class CurveOptions:
-    """How the curve is trained, and what is measured on it."""
+    """Training of the curve, and the points measured on it."""
 
     steps: Annotated[int, arg(metavar="N")] = 2000
     """Steps of Adam on the control point."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HessianOptions:
-    """Which eigenvalues, how well, and what else."""
+    """Eigenvalues, their accuracy, and the estimates beside them."""
 
     top: Annotated[int, arg(metavar="K")] = 5
     """How many of the largest eigenvalues."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SurfaceOptions:
-    """What is measured there, and how."""
+    """Quantities measured at each point, and their precision."""
 
     metrics: Annotated[OptionalNames, default("loss and accuracy")] = None
     """Further metrics: package.module:function or file.py:function of (outputs, targets), one value per example."""

@@ -33,7 +33,7 @@ RECIPE = "the recipe's"
 
 @dataclass(frozen=True)
 class SharpnessAwareOptions:
-    """What SAM and its relatives do."""
+    """Options of SAM and its variants."""
 
     rho: Annotated[OptionalNumber, default("0.05; 0.5 for asam")] = None
     """Radius of SAM's perturbation."""
@@ -59,7 +59,7 @@ class SharpnessAwareOptions:
 
 @dataclass(frozen=True)
 class RegularizationOptions:
-    """What else keeps the weights in check."""
+    """Regularization and averaging."""
 
     weight_decay: Annotated[OptionalNumber, default("0 for Adam, 0.0005 for SGD")] = None
     """L2 term of the optimizer."""
@@ -83,7 +83,7 @@ class RegularizationOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train."""
+    """Model, budget and schedule of the training."""
 
     recipe: Positional[Annotated[str, arg(metavar="[RECIPE]")]] = "pair"
     """One of those above."""

@@ -12,7 +12,7 @@ from landscape.errors import LandscapeError
 
 @dataclass(frozen=True)
 class TrajectoryOptions:
-    """Which run."""
+    """Snapshots of the run."""
 
     snapshots: Annotated[str | None, default("<checkpoint>-snapshots beside it", "DIR|A,B,...")] = None
     """Folder of the run's snapshots (landscape train --snapshots), or weight files in order."""

@@ -58,7 +58,7 @@ Paths: TypeAlias = Positional[Annotated[tuple[str, ...], arg(metavar="FILE ...",
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Which data, and how it becomes the model's input."""
+    """Data, and its way to the model's input."""
 
     data: Annotated[str | None, default("what the checkpoint was trained on", "DATA")] = None
     """digits, cifar10, cifar100, svhn, folder:PATH, npz:FILE, package.module:factory or file.py:factory."""
@@ -74,7 +74,7 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """What exactly is measured."""
+    """Loss, examples and parameters that are measured."""
 
     splits: Names = ("train",)
     """Splits of the data to measure; sharpness and eigenvalues use the first."""
@@ -95,7 +95,7 @@ class MeasureOptions:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which model, where it is not the checkpoint's own."""
+    """Model, if it is not the checkpoint's own."""
 
     model: Annotated[str | None, default("the checkpoint's", "MODULE:FACTORY")] = None
     """Your own model: package.module:factory or file.py:factory, or the name of one of ours."""
@@ -107,7 +107,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where results go."""
+    """Destination of the results."""
 
     out: Annotated[str | None, default("results/<names of the checkpoints>.h5", "F.h5")] = None
     """Analysis file; results are added to it."""
@@ -123,7 +123,7 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class AnalysisOptions(OutputOptions, ModelOptions, DataOptions, MeasureOptions):
-    """What an analysis is of, and where its results go."""
+    """Subject of an analysis, and destination of its results."""
 
     checkpoints: Paths = ()
     """Landscape checkpoints; with --model also weight files (.pt, .pth, .safetensors)."""

@@ -13,7 +13,7 @@ from landscape.errors import LandscapeError
 
 @dataclass(frozen=True)
 class GridOptions:
-    """Which points of it."""
+    """Points of the plane or line."""
 
     points: Annotated[str, arg(metavar="N|NxM")] = "51"
     """Points along each axis, odd, so that the centre is one: 51, or 51x31 (x by y). Points that a finished result of

@@ -19,7 +19,7 @@ from landscape.errors import LandscapeError
 
 @dataclass(frozen=True)
 class PlaneOptions:
-    """Which directions."""
+    """Directions of the plane or line."""
 
     line: bool = False
     """One random direction instead of two."""

@@ -15,7 +15,7 @@ MEASURES = ("keskar", "sam", "asam", "max", "average", "lambda_max")
 
 @dataclass(frozen=True)
 class SharpnessOptions:
-    """Which measures, in which neighbourhoods. Several values of an option give a measure for each; of rho, a curve."""
+    """Measures and their neighbourhoods. Several values of an option give a measure for each; of rho, a curve."""
 
     measures: Names = MEASURES
     """Any of keskar, sam, asam, max (worst case), average, lambda_max."""

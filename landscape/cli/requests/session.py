@@ -1,4 +1,4 @@
-"""What every analysis command begins and ends with: models, the analysis file, warnings, and the next step."""
+"""Frame of every analysis command: models, the analysis file, warnings, and the next step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a surface command prints on stdout and says of its results."""
+"""Table and messages of surfaces and lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people see: progress and messages on stderr, results on stdout."""
+"""Terminal output: progress and messages on stderr, results on stdout."""
 
 from __future__ import annotations
 

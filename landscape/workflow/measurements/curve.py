@@ -31,7 +31,7 @@ _OF_PATH = ("checkpoint", "checkpoints", "model", "data", "command", "created")
 
 @dataclass(frozen=True)
 class CurveTrainingOptions:
-    """How the control point is trained.
+    """Options of the training of the control point.
 
     Args:
         steps: of Adam.

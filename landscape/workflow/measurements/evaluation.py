@@ -17,7 +17,7 @@ from landscape.workflow.measurements.sampled import SampledResult
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How the points of a surface are evaluated.
+    """Precision and processes that the points of a surface are evaluated with.
 
     Args:
         precision: of the forward passes; "auto" takes bfloat16 if it is measured to be faster and accurate enough.

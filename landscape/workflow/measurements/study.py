@@ -77,7 +77,9 @@ def conduct_study(
         "checkpoint": [model.sha256 for model in models],
     }
     wanted = f"study/{name or 'sharpness'}"
-    key, _ = resolve_name(runner.file, wanted, settings, StudyResult, is_given=name is not None, overwrite=True)
+    key, _ = resolve_name(
+        runner.file, wanted, settings, StudyResult, is_given=name is not None, overwrite=runner.overwrite
+    )
     groups = _groups(models)
     result = with_attributes(
         correlations,

@@ -1,4 +1,4 @@
-"""What a measurement is of: architecture, data, examples and loss."""
+"""Subject of a measurement: architecture, data, examples and loss."""
 
 from __future__ import annotations
 
