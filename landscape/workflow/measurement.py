@@ -32,7 +32,7 @@ class Source(Protocol):
         """Fingerprints of the user's own source files."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes two sources the same: weights, data, loss; JSON-able."""
+        """Return the identity of weights, data and loss, JSON-able."""
 
     def attributes(self) -> dict[str, Any]:
         """Return the provenance of weights and data, JSON-able."""
@@ -116,7 +116,7 @@ class Measurement(ABC, Generic[R]):
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """Return what makes two runs the same measurement, JSON-able."""
+        """Return the settings that two runs of the same measurement share, JSON-able."""
 
     @abstractmethod
     def objective(self, source: Source) -> Objective:
@@ -131,7 +131,7 @@ class Measurement(ABC, Generic[R]):
         return source.label
 
     def identity(self, source: Source) -> dict[str, Any]:
-        """Return what makes two runs on a source the same measurement, JSON-able."""
+        """Return the settings that two runs of the same measurement on a source share, JSON-able."""
         return {**source.identity(), **self.settings()}
 
     def cost(self, objective: Objective, found: R | None) -> str:

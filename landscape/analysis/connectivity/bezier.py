@@ -31,7 +31,7 @@ class Curve(Plane):
         return True
 
     def steps(self, alpha: float, beta: float = 0.0) -> tuple[float, ...]:
-        """Return how far a point lies along the line and along the bend."""
+        """Return the coordinates of a point along the line and along the bend."""
         return (alpha, 2 * alpha * (1 - alpha))
 
     @property

@@ -1,4 +1,4 @@
-"""The user's model, loss and metrics on a few examples, before anything long: what does not fit is said in one line."""
+"""Validation of the user's model, loss and metrics on a few examples; a misfit is one line."""
 
 from __future__ import annotations
 

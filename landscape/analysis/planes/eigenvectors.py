@@ -41,7 +41,7 @@ def pair_names(spectrum: SpectrumResult) -> list[str]:
 
 
 def pairs_needed(names: Sequence[str]) -> tuple[int, int]:
-    """Return how many eigenvalues from the top and from the bottom contain those of these names; 0 and 0 for others."""
+    """Return the numbers of top and of bottom eigenvalues that contain those of these names; 0 and 0 for others."""
     found = [match for name in names if (match := _NAME.fullmatch(name))]
     counts = {"top": 0, "bottom": 0}
     for match in found:

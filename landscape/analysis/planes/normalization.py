@@ -72,7 +72,7 @@ def normalized(
 
 
 def zero_entries(direction: Mapping[str, Tensor], *, one_dimensional: OneDimensional = "zero") -> dict[str, Any]:
-    """Return what a normalized direction leaves still because the weights there are zero; empty if nothing.
+    """Return the entries that a normalized direction leaves still because their weights are zero; empty if none.
 
     Biases and norm parameters do not count where they are to stay (`one_dimensional="zero"`).
 

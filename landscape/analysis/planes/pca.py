@@ -116,7 +116,7 @@ def project(
     centred: bool = False,
     memory: int = MEMORY,
 ) -> tuple[Plane, TrajectoryResult]:
-    """Return what `pca_plane` does, about any weights."""
+    """Return the result of `pca_plane` about any weights."""
     found = principal_components(gram_matrix(origin, states, memory=memory), centred=centred)
     recipe = {
         "kind": "pca",

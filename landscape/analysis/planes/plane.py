@@ -36,7 +36,7 @@ class Plane:
         return len(self.directions) == 1
 
     def steps(self, alpha: float, beta: float = 0.0) -> tuple[float, ...]:
-        """Return how far a point lies along each direction."""
+        """Return the coordinate of a point along each direction."""
         return (alpha, beta)[: len(self.directions)]
 
     def at(self, alpha: float, beta: float = 0.0) -> Weights:

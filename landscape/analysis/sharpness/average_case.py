@@ -45,11 +45,11 @@ class AverageSharpness:
         )
 
     def parameters(self, seed: int) -> dict[str, Any]:
-        """Return what repeats it, JSON-able."""
+        """Return the parameters that repeat it, JSON-able."""
         return {**dataclasses.asdict(self), "seed": seed}
 
     def cost(self, examples: int, radii: int = 1) -> Cost:
-        """Return what a curve of some radii takes."""
+        """Return the passes and products of a curve of some radii."""
         return Cost(forwards=(1 + 2 * self.pairs * radii) * examples)
 
     def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> MeasureResult:

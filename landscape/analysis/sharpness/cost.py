@@ -37,7 +37,7 @@ def measured_rates(objective: Objective) -> Rates:
 
 
 def cost_of(measures: Iterable[SharpnessMeasure], examples: int) -> Cost:
-    """Return what measures take together on so many examples."""
+    """Return the passes and products of measures on so many examples."""
     total = Cost()
     for curve in curves(measures):
         total = Cost(*(a + b for a, b in zip(total, curve[0].cost(examples, len(curve)), strict=True)))

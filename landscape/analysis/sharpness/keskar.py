@@ -50,12 +50,12 @@ class KeskarSharpness:
         return label_of("Keskar ε-sharpness", space, f"ε = {self.epsilon:g}")
 
     def parameters(self, seed: int) -> dict[str, Any]:
-        """Return what repeats it, JSON-able."""
+        """Return the parameters that repeat it, JSON-able."""
         columns = self.columns if self.space == "manifold" else None
         return {**dataclasses.asdict(self), "columns": columns, "iterations": ITERATIONS, "seed": seed}
 
     def cost(self, examples: int, radii: int = 1) -> Cost:
-        """Return what it takes, as far as that is known before."""
+        """Return the estimated number of passes and products."""
         return Cost(gradients=radii * (1 + _USUAL_EVALUATIONS * (self.restarts + 1)) * examples)
 
     def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> MeasureResult:

@@ -27,11 +27,11 @@ class LargestEigenvalue:
         return "λ_max of the Hessian"
 
     def parameters(self, seed: int) -> dict[str, Any]:
-        """Return what repeats it, JSON-able."""
+        """Return the parameters that repeat it, JSON-able."""
         return {"operator": "hessian", "tolerance": self.tolerance, "seed": seed}
 
     def cost(self, examples: int, radii: int = 1) -> Cost:
-        """Return what it takes, as far as that is known before."""
+        """Return the estimated number of passes and products."""
         return Cost(products=_USUAL_PRODUCTS * examples)
 
     def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> MeasureResult:

@@ -52,12 +52,12 @@ class OneStep:
         )
 
     def parameters(self, seed: int) -> dict[str, Any]:
-        """Return what repeats it, JSON-able."""
+        """Return the parameters that repeat it, JSON-able."""
         drawn = {} if self.m is None else {"seed": seed}
         return {"rho": self.rho, "p": jsonable_norm(self.p), "m": self.m, **self._more(), **drawn}
 
     def cost(self, examples: int, radii: int = 1) -> Cost:
-        """Return what a curve of some radii takes."""
+        """Return the passes and products of a curve of some radii."""
         return Cost(forwards=(1 + radii) * examples, gradients=examples)
 
     def measure(self, objective: Objective, *, seed: int = 0, on_step: OnStep | None = None) -> MeasureResult:

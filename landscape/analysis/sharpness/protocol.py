@@ -31,7 +31,7 @@ class SharpnessMeasure(Protocol):
         """Title that tells measures of one result apart, such as "SAM sharpness, ρ = 0.05"."""
 
     def parameters(self, seed: int) -> dict[str, Any]:
-        """Return what repeats the measure, JSON-able."""
+        """Return the parameters that repeat the measure, JSON-able."""
 
     def cost(self, examples: int, radii: int = 1) -> Cost:
         """Return the passes and products it takes on so many examples."""

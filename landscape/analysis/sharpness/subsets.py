@@ -13,7 +13,7 @@ from landscape.seeding import seeded_generator
 
 
 def count_subsets(available: int, size: int, examples: int | None = None) -> int:
-    """Return how many subsets `subsets` yields."""
+    """Return the number of subsets that `subsets` yields."""
     return max(min(examples or available, available) // size, 1)
 
 

@@ -66,11 +66,11 @@ class WorstCaseSharpness:
         )
 
     def parameters(self, seed: int) -> dict[str, Any]:
-        """Return what repeats it, JSON-able."""
+        """Return the parameters that repeat it, JSON-able."""
         return {**dataclasses.asdict(self), "p": jsonable_norm(self.p), "steps": STEPS, "seed": seed}
 
     def cost(self, examples: int, radii: int = 1) -> Cost:
-        """Return what a curve of some radii takes."""
+        """Return the passes and products of a curve of some radii."""
         used = radii * count_subsets(examples, self.m, self.examples) * min(self.m, examples)
         return Cost(forwards=2.0 * used, gradients=(STEPS + 1.0) * (self.restarts + 1) * used)
 

@@ -21,7 +21,7 @@ class Choice(NamedTuple):
 
 
 def quantile(deviations: Floats, share: float = 0.95) -> float:
-    """Return what |error| is below at a share of the points, the error at each being normal of this deviation."""
+    """Return the quantile of |error| over the points, the error at each being normal with its deviation."""
     if len(deviations) == 0 or not deviations.any():
         return 0.0
     low, high = 0.0, 8.0 * float(deviations.max())

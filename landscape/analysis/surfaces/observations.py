@@ -29,7 +29,7 @@ class Evidence:
         self.known: NDArray[np.bool_] = np.zeros((levels, len(points)), dtype=bool)
 
     def add(self, rows: Points) -> None:
-        """Enter rows of levels 1, 2, ...; those of other points than these are passed over."""
+        """Enter rows of levels 1, 2, ...; rows of other points are ignored."""
         for row in rows:
             place = self._place.get((float(row["alpha"]), float(row["beta"])))
             if place is None or row["level"] < 1:

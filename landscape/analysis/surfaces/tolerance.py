@@ -128,7 +128,7 @@ class _Run:
             wider = np.maximum([size for _, size in looks], LEAST_WIDER * wider)
 
     def _quantity(self, split: int, metric: int, shape: Shape | None = None) -> Quantity:
-        """Return what estimates a metric; `shape` is taken where its cheapest levels do not tell one."""
+        """Return the estimator of a metric; `shape` is used if its cheapest levels determine none."""
         sizes = self.scheme.sizes[self.splits[split]]
         ratios = self.metrics[metric] in RATIOS
         return Quantity(self.evidence, split, metric, sizes, self.places, ratios=ratios, shape=shape)

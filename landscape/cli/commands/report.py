@@ -112,7 +112,7 @@ def merged(paths: Sequence[Path]) -> dict[str, Result]:
 
 
 def progress(results: Mapping[str, Result]) -> str:
-    """Return how far the surfaces and lines that are being computed are, and the time of day."""
+    """Return the progress of unfinished surfaces and lines, and the time of day."""
     from landscape.results import Sampled
 
     parts = []

@@ -32,7 +32,7 @@ def _comma_separated(convert: Callable[[str], Any], metavar: str) -> PrimitiveCo
 
 
 def default(text: str, metavar: str | None = None) -> Any:
-    """Return the annotation of an option whose default is said in words."""
+    """Return the annotation of an option whose default is described in words."""
     return arg(metavar=metavar, help_behavior_hint=f"(default: {text})")
 
 

@@ -86,7 +86,7 @@ def check_planes(options: PlaneOptions, checkpoints: int) -> None:
 
 
 def sampled_line(options: PlaneOptions) -> bool:
-    """Return whether what is sampled has one direction, as far as the options tell."""
+    """Return True if what is sampled has one direction, as far as the options tell."""
     return options.line or options.between or (options.along is not None and len(options.along) == 1)
 
 

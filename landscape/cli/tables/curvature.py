@@ -65,7 +65,7 @@ def print_curvature(found: Found) -> None:
 
 
 def _remedy(result: SpectrumResult | LayersResult) -> str:
-    """Return what to try where the tolerance was not reached."""
+    """Return advice for eigenvalues that miss the tolerance."""
     attributes = result.attributes
     most = int(attributes["settings"]["max_products"])
     if isinstance(result, LayersResult):

@@ -27,7 +27,7 @@ Stamp: TypeAlias = tuple[Any, ...]
 
 
 def stamp(paths: Sequence[Path]) -> Stamp:
-    """Return what changes when analysis files or their journals do: sizes and times."""
+    """Return sizes and times of analysis files and their journals, which change with them."""
     found: list[Any] = []
     for path in paths:
         for part in (path, path.with_name(path.name + ".journal")):

@@ -64,7 +64,7 @@ class Axes:
         return x, None if beta is None else region_axis(self.points[1], self.region[2], self.region[3], beta)
 
     def identity(self, alpha: Floats, beta: Floats | None) -> dict[str, Any]:
-        """Return what identifies the axes among the settings of a result."""
+        """Return the settings that identify the axes of a result."""
         return {
             "alpha": self._axis_identity(alpha, self.alpha),
             "beta": None if beta is None else self._axis_identity(beta, self.beta),

@@ -37,7 +37,7 @@ class PlaneSpec(ABC):
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """Return what makes two planes the same, JSON-able."""
+        """Return the settings that equal planes share, JSON-able."""
 
     @abstractmethod
     def make(self, objective: Objective, recipe: Mapping[str, Any] | None) -> Plane:
@@ -70,12 +70,12 @@ class PlaneSpec(ABC):
         return {}
 
     def read_off(self, objective: Objective, plane: Plane, line: LineResult) -> dict[str, Any]:
-        """Return what a measured line says beyond its points: a barrier, a basin's width."""
+        """Return the findings of a measured line beyond its points: a barrier, a basin's width."""
         return {}
 
 
 def plane_identity(plane: PlaneSpec, seed: int) -> dict[str, Any]:
-    """Return what makes two planes of one measurement the same, JSON-able.
+    """Return the settings that equal planes of one measurement share, JSON-able.
 
     Args:
         plane: kind of plane.
@@ -86,7 +86,7 @@ def plane_identity(plane: PlaneSpec, seed: int) -> dict[str, Any]:
 
 
 def seed_suffix(seed: int, family: str | None) -> str:
-    """Return what tells apart the names of results over several seeds."""
+    """Return the suffix that names of results over several seeds differ in."""
     return "" if family is None else f"-d{seed}"
 
 

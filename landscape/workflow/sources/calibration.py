@@ -39,7 +39,7 @@ def calibration_inputs(dataset: Dataset, checkpoint: Checkpoint | None) -> Tenso
 
 
 def calibration_words(dataset: Dataset, checkpoint: Checkpoint | None) -> str:
-    """Return what `calibration_inputs` gives, for people."""
+    """Return a description of the result of `calibration_inputs`."""
     augmented = ", augmented as in training" if augmentation_of(dataset, checkpoint) else ""
     return f"{min(EXAMPLES, len(dataset.splits['train']))} random training examples{augmented}"
 
@@ -68,7 +68,7 @@ class AugmentedBatches:
 
 
 def augmentation_of(dataset: Dataset, checkpoint: Checkpoint | None) -> Augmentation | None:
-    """Return what a checkpoint's training did to its images; None for nothing."""
+    """Return the augmentation of a checkpoint's training; None if there was none."""
     if checkpoint is None or not checkpoint.data.get("augmented") or not dataset.is_images:
         return None
     training = checkpoint.training
