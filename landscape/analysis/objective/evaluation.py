@@ -17,11 +17,12 @@ from landscape.analysis.objective import losses
 from landscape.analysis.objective.data.batches import Batches
 from landscape.analysis.objective.data.nested import Batch, Nested
 from landscape.analysis.objective.metrics import Metrics, MetricValues
-from landscape.analysis.objective.model.network import Network
+from landscape.analysis.objective.model.network import Forward, Network
 from landscape.analysis.objective.precision import full_float32
 from landscape.errors import LandscapeError
 from landscape.execution.threads import MAX_PARALLEL_BATCHES, map_batches
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -54,7 +55,7 @@ class MetricEvaluator:
         """Maximum number of batches to run concurrently: 1 if code of the user's runs, which could hold a state."""
         return MAX_PARALLEL_BATCHES if self._is_builtin and self.network.is_pure else 1
 
-    def map(self, work: Callable[[Batch], Result], batches: Iterable[Batch]) -> Iterator[Result]:
+    def map(self, work: Callable[[Item], Result], batches: Iterable[Item]) -> Iterator[Result]:
         """Yield `work` of each batch in order, several batches running concurrently."""
         return map_batches(work, batches, self.device, limit=self.parallel_batches)
 
@@ -78,7 +79,7 @@ class MetricEvaluator:
             for batches, mean_weights in splits:
                 total = torch.zeros(len(self.metrics.functions), 5, dtype=self.exact, device=self.device)
                 work = partial(self._batch_sums, forward, mean_weights)
-                for part in self.map(work, _first(batches.iterate(batch_size, dtype), limit)):
+                for part in self.map(work, enumerate(_first(batches.iterate(batch_size, dtype), limit))):
                     total += part
                 for row, name in zip(total, self.metrics.functions, strict=True):
                     if name in self.metrics.weighted:
@@ -160,12 +161,12 @@ class MetricEvaluator:
                 total += float(count if weights is None else weights.double().sum())
         return total / batches.examples
 
-    def _batch_sums(self, forward: Callable[[Nested], Any], mean_weights: Sequence[float], batch: Batch) -> Tensor:
+    def _batch_sums(self, forward: Forward, mean_weights: Sequence[float], indexed: tuple[int, Batch]) -> Tensor:
         """Return a batch's (M, 5): Σ values, Σ values², count, Σ values · weights, Σ weights² (0 if unweighted)."""
-        inputs, targets, count = batch
+        index, (inputs, targets, count) = indexed
         with torch.no_grad():
             rows = []
-            for values, weights, single in self.all_values(forward(inputs), targets, count, mean_weights):
+            for values, weights, single in self.all_values(forward(inputs, index), targets, count, mean_weights):
                 values = values.to(self.device, self.exact)
                 squares = values.square().sum() if single else torch.full_like(values[0], torch.nan)
                 row = [values.sum(), squares, torch.full_like(values[0], count)]

@@ -80,12 +80,12 @@ class Levels:
         with torch.no_grad(), full_float32():
             forward = objective.network.forward(weights, buffers, dtype)
 
-            def moments(split: str, batch: tuple[Nested, Nested, int]) -> tuple[Tensor, int]:
+            def moments(split: str, indexed: tuple[int, tuple[Nested, Nested, int]]) -> tuple[Tensor, int]:
                 """Return (B, M, 3): value, square and 1 of each example and metric."""
-                inputs, targets, count = batch
+                index, (inputs, targets, count) = indexed
                 with torch.no_grad():
                     columns = []
-                    for values, _, single in objective.metric_values(forward(inputs), targets, count, split):
+                    for values, _, single in objective.metric_values(forward(inputs, index), targets, count, split):
                         x = values.to(exact)
                         columns.append(torch.stack([x, x.square() if single else x * torch.nan, torch.ones_like(x)], 1))
                     return torch.stack(columns, dim=1), count
@@ -94,7 +94,7 @@ class Levels:
                 total = torch.zeros(2 * found.classes[split], len(objective.metrics), 3, dtype=exact)
                 total = total.to(objective.device)
                 seen = 0
-                batches = objective.data[split].iterate(batch_size, dtype)
+                batches = enumerate(objective.data[split].iterate(batch_size, dtype))
                 work = partial(moments, split)
                 for part, count in map_batches(work, batches, objective.device, limit=objective.parallel_batches):
                     total.index_add_(0, groups[seen : seen + count], part)

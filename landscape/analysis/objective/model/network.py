@@ -6,7 +6,7 @@ import copy
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
@@ -21,11 +21,18 @@ from landscape.analysis.objective.model.loss_module import LossModule
 from landscape.analysis.objective.model.model_copy import copy_for_derivatives
 from landscape.analysis.objective.model.parameters import moving_parameters
 from landscape.analysis.objective.model.random_state import RandomState
-from landscape.analysis.objective.model.rounding import rounded_kernels
+from landscape.analysis.objective.model.rounding import rounded_biases, rounded_kernels
 from landscape.errors import LandscapeError
 from landscape.execution.threads import in_worker_thread
 
 FOLDING_TOLERANCE = 1e-3  # relative difference of outputs above which a folding is not trusted
+
+
+class Forward(Protocol):
+    """The network at a point of weight space, a function of inputs and the batch's index in the pass."""
+
+    def __call__(self, inputs: Nested, index: int = 0) -> Any:
+        """Return the outputs of one batch."""
 
 
 class Network:
@@ -107,10 +114,11 @@ class Network:
 
     def forward(
         self, weights: Mapping[str, Tensor] | None, buffers: Mapping[str, Tensor] | None, dtype: torch.dtype
-    ) -> Callable[[Nested], Any]:
+    ) -> Forward:
         """Return the network at a point of weight space as a function of inputs, its tensors folded and cast once.
 
-        A random model draws the same numbers in every pass.
+        The function also takes the index of the batch in its pass: in bfloat16, biases are rounded differently for
+        successive batches, so that the errors cancel. A random model draws the same numbers in every pass.
         """
         if self._random is not None:
             self._random.restart()
@@ -122,8 +130,8 @@ class Network:
         if dtype == torch.float64:  # fold in it, too
             tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
         network, tensors = self._fast(tensors)
-        ready = _working_copies(network, tensors, dtype)
-        return lambda inputs: self._call(network, ready, inputs)
+        copies = _working_copies(network, tensors, dtype)
+        return lambda inputs, index=0: self._call(network, copies[index % len(copies)], inputs)
 
     def point(self, weights: Mapping[str, Tensor] | None) -> tuple[Weights, Weights]:
         """Return the moving parameters at a point, and the buffers to hold fixed while differentiating there.
@@ -191,10 +199,11 @@ class Network:
             return self.module, tensors
         return self._folding.network, self._folding.fold(tensors)
 
-    def _batch_statistics(self, tensors: Weights, dtype: torch.dtype) -> Callable[[Nested], Any]:
-        ready = _working_copies(self.module, tensors, dtype)
+    def _batch_statistics(self, tensors: Weights, dtype: torch.dtype) -> Forward:
+        copies = _working_copies(self.module, tensors, dtype)
 
-        def forward(inputs: Nested) -> Any:
+        def forward(inputs: Nested, index: int = 0) -> Any:
+            ready = copies[index % len(copies)]
             scratch = {name: ready[name].clone() for name in self.buffers}  # running statistics are written to
             with self._norms.training():
                 return self._call(self.module, {**ready, **scratch}, inputs)
@@ -225,14 +234,14 @@ class Network:
         return folding, ""
 
 
-def _working_copies(network: nn.Module, tensors: Weights, dtype: torch.dtype) -> Weights:
-    """Return a network's tensors in the precision of a pass."""
-    if dtype == torch.bfloat16:
-        floating = {name: t for name, t in tensors.items() if t.is_floating_point()}
-        tensors = tensors | rounded_kernels(
-            {name: floating[name] for name in _convolutions(network) if name in floating}
-        )
-    return {name: working_copy(t, dtype) for name, t in tensors.items()}
+def _working_copies(network: nn.Module, tensors: Weights, dtype: torch.dtype) -> list[Weights]:
+    """Return a network's tensors in the precision of a pass: one copy, or several for batches to use in turn."""
+    if dtype != torch.bfloat16:
+        return [{name: working_copy(t, dtype) for name, t in tensors.items()}]
+    floating = {name: t for name, t in tensors.items() if t.is_floating_point()}
+    kernels = rounded_kernels({name: floating[name] for name in _convolutions(network) if name in floating})
+    common = {name: working_copy(t, dtype) for name, t in (tensors | kernels).items()}
+    return [common | biases for biases in rounded_biases({n: t for n, t in floating.items() if t.ndim <= 1})]
 
 
 def _convolutions(network: nn.Module) -> Iterator[str]:

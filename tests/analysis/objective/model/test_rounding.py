@@ -1,4 +1,4 @@
-"""Weights in bfloat16: a kernel keeps its sum, and so the loss its value."""
+"""Weights in bfloat16: a kernel keeps its sum, biases their mean over batches, and so the loss its value."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.analysis.objective.model.rounding import rounded_kernels
+from landscape.analysis.objective.model.rounding import ROUNDINGS, rounded_biases, rounded_kernels
 from landscape.analysis.objective.objective import Objective
 
 SHAPES = {
@@ -54,8 +54,25 @@ def test_no_kernel_hears_of_another() -> None:
     torch.testing.assert_close(rounded_kernels({"a": a[1:2, 2:]})["a"], alone[1:2, 2:], rtol=0, atol=0)
 
 
+def test_the_mean_of_rounded_biases_converges_to_the_bias() -> None:
+    biases = {"a": drawn((40,), 0), "b": drawn((7,), 1) * 1e-3, "scale": torch.tensor(0.3)}
+    copies = rounded_biases(biases)
+    assert len(copies) == ROUNDINGS
+    for name, exact in biases.items():
+        rounded = torch.stack([copy[name] for copy in copies])
+        assert (rounded.dtype, rounded[0].shape) == (torch.bfloat16, exact.shape)
+        torch.testing.assert_close(rounded[0], exact.bfloat16(), rtol=0, atol=0)  # one batch alone: to the nearest
+        steps = torch.arange(1, ROUNDINGS + 1).view(-1, *[1] * exact.ndim)
+        errors = rounded.double().cumsum(0) - exact.double() * steps
+        assert (errors.abs() <= 1.01 * half_ulp(exact)).all()
+    assert rounded_biases({}) == [{}]
+
+
 def test_what_is_not_finite_stays_by_itself() -> None:
     most, inf = torch.finfo(torch.float32).max, float("inf")
+    for copy in rounded_biases({"mask": torch.tensor([-inf, inf, -most, 0.3])}):
+        assert copy["mask"][:3].tolist() == [-inf, inf, -inf]
+        assert copy["mask"][3].item() == pytest.approx(0.3, rel=0.01)
     kernel = torch.tensor([0.3, inf, 0.3, most, 0.3]).view(1, 1, 5)  # the most of float32 is beyond bfloat16
     torch.testing.assert_close(
         rounded_kernels({"w": kernel})["w"].float(), kernel.bfloat16().float(), rtol=0.01, atol=0
@@ -138,3 +155,23 @@ def test_passes_in_bfloat16_take_them(batchnorm: str) -> None:
     expected = rounded_kernels({"w": last[0]})["w"]
     torch.testing.assert_close(last[1], expected, rtol=0, atol=0)
     assert not torch.equal(expected, last[0].bfloat16())
+
+
+def test_batches_cancel_the_rounding_of_biases() -> None:
+    images, labels = smooth_images(64), torch.arange(64) % 10
+    errors: dict[int, list[float]] = {64: [], 8: []}
+    for seed in range(8):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            layers = [nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 256, 10)]
+            model = nn.Sequential(*layers)
+        with torch.no_grad():  # so that of all tensors only the biases are rounded
+            model[0].weight.copy_(model[0].weight.bfloat16())
+            model[3].weight.copy_(model[3].weight.bfloat16())
+            model[0].bias.add_(2.0)
+        objective = Objective(model, "cross_entropy", images.bfloat16().float(), labels, device="cpu")
+        exact = objective.sums()[0, 0, 0].item()
+        for size, relative in errors.items():
+            relative.append(objective.sums(precision="bfloat16", batch_size=size)[0, 0, 0].item() / exact - 1)
+    one, many = (float(np.sqrt(np.mean(np.square(errors[size])))) for size in (64, 8))
+    assert many < one / 2
