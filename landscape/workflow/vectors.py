@@ -1,4 +1,4 @@
-"""Vectors cached in a folder beside the results: those that no recipe reproduces to the bit, or not cheaply."""
+"""Vectors cached in a folder beside the results: those that are costly to recompute or not reproducible to the bit."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ def cached_directions(
     if stored is not None:
         tensors, metadata = stored
         return {
-            name: Direction(name, {p: tensors[f"{name}/{p}"].to(w) for p, w in like.items()}, recipe)
-            for name, recipe in json.loads(metadata["recipes"]).items()
+            name: Direction(name, {p: tensors[f"{name}/{p}"].to(w) for p, w in like.items()}, provenance)
+            for name, provenance in json.loads(metadata["recipes"]).items()
         }
     directions = {direction.name: direction for direction in make()}
-    recipes = {name: jsonable(direction.recipe) for name, direction in directions.items()}
+    provenances = {name: jsonable(direction.provenance) for name, direction in directions.items()}
     tensors = {f"{name}/{p}": part for name, each in directions.items() for p, part in each.vector.items()}
-    file.write(tensors, recipes=json.dumps(recipes))
+    file.write(tensors, recipes=json.dumps(provenances))
     reporter.say(f"cached {', '.join(directions)} in {file.path}")
     return directions

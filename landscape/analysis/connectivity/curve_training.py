@@ -1,4 +1,4 @@
-"""Training a Bézier curve's control point for a low loss all along it (Garipov et al. 2018)."""
+"""Training of a Bézier curve's control point for a low loss along the whole curve (Garipov et al. 2018)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from landscape.analysis.objective.data.nested import Nested, count_examples, map
 from landscape.analysis.objective.model.batchnorm import batch_norms
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.precision import full_float32
-from landscape.analysis.objective.weights import Weights, moved
+from landscape.analysis.objective.weights import Weights, displaced
 from landscape.analysis.planes.between import difference
 from landscape.errors import LandscapeError
 from landscape.seeding import seeded_generator
@@ -28,30 +28,29 @@ Batch = tuple[Nested, Nested, int]
 
 
 class CurveTraining:
-    """Steps of Adam on E_t L(φ(t)), t ~ U(0, 1), over the control point, from the middle of the straight line.
+    """Adam on E_t L(φ(t)), t ~ U(0, 1), over the control point, which starts at the midpoint of the straight line.
 
-    A step takes one mini-batch and one t (arXiv:1802.10026, section 3.2); the learning rate falls to 0 by a cosine.
-    BatchNorm takes the statistics of the mini-batch, as in training. What a step sees depends on the seed and the
-    step's number alone, so that a run that goes on from a kept state ends where an undisturbed one does.
+    A step takes one mini-batch and one t (arXiv:1802.10026, section 3.2); the learning rate decays to 0 by a cosine.
+    BatchNorm uses the statistics of the mini-batch, as in training. Mini-batch and t depend on the seed and the number
+    of the step alone, so that a resumed run ends at the same weights as an uninterrupted one.
 
     Args:
-        objective: one end (t = 0); its loss and data are what is trained on.
-        other: state dict of the other end.
-        steps: of the whole training.
-        batch_size: examples of a step, where the data are tensors; ready batches come as they are.
-        learning_rate: at the start.
+        objective: end at t = 0, loss and training data.
+        other: state dict of the end at t = 1.
+        steps: number of steps of the whole training.
+        batch_size: examples of a step if the data are tensors; given batches are used whole.
+        learning_rate: at the first step.
         seed: of the order of examples and of t.
         split: the first by default.
-        batch_at: (inputs, targets) of a step's mini-batch by the step's number, instead of the split's examples as they
-            are: where training augmented, augmented ones, as BatchNorm's statistics are those of the mini-batch.
+        batch_at: returns (inputs, targets) of a step's mini-batch by the step's number, in place of the split's
+            examples: augmented ones if the training augmented, since BatchNorm's statistics are those of mini-batches.
 
     Attributes:
-        done: number of steps taken.
-        losses: of each step's mini-batch at its t.
-        whole: False where a step was interrupted half way: `state` is then none to go on from.
+        losses: loss of each step's mini-batch at its t.
+        whole: False if a step was interrupted half way; training cannot be resumed from `state` then.
 
     Raises:
-        LandscapeError: for settings that cannot be, or a state of another model.
+        LandscapeError: for settings that are not positive, or a state of another model.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class CurveTraining:
         self._split = split or objective.splits[0]
         self._size = min(batch_size, objective.data[self._split].examples)
         self._line = difference(objective.origin, other)
-        self._control = moved(objective.origin, [(0.5, self._line)])
+        self._control = displaced(objective.origin, [(0.5, self._line)])
         self._optimizer = torch.optim.Adam(list(self._control.values()))
         self._batch_at = batch_at
         self._batches: Iterator[Batch] | None = None
@@ -90,62 +89,66 @@ class CurveTraining:
 
     @property
     def curve(self) -> Curve:
-        """The curve as it stands."""
+        """The curve after the steps taken so far."""
         return curve_through(self.objective, {**self._other}, self._control)
 
     def step(self) -> float:
         """Take one step; return the loss of its mini-batch at its t.
 
         Raises:
-            LandscapeError: where that loss is not finite.
+            LandscapeError: if that loss is not finite.
         """
         if self._batches is None:
             self._batches = self._examples(self.done)
         t = float(seeded_generator("curve", self.seed, "t", self.done).uniform())
-        share = 2 * t * (1 - t)  # dφ/dθ
-        straight = moved(self.objective.origin, [(t, self._line)])
-        middle = moved(self.objective.origin, [(0.5, self._line)])
-        point = {name: w + share * (self._control[name] - middle[name]) for name, w in straight.items()}
+        slope = 2 * t * (1 - t)  # dφ/dθ
+        straight = displaced(self.objective.origin, [(t, self._line)])
+        middle = displaced(self.objective.origin, [(0.5, self._line)])
+        point = {name: w + slope * (self._control[name] - middle[name]) for name, w in straight.items()}
         loss, gradient = self._gradient(point, next(self._batches))
         if not math.isfinite(loss):
             raise LandscapeError(f"the loss on the curve became {loss} in step {self.done}; take a lower learning rate")
         for name, w in self._control.items():
-            w.grad = share * gradient[name]
+            w.grad = slope * gradient[name]
         for group in self._optimizer.param_groups:
             group["lr"] = 0.5 * self._rate * (1 + math.cos(math.pi * self.done / self.steps))
-        self.whole = False  # an interruption from here on leaves some weights ahead of others
+        self.whole = False  # an interruption from here on leaves only some weights updated
         self._optimizer.step()
         self.losses.append(loss)
         self.whole = True
         return loss
 
     def state(self) -> dict[str, Tensor]:
-        """Return all that `restore` needs to go on: the control point, Adam's moments, the losses so far."""
-        kept = {f"control/{name}": w.detach() for name, w in self._control.items()}
+        """Return the state that `restore` resumes from: control point, Adam's moments, losses so far."""
+        state = {f"control/{name}": w.detach() for name, w in self._control.items()}
         for name, w in self._control.items():
-            kept |= {f"{what}/{name}": value for what, value in self._optimizer.state[w].items()}
-        return {**kept, "losses": torch.tensor(self.losses, dtype=torch.float64)}
+            state |= {f"{moment}/{name}": value for moment, value in self._optimizer.state[w].items()}
+        return {**state, "losses": torch.tensor(self.losses, dtype=torch.float64)}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` returned in a run with the same settings."""
+        """Resume from the `state` of a run with the same settings."""
         self.losses = state["losses"].tolist()
         self._batches = None
         for name, w in self._control.items():
             w.copy_(state[f"control/{name}"])
-            moments = {what: state[f"{what}/{name}"] for what in ("step", "exp_avg", "exp_avg_sq")} if self.done else {}
+            moments = ("step", "exp_avg", "exp_avg_sq") if self.done else ()
+            values = {moment: state[f"{moment}/{name}"] for moment in moments}
             self._optimizer.state[w] = {
-                what: value.clone() if what == "step" else value.to(w, copy=True) for what, value in moments.items()
+                moment: value.clone() if moment == "step" else value.to(w, copy=True)
+                for moment, value in values.items()
             }
 
     def _gradient(self, point: Weights, batch: Batch) -> tuple[float, Weights]:
-        """Return the mean loss of a mini-batch and its gradient, through BatchNorm's statistics of that mini-batch."""
+        """Return the mean loss of a mini-batch and its gradient, with BatchNorm's statistics of that mini-batch."""
         inputs, targets, count = batch
         network = self.objective.network
-        still = {n: p.detach() for n, p in network.module.named_parameters() if n not in point}
-        buffers = {name: buffer.clone() for name, buffer in network.buffers.items()}  # running statistics are written
+        fixed = {n: p.detach() for n, p in network.module.named_parameters() if n not in point}
+        buffers = {
+            name: buffer.clone() for name, buffer in network.buffers.items()
+        }  # the forward pass updates running statistics
 
         def loss(moving: Weights) -> Tensor:
-            outputs = network.run({**still, **buffers, **moving}, inputs)
+            outputs = network.run({**fixed, **buffers, **moving}, inputs)
             return self.objective.loss_values(outputs, targets, count, self._split).mean()
 
         with full_float32(), batch_norms(network.module).training():
@@ -153,7 +156,7 @@ class CurveTraining:
         return float(value), gradient
 
     def _examples(self, start: int) -> Iterator[Batch]:
-        """Yield the mini-batches from this step on: shuffled anew in every epoch; others as they come."""
+        """Yield the mini-batches from this step on: reshuffled in every epoch; given batches in their order."""
         data, dtype = self.objective.data[self._split], self.objective.dtype
         if self._batch_at is not None:
             for step in itertools.count(start):
@@ -166,8 +169,8 @@ class CurveTraining:
         epochs = data.examples // self._size
         for step in itertools.count(start):
             order = seeded_generator("curve", self.seed, "order", step // epochs).permutation(data.examples)
-            place = step % epochs * self._size
-            yield from data.take(order[place : place + self._size]).iterate(self._size, dtype)
+            first = step % epochs * self._size
+            yield from data.take(order[first : first + self._size]).iterate(self._size, dtype)
 
     def _cycle(self) -> Iterator[Batch]:
         while True:
@@ -185,19 +188,32 @@ def train_curve(
     split: str | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> Curve:
-    """Return a curve of low loss from the objective's weights to another state dict, trained as by `CurveTraining`.
+    """Train a Bézier curve of low loss from the objective's weights to another state dict, see `CurveTraining`.
 
-    Measure it with `landscape.surface(objective, curve)`, on an objective whose BatchNorm is recalibrated.
+    Measure the loss on it with `landscape.surface(objective, curve)`; the objective's BatchNorm should be recalibrated.
+
+    >>> import torch, landscape
+    >>> model, other = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    >>> objective = landscape.Objective(model, "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
+    >>> curve = landscape.train_curve(objective, other.state_dict(), steps=5)
+    >>> torch.allclose(curve.at(1.0)["weight"], other.weight)
+    True
 
     Args:
-        objective: one end, and the loss and data to train on.
-        other: state dict of the other end.
-        steps: of Adam.
+        objective: end at t = 0, loss and training data.
+        other: state dict of the end at t = 1.
+        steps: number of steps of Adam.
         batch_size: examples of a step.
-        learning_rate: at the start.
+        learning_rate: at the first step.
         seed: of the order of examples and of t.
         split: the first by default.
-        on_step: called after each step with the steps done and the step's loss.
+        on_step: called after each step with the number of steps taken and the step's loss.
+
+    Returns:
+        The trained curve, which is also a plane to measure on.
+
+    Raises:
+        LandscapeError: for settings that are not positive, another model's state, or a loss that diverges.
     """
     training = CurveTraining(
         objective, other, steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, split=split

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from landscape.analysis.objective.data.nested import Weights
 
-__all__ = ["Weights", "digest", "dot", "flatten", "moved", "norm", "unflatten"]
+__all__ = ["Weights", "digest", "displaced", "dot", "flatten", "norm", "unflatten"]
 
 
 def flatten(weights: Mapping[str, Tensor]) -> Tensor:
@@ -25,8 +25,8 @@ def unflatten(vector: Tensor, like: Mapping[str, Tensor]) -> Weights:
     return {name: part.view(w.shape) for (name, w), part in zip(like.items(), parts, strict=True)}
 
 
-def moved(origin: Mapping[str, Tensor], terms: Iterable[tuple[float, Mapping[str, Tensor]]]) -> Weights:
-    """Return origin + Σ coefficient · direction; directions may lack names, which then stay."""
+def displaced(origin: Mapping[str, Tensor], terms: Iterable[tuple[float, Mapping[str, Tensor]]]) -> Weights:
+    """Return origin + Σ coefficient · direction; tensors that a direction lacks stay as they are."""
     result = dict(origin)
     for coefficient, direction in terms:
         for name, step in direction.items():

@@ -1,4 +1,4 @@
-"""Planes, lines and curves in weight space: where they come from, and their points."""
+"""Lines and planes in weight space: random, between models, along given directions."""
 
 from landscape.analysis.planes.along import Direction, plane_along
 from landscape.analysis.planes.between import Triangle, line_between, plane_through, triangle

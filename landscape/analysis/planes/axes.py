@@ -1,4 +1,4 @@
-"""Coordinates of grids, such that those of a coarser grid are among a finer one's, to the bit."""
+"""Coordinates of nested grids: those of a coarser grid are among those of a finer one, to the bit."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from landscape.results import Floats
 
 Spacing: TypeAlias = Literal["linear", "log"]
 
-DECADES = 3  # that a logarithmic axis spans on each side of its centre
-MARGIN = 0.25  # how far axes through known points go past them, as a share of their extent
+DECADES = 3  # of a logarithmic axis on each side of its centre
+MARGIN = 0.25  # length of an axis beyond known points on each side, as a share of their extent
 
 
 def axis(points: int, span: float, *, spacing: Spacing = "linear") -> Floats:
@@ -22,8 +22,11 @@ def axis(points: int, span: float, *, spacing: Spacing = "linear") -> Floats:
     A logarithmic axis is 0 and, on both sides of it, equal ratios from span/1000 to span. Each coordinate is a function
     of its fraction of the span, which is rounded once: 3/5 and 15/25 are the same number, so that nested axes coincide.
 
+    >>> axis(5, 2.0).tolist()
+    [-2.0, -1.0, 0.0, 1.0, 2.0]
+
     Raises:
-        LandscapeError: for a count that is not odd and at least 3, or a span that is not positive.
+        LandscapeError: for a number of points that is not odd and at least 3, or a span that is not positive.
     """
     if points < 3 or points % 2 == 0:
         raise LandscapeError(
@@ -40,7 +43,14 @@ def axis(points: int, span: float, *, spacing: Spacing = "linear") -> Floats:
 
 
 def between_axis(points: int, beyond: float = 0.0) -> Floats:
-    """Return coordinates from −beyond to 1 + beyond that contain 0 and 1 exactly, evenly spaced within [0, 1]."""
+    """Return evenly spaced coordinates from −beyond to 1 + beyond, with `points` in [0, 1], exact 0 and 1 among them.
+
+    >>> between_axis(3, beyond=0.5).tolist()
+    [-0.5, 0.0, 0.5, 1.0, 1.5]
+
+    Raises:
+        LandscapeError: for fewer than 3 points.
+    """
     if points < 3:
         raise LandscapeError(f"got {points} points between two checkpoints; expected at least 3")
     inner = np.arange(points) / (points - 1)
@@ -71,16 +81,19 @@ def known_axis(points: int, low: float, high: float, *, is_line: bool, margin: f
 
 
 def covering_axis(points: int, low: float, high: float, *, margin: float = 0.0) -> Floats:
-    """Return `points` even coordinates, 0 exactly among them, that cover low to high and a margin on both sides.
+    """Return `points` evenly spaced coordinates, exact 0 among them, that cover [low, high] and a margin on both sides.
+
+    >>> covering_axis(5, 0.0, 1.0, margin=0.25).tolist()
+    [-0.5, 0.0, 0.5, 1.0, 1.5]
 
     Args:
-        points: how many, at least 3.
-        low: at most 0.
-        high: at least 0.
-        margin: as a share of high − low.
+        points: count, at least 3.
+        low: the lowest known coordinate, at most 0.
+        high: the highest, at least 0.
+        margin: length beyond the interval on each side, as a share of high − low.
 
     Raises:
-        LandscapeError: for fewer points, or ends that enclose nothing.
+        LandscapeError: for fewer points, or an interval that is empty or does not contain 0.
     """
     if points < 3:
         raise LandscapeError(f"got {points} points; expected at least 3")
@@ -88,17 +101,20 @@ def covering_axis(points: int, low: float, high: float, *, margin: float = 0.0) 
     if not (low <= 0 <= high and 0 < size < math.inf):
         raise LandscapeError(f"got an axis from {low} to {high}; expected one around 0")
     below, above = margin * size - low, margin * size + high
-    wanted = (below + above) / (points - 2)  # the ends may then be rounded up to whole steps
-    digits = 2 - math.floor(math.log10(wanted))
-    step = math.ceil(wanted * 10**digits * (1 - 1e-9)) / 10**digits  # three digits: rounding elsewhere does not show
+    least = (below + above) / (points - 2)  # leaves room to round the ends up to whole steps
+    digits = 2 - math.floor(math.log10(least))
+    step = math.ceil(least * 10**digits * (1 - 1e-9)) / 10**digits  # to three digits, which hides rounding errors
     first = -math.ceil(below / step * (1 - 1e-9))
     return np.array([(first + i) * step for i in range(points)])
 
 
 def region_axis(points: int, low: float, high: float, known: Floats) -> Floats:
-    """Return `points` even coordinates from `low` to `high`; those that `known` holds up to rounding are taken from it.
+    """Return `points` evenly spaced coordinates from `low` to `high`, equal to those in `known` if close to them.
 
-    The others are rounded to 15 digits: 0.1, not 0.10000000000000003, so that a finer region finds them again.
+    Others are rounded to 15 digits (0.1, not 0.10000000000000003), so that those of a finer region are equal to them.
+
+    >>> region_axis(3, 0.1, 0.3, np.array([0.0, 0.2])).tolist()
+    [0.1, 0.2, 0.3]
 
     Raises:
         LandscapeError: for fewer than 2 points, or ends that are not finite and ascending.
@@ -114,10 +130,10 @@ def region_axis(points: int, low: float, high: float, known: Floats) -> Floats:
 
 
 def ascending(coordinates: Floats) -> Floats:
-    """Return coordinates as an array.
+    """Return coordinates as a float64 array.
 
     Raises:
-        LandscapeError: unless they are finite and ascending.
+        LandscapeError: if they are empty, not finite, or not strictly ascending.
     """
     values = np.asarray(coordinates, dtype=np.float64)
     if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all() or (np.diff(values) <= 0).any():

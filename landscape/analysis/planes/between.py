@@ -12,7 +12,7 @@ from torch import Tensor
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, dot
-from landscape.analysis.planes.plane import Extent, Plane, combined, make_plane
+from landscape.analysis.planes.plane import Extent, Plane, linear_combination, make_plane
 from landscape.errors import LandscapeError
 
 UNIT = "the distance between the first two checkpoints"
@@ -21,32 +21,49 @@ UNIT = "the distance between the first two checkpoints"
 def line_between(objective: Objective, other: Mapping[str, Tensor]) -> Plane:
     """Return the line from the objective's weights (α = 0) to another state dict of the same model (α = 1).
 
+    >>> import torch, landscape
+    >>> model, other = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    >>> objective = landscape.Objective(model, "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
+    >>> line = landscape.line_between(objective, other.state_dict())
+    >>> torch.allclose(line.at(1.0)["weight"], other.weight)
+    True
+
+    Args:
+        objective: its weights are the origin.
+        other: state dict of the other end.
+
     Raises:
         LandscapeError: if the other state lacks a parameter or has another shape.
     """
-    buffers = [kept_buffers(objective), kept_buffers(objective, other)]
-    recipe = {"kind": "between", "connection": "straight line", "unit": UNIT}
-    line = make_plane(objective.origin, [difference(objective.origin, other)], recipe)
-    return dataclasses.replace(line, ends=tuple(buffers), shares=((1.0,),), extent=((0.0, 1.0), (0.0, 0.0)))
+    buffers = (state_buffers(objective), state_buffers(objective, other))
+    provenance = {"kind": "between", "connection": "straight line", "unit": UNIT}
+    line = make_plane(objective.origin, [difference(objective.origin, other)], provenance)
+    extent = ((0.0, 1.0), (0.0, 0.0))
+    return dataclasses.replace(line, endpoint_buffers=buffers, barycentric=((1.0,),), extent=extent)
 
 
 @dataclass(frozen=True)
 class Triangle:
     """Positions of three models on the plane through them, in units of the distance from the first to the second.
 
-    The first is at (0, 0), the second at (1, 0), and the third on the upper half.
+    The first is at (0, 0), the second at (1, 0), and the third above the line through both.
+
+    >>> Triangle((0.5, 2.0), ((1.0, 0.0), (-0.25, 0.5))).extent
+    ((0.0, 1.0), (0.0, 2.0))
+
+    Attributes:
+        third: (α, β) of the third, β > 0.
+        coefficients: `[direction][difference]`, of the differences second − first and third − first.
     """
 
-    third: tuple[float, float]  # (α, β), β > 0
-    coefficients: tuple[
-        tuple[float, float], tuple[float, float]
-    ]  # of each direction, on (second − first, third − first)
+    third: tuple[float, float]
+    coefficients: tuple[tuple[float, float], tuple[float, float]]
 
     @classmethod
-    def of_recipe(cls, recipe: Mapping[str, Any]) -> Triangle:
-        """Return the geometry that a plane's recipe holds."""
-        (a, b), (c, d) = recipe["coefficients"]
-        x, y = recipe["third"]
+    def from_provenance(cls, provenance: Mapping[str, Any]) -> Triangle:
+        """Return the positions recorded in a plane's provenance."""
+        (a, b), (c, d) = provenance["coefficients"]
+        x, y = provenance["third"]
         return cls((x, y), ((a, b), (c, d)))
 
     @property
@@ -57,7 +74,11 @@ class Triangle:
 
 
 def triangle(first: Weights, second: Mapping[str, Tensor], third: Mapping[str, Tensor]) -> Triangle:
-    """Return the geometry of three models of the same architecture, by Gram and Schmidt in float64.
+    """Return the positions of three models of the same architecture, by Gram-Schmidt in float64.
+
+    >>> import torch
+    >>> triangle({"w": torch.zeros(2)}, {"w": torch.tensor([2.0, 0.0])}, {"w": torch.tensor([1.0, 4.0])}).third
+    (0.5, 2.0)
 
     Raises:
         LandscapeError: if they lie on a line, or differ in names or shapes.
@@ -77,34 +98,41 @@ def plane_through(
     third: Mapping[str, Tensor],
     *,
     labels: Sequence[str] = ("first", "second", "third"),
-    placed: Triangle | None = None,
+    geometry: Triangle | None = None,
 ) -> Plane:
     """Return the plane through the objective's weights and two other state dicts of the same model.
 
-    The first direction leads to the second model, which is at (1, 0); the other is orthogonal to it and as long, so
-    that distances on the plane are those in weight space, in units of the distance from the first to the second.
+    The first direction leads to the second model, at (1, 0); the other is orthogonal to it and as long. Distances on
+    the plane are those in weight space, in units of the distance from the first model to the second.
+
+    >>> import torch, landscape
+    >>> a, b, c = (torch.nn.Linear(2, 1) for _ in range(3))
+    >>> objective = landscape.Objective(a, "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
+    >>> plane = landscape.plane_through(objective, b.state_dict(), c.state_dict(), labels=("a", "b", "c"))
+    >>> [(mark["label"], mark["alpha"], mark["beta"]) for mark in plane.marks[:2]]
+    [('a', 0.0, 0.0), ('b', 1.0, 0.0)]
 
     Args:
         objective: the first model, at the origin.
         second: state dict at (1, 0).
         third: state dict with β > 0.
-        labels: of the three, for their marks.
-        placed: their geometry as found before, so that the directions are the same to the bit.
+        labels: labels of the three models at their marks.
+        geometry: positions computed before, so that the directions are the same to the bit.
 
     Raises:
         LandscapeError: if they lie on a line, or differ in names or shapes.
     """
-    placed = placed or triangle(objective.origin, second, third)
-    steps = [difference(objective.origin, state) for state in (second, third)]
-    directions = [combined(row, steps, objective.origin) for row in placed.coefficients]
-    recipe = {"kind": "three", "unit": UNIT, "coefficients": [list(row) for row in placed.coefficients]}
-    places = zip(labels, ((0.0, 0.0), (1.0, 0.0), placed.third), strict=True)
+    geometry = geometry or triangle(objective.origin, second, third)
+    differences = [difference(objective.origin, state) for state in (second, third)]
+    directions = [linear_combination(row, differences, objective.origin) for row in geometry.coefficients]
+    provenance = {"kind": "three", "unit": UNIT, "coefficients": [list(row) for row in geometry.coefficients]}
+    positions = zip(labels, ((0.0, 0.0), (1.0, 0.0), geometry.third), strict=True)
     return dataclasses.replace(
-        make_plane(objective.origin, directions, {**recipe, "third": list(placed.third)}),
-        ends=(kept_buffers(objective), kept_buffers(objective, second), kept_buffers(objective, third)),
-        shares=placed.coefficients,
-        extent=placed.extent,
-        marks=tuple({"label": label, "alpha": x, "beta": y} for label, (x, y) in places),
+        make_plane(objective.origin, directions, {**provenance, "third": list(geometry.third)}),
+        endpoint_buffers=(state_buffers(objective), state_buffers(objective, second), state_buffers(objective, third)),
+        barycentric=geometry.coefficients,
+        extent=geometry.extent,
+        marks=tuple({"label": label, "alpha": x, "beta": y} for label, (x, y) in positions),
     )
 
 
@@ -114,33 +142,33 @@ def difference(origin: Weights, other: Mapping[str, Tensor]) -> Weights:
     Raises:
         LandscapeError: if the other state lacks a parameter or has another shape.
     """
-    check_same(origin, other)
+    check_same_tensors(origin, other)
     return {name: other[name].to(w) - w for name, w in origin.items()}
 
 
-def kept_buffers(objective: Objective, other: Mapping[str, Tensor] | None = None) -> Weights:
-    """Return the buffers that are part of the model's state: its own, or those of another state dict.
+def state_buffers(objective: Objective, other: Mapping[str, Tensor] | None = None) -> Weights:
+    """Return the buffers that a state dict holds: those of the objective's model, or of another state dict.
 
     Raises:
         LandscapeError: if the other state lacks a buffer or has another shape.
     """
-    kept = objective.network.module.state_dict().keys()
-    own = {name: buffer for name, buffer in objective.network.buffers.items() if name in kept}
+    persistent = objective.network.module.state_dict().keys()
+    buffers = {name: buffer for name, buffer in objective.network.buffers.items() if name in persistent}
     if other is None:
-        return own
-    check_same(own, other)
-    return {name: other[name].to(buffer) for name, buffer in own.items()}
+        return buffers
+    check_same_tensors(buffers, other)
+    return {name: other[name].to(buffer) for name, buffer in buffers.items()}
 
 
-def check_same(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> None:
-    """Check that another state dict has these tensors.
+def check_same_tensors(tensors: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> None:
+    """Check that another state dict has tensors of these names and shapes.
 
     Raises:
         LandscapeError: if it lacks one or has another shape.
     """
-    for name, tensor in own.items():
+    for name, tensor in tensors.items():
         if name not in other or other[name].shape != tensor.shape:
-            found = tuple(other[name].shape) if name in other else "nothing"
+            shape = tuple(other[name].shape) if name in other else "nothing"
             raise LandscapeError(
-                f"the two models differ: {name} is {tuple(tensor.shape)} in the first and {found} in the second"
+                f"the two models differ: {name} is {tuple(tensor.shape)} in the first and {shape} in the second"
             )

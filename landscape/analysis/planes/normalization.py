@@ -1,4 +1,4 @@
-"""Random directions in weight space: drawn alike on every machine, and scaled to the weights."""
+"""Random draws in weight space, equal on every machine, and their normalization to the weights."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _TINY = 1e-10  # Li et al.'s guard against filters that are zero
 def raw_direction(shapes: Mapping[str, torch.Size], seed: int, number: int) -> Weights:
     """Return N(0, 1) draws in float32, the same on every machine.
 
-    Each parameter has a Philox stream of its own, keyed by (seed, direction number, parameter name), so that a draw
-    does not depend on what else the model holds.
+    The Philox generator of each parameter is keyed by (seed, direction number, parameter name), so that a draw does not
+    depend on the rest of the model.
     """
-    drawn = {}
+    draws = {}
     for name, shape in shapes.items():
         values = seeded_generator(seed, number, name).standard_normal(tuple(shape), dtype=np.float32)
-        drawn[name] = torch.from_numpy(values.reshape(tuple(shape)))
-    return drawn
+        draws[name] = torch.from_numpy(values.reshape(tuple(shape)))
+    return draws
 
 
 def normalized(
@@ -43,14 +43,22 @@ def normalized(
 ) -> Weights:
     """Return the direction scaled to the weights (Li et al. 2018, arXiv:1712.09913, section 4).
 
+    >>> import torch
+    >>> weights, direction = {"w": torch.tensor([[3.0, 4.0]])}, {"w": torch.tensor([[0.0, 2.0]])}
+    >>> normalized(direction, weights)["w"].tolist()
+    [[0.0, 5.0]]
+
     Args:
-        direction: one tensor per parameter, on the CPU (norms are taken in float64, so that they, and the direction's
-            hash, do not depend on instruction sets and threads).
-        weights: of the same names and shapes.
+        direction: one tensor per parameter, on the CPU. Norms are accumulated in float64, so that they and the
+            direction's hash do not depend on instruction sets and threads.
+        weights: tensors of the same names and shapes.
         normalization: "filter": each filter gets the norm of the weights' filter; "layer": each tensor; "weight":
             elementwise d · |w|; "none".
         one_dimensional: biases and norm parameters: "zero", "scaled" (as one filter), or "li-code" (d := w).
-        transposed: groups of those weights whose output units lie along dimension 1 (transposed convolutions).
+        transposed: groups of the weights whose output units lie along dimension 1 (transposed convolutions), by name.
+
+    Raises:
+        LandscapeError: for an unknown option.
     """
     expect_one_of("normalization", normalization, ("filter", "layer", "weight", "none"))
     expect_one_of("one_dimensional", one_dimensional, ("zero", "scaled", "li-code"))
@@ -72,12 +80,12 @@ def normalized(
 
 
 def zero_entries(direction: Mapping[str, Tensor], *, one_dimensional: OneDimensional = "zero") -> dict[str, Any]:
-    """Return the entries that a normalized direction leaves still because their weights are zero; empty if none.
+    """Return the share of zeros in a normalized direction, which come from zero weights; empty if there are none.
 
-    Biases and norm parameters do not count where they are to stay (`one_dimensional="zero"`).
+    Biases and norm parameters do not count if they are zero by choice (`one_dimensional="zero"`).
 
     Returns:
-        "zero_share" of the entries that are to move, and "zero_parameters", those of which none moves.
+        "zero_share": zeros as a share of the entries; "zero_parameters": names of the parameters that are all zero.
     """
     moving = {name: d for name, d in direction.items() if d.ndim > 1 or one_dimensional != "zero"}
     zeros = sum(d.numel() - int(d.count_nonzero()) for d in moving.values())
@@ -88,9 +96,9 @@ def zero_entries(direction: Mapping[str, Tensor], *, one_dimensional: OneDimensi
 
 
 def transposed_weights(model: nn.Module) -> dict[str, int]:
-    """Return the groups of each weight whose output units lie along dimension 1, by the parameter's name.
+    """Return the groups of each weight whose output units lie along dimension 1, by parameter name.
 
-    These are transposed convolutions, and GPT-2's linear layers in transformers: class `Conv1D`, weight (in, out).
+    These are transposed convolutions, and GPT-2's linear layers in transformers (class `Conv1D`, weight (in, out)).
     """
     groups = {}
     for name, module in model.named_modules():
@@ -105,7 +113,7 @@ def expect_one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
     """Check an option's value.
 
     Raises:
-        LandscapeError: where it is none of the choices.
+        LandscapeError: if it is none of the choices.
     """
     if value not in choices:
         raise LandscapeError(f"unknown {option} {value!r}; expected one of {', '.join(choices)}")

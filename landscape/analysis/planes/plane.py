@@ -1,4 +1,4 @@
-"""A plane, a line or a curve in weight space: where a surface's points lie."""
+"""A plane, a line or a curve in weight space, on which the points of a surface lie."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from landscape.analysis.objective.model.batchnorm import blended_buffers
-from landscape.analysis.objective.weights import Weights, digest, dot, moved, norm
+from landscape.analysis.objective.weights import Weights, digest, displaced, dot, norm
 from landscape.errors import LandscapeError
 
 Extent: TypeAlias = tuple[tuple[float, float], tuple[float, float]]  # (lowest, highest) along each direction
@@ -15,20 +15,31 @@ Extent: TypeAlias = tuple[tuple[float, float], tuple[float, float]]  # (lowest, 
 
 @dataclass(frozen=True)
 class Plane:
-    """An origin and one (a line) or two directions in weight space.
+    """An origin w₀ and one (a line) or two directions d₁, d₂ in weight space: w(α, β) = w₀ + α d₁ + β d₂.
 
-    `recipe` says how the directions can be made again, and holds their hashes. Between models, `ends` are their
-    buffers, the origin's first, and `shares` says how much of each other model's weights, less the origin's, a step of
-    1 along each direction adds.
+    >>> import torch
+    >>> plane = Plane({"w": torch.zeros(2)}, ({"w": torch.tensor([1.0, 0.0])}, {"w": torch.tensor([0.0, 2.0])}))
+    >>> plane.at(0.5, -1.0)["w"].tolist()
+    [0.5, -2.0]
+
+    Attributes:
+        origin: weights at (0, 0).
+        directions: one or two.
+        provenance: JSON-able description to rebuild the directions from, with their hashes.
+        endpoint_buffers: buffers of the models that the plane goes through, the origin's first; empty if buffers stay.
+        barycentric: `[direction][model after the first]`, the share of that model's weights (less the origin's) in each
+            direction.
+        extent: interval along each direction that axes should cover; None if any span will do.
+        marks: known points, each with label, alpha and beta.
     """
 
     origin: Weights
     directions: tuple[Weights, ...]
-    recipe: Mapping[str, Any]
-    ends: tuple[Weights, ...] = field(default=(), repr=False)
-    shares: tuple[tuple[float, ...], ...] = ()  # [direction][model after the first]
-    extent: Extent | None = None  # what axes should cover; None where any span will do
-    marks: tuple[Mapping[str, Any], ...] = ()  # known points: label, alpha, beta
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    endpoint_buffers: tuple[Weights, ...] = field(default=(), repr=False)
+    barycentric: tuple[tuple[float, ...], ...] = ()
+    extent: Extent | None = None
+    marks: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def is_line(self) -> bool:
@@ -42,58 +53,62 @@ class Plane:
     def at(self, alpha: float, beta: float = 0.0) -> Weights:
         """Return the weights origin + α d₁ + β d₂; the origin itself, to the bit, at (0, 0)."""
         steps = zip(self.steps(alpha, beta), self.directions, strict=True)
-        return moved(self.origin, [(step, direction) for step, direction in steps if step != 0.0])
+        return displaced(self.origin, [(step, direction) for step, direction in steps if step != 0.0])
 
     def buffers_at(self, alpha: float, beta: float = 0.0) -> Weights | None:
-        """Return the buffers at a point between models; None where they stay the model's."""
-        if not self.ends:
+        """Return the buffers at a point between models; None if they are those of the origin everywhere."""
+        if not self.endpoint_buffers:
             return None
-        coordinates = (alpha, beta)[: len(self.shares)]
-        columns = zip(*self.shares, strict=True)
+        coordinates = (alpha, beta)[: len(self.barycentric)]
+        columns = zip(*self.barycentric, strict=True)
         others = [sum(x * c for x, c in zip(coordinates, column, strict=True)) for column in columns]
-        return blended_buffers(self.ends, [1 - sum(others), *others])
+        return blended_buffers(self.endpoint_buffers, [1 - sum(others), *others])
 
 
 def make_plane(
-    origin: Weights, directions: Sequence[Weights], recipe: Mapping[str, Any], *, orthogonal: bool = False
+    origin: Weights, directions: Sequence[Weights], provenance: Mapping[str, Any], *, orthogonal: bool = False
 ) -> Plane:
-    """Return the line or plane along these directions, its recipe completed by cosine, hashes and norms.
+    """Return the line or plane along these directions; their cosine, hashes and norms are added to its provenance.
+
+    >>> import torch
+    >>> make_plane({"w": torch.zeros(2)}, [{"w": torch.tensor([3.0, 4.0])}], {"kind": "mine"}).provenance["norms"]
+    [5.0]
 
     Args:
-        origin: the weights at (0, 0).
+        origin: weights at (0, 0).
         directions: one or two, of names and shapes in `origin`.
-        recipe: what is known of their making.
-        orthogonal: whether the second is made orthogonal to the first, at the length it had.
+        provenance: description to rebuild them from, JSON-able.
+        orthogonal: make the second direction orthogonal to the first; its length stays.
 
     Raises:
-        LandscapeError: for two that are parallel where they are to be orthogonal.
+        LandscapeError: for parallel directions that are to be made orthogonal.
     """
     vectors = list(directions)
-    complete = dict(recipe)
+    complete = dict(provenance)
     if len(vectors) == 2:
         if orthogonal:
-            vectors[1] = orthogonalized(vectors[1], vectors[0])
+            vectors[1] = orthogonalize(vectors[1], vectors[0])
         complete["cosine"] = dot(vectors[0], vectors[1]) / (norm(vectors[0]) * norm(vectors[1]))
     complete["hashes"] = [digest(vector) for vector in vectors]
     complete["norms"] = [norm(vector) for vector in vectors]
     return Plane(origin, tuple(vectors), complete)
 
 
-def orthogonalized(d: Weights, against: Weights) -> Weights:
-    """Return d without its component along `against`, at the length d had.
+def orthogonalize(d: Weights, against: Weights) -> Weights:
+    """Return d without its component along `against`, rescaled to the length of d.
 
     Raises:
         LandscapeError: if the two are parallel.
     """
-    rest = moved(d, [(-dot(d, against) / dot(against, against), against)])
+    rest = displaced(d, [(-dot(d, against) / dot(against, against), against)])
     if norm(rest) <= 1e-6 * norm(d):
         raise LandscapeError("the two directions are parallel; a plane needs at least two moving parameters")
     scale = norm(d) / norm(rest)
     return {name: scale * part for name, part in rest.items()}
 
 
-def combined(coefficients: Sequence[float], vectors: Sequence[Mapping[str, Any]], like: Weights) -> Weights:
-    """Return Σ coefficient · vector, summed in float64 one by one: the same bits on every machine."""
+def linear_combination(coefficients: Sequence[float], vectors: Sequence[Mapping[str, Any]], like: Weights) -> Weights:
+    """Return Σ coefficient · vector, summed in order in float64 on the CPU: the same bits on every machine."""
     total = {}
     for name, w in like.items():
         entries = w.new_zeros(w.shape, device="cpu").double()

@@ -1,4 +1,4 @@
-"""The weights along a training run: one file each, read when asked for."""
+"""Snapshots of the weights along a training run: one file each, read on demand."""
 
 from __future__ import annotations
 
@@ -18,17 +18,24 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 class Snapshots(Sequence[dict[str, Tensor]]):
-    """Weight files of one run in order, as a sequence of state dicts of which none is kept.
+    """Weight files of one run in order, as a sequence of state dicts that are read on demand and not cached.
+
+    >>> Snapshots(["epoch-1.safetensors", "epoch-10.safetensors"]).positions
+    (1.0, 10.0)
+
+    Args:
+        paths: the files, in order.
+        names: parameters and buffers to select, as for `load_weights`.
+        key: entry that holds the weights, as for `load_weights`.
 
     Attributes:
         paths: the files.
-        positions: where on the way they are, ascending: the last numbers in the files' names (epochs), or 0, 1, 2, ...
+        positions: position of each on the trajectory, ascending: the last number in its name (the epoch), or 0, 1, ...
     """
 
     def __init__(
         self, paths: Sequence[str | Path], *, names: Collection[str] | None = None, key: str | None = None
     ) -> None:
-        """Take files in the order given; `names` and `key` are as for `load_weights`."""
         self.paths = tuple(Path(path) for path in paths)
         self.positions = _positions(self.paths)
         self._names = names
@@ -52,10 +59,22 @@ class Snapshots(Sequence[dict[str, Tensor]]):
 def find_snapshots(folder: str | Path, *, names: Collection[str] | None = None, key: str | None = None) -> Snapshots:
     """Return the snapshots in a folder: its weight files, ordered by the numbers in their names.
 
-    Those called `epoch-<number>.safetensors`, as `landscape train --snapshots` writes them, where there are any.
+    If there are files `epoch-<number>.safetensors`, which `landscape train --snapshots` writes, others are ignored.
+
+    >>> import pathlib, tempfile, landscape
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for epoch in (10, 9):
+    ...         (pathlib.Path(folder) / f"epoch-{epoch}.safetensors").touch()
+    ...     landscape.find_snapshots(folder).positions
+    (9.0, 10.0)
+
+    Args:
+        folder: its path.
+        names: parameters and buffers to select, as for `load_weights`.
+        key: entry that holds the weights, as for `load_weights`.
 
     Raises:
-        LandscapeError: for a folder that is missing or holds fewer than two.
+        LandscapeError: for a folder that is missing or holds fewer than two snapshots.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -63,8 +82,8 @@ def find_snapshots(folder: str | Path, *, names: Collection[str] | None = None, 
             f"no folder {folder} of snapshots; train with --snapshots, or name the folder or the files with --snapshots"
         )
     files = [path for path in folder.iterdir() if path.suffix in SUFFIXES]
-    ours = [path for path in files if path.match("epoch-*.safetensors")]
-    chosen = sorted(ours or files, key=_natural)
+    epochs = [path for path in files if path.match("epoch-*.safetensors")]
+    chosen = sorted(epochs or files, key=_natural_key)
     if len(chosen) < 2:
         raise LandscapeError(
             f"{folder} holds {len(chosen)} weight files; expected the snapshots of a run, at least two of them"
@@ -72,8 +91,8 @@ def find_snapshots(folder: str | Path, *, names: Collection[str] | None = None, 
     return Snapshots(chosen, names=names, key=key)
 
 
-def _natural(path: Path) -> tuple[tuple[float | str, ...], str]:
-    """Return a key by which 9 comes before 10, and 3 before 3.5."""
+def _natural_key(path: Path) -> tuple[tuple[float | str, ...], str]:
+    """Return a sort key that places 9 before 10, and 3 before 3.5."""
     parts: list[float | str] = list(_NUMBER.split(path.stem))
     numbers = [float(number) for number in _NUMBER.findall(path.stem)]
     mixed = [part for pair in zip(parts, [*numbers, -1.0], strict=True) for part in pair]
@@ -81,9 +100,10 @@ def _natural(path: Path) -> tuple[tuple[float | str, ...], str]:
 
 
 def _positions(paths: Sequence[Path]) -> tuple[float, ...]:
-    found = [_NUMBER.findall(path.stem) for path in paths]
-    if all(found):
-        positions = tuple(float(numbers[-1]) for numbers in found)
+    """Return the last number in each file's name if they ascend, else 0, 1, ..."""
+    numbers_in_names = [_NUMBER.findall(path.stem) for path in paths]
+    if all(numbers_in_names):
+        positions = tuple(float(numbers[-1]) for numbers in numbers_in_names)
         if all(a < b for a, b in itertools.pairwise(positions)):
             return positions
     return tuple(float(index) for index in range(len(paths)))

@@ -1,4 +1,4 @@
-"""Directions that the user brings: from Python, or from an `.npz` or `.safetensors` file."""
+"""User-supplied directions: tensors, arrays, or vectors in an `.npz` or `.safetensors` file."""
 
 from __future__ import annotations
 
@@ -19,24 +19,29 @@ from landscape.errors import LandscapeError
 def user_direction(
     objective: Objective, vector: Mapping[str, Any] | Any, *, name: str = "user", source: str = ""
 ) -> Direction:
-    """Return a direction of the user's, as long as it comes.
+    """Return a user-supplied direction, whose length stays.
+
+    >>> import torch, landscape
+    >>> objective = landscape.Objective(torch.nn.Linear(2, 1), "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
+    >>> landscape.user_direction(objective, {"weight": [[3.0, 4.0]]}).vector["weight"].tolist()  # the bias stays
+    [[3.0, 4.0]]
 
     Args:
-        objective: whose parameters it is of.
-        vector: tensors or arrays by parameter name, those left out being still; or one flat (n,) vector of all the
-            parameters that move, in the model's order.
-        name: for people.
-        source: where it is from, for the recipe.
+        objective: model that the direction belongs to.
+        vector: tensors or arrays by parameter name (zero for the others), or one flat (n,) vector of all moving
+            parameters in the model's order.
+        name: shown to people.
+        source: file or the like that it comes from, recorded in the provenance.
 
     Raises:
-        LandscapeError: for names or shapes that are not the model's, NaN, inf, or zeros alone.
+        LandscapeError: for names or shapes that the model lacks, NaN, inf, or zeros alone.
     """
     origin = objective.origin
     given = _named(vector, origin, name)
-    strangers = [key for key in given if key not in origin]
-    if strangers:
+    unknown = [key for key in given if key not in origin]
+    if unknown:
         raise LandscapeError(
-            f"the direction {name!r} has {strangers[0]!r}, which is none of params={objective.params!r}; leave it out"
+            f"the direction {name!r} has {unknown[0]!r}, which is none of params={objective.params!r}; leave it out"
         )
     complete = {}
     for key, w in origin.items():
@@ -54,35 +59,36 @@ def user_direction(
 
 
 def read_directions(path: str | Path, parameters: Collection[str]) -> dict[str, dict[str, Tensor] | Tensor]:
-    """Return the directions in an `.npz` or `.safetensors` file by name, as `user_direction` takes them.
+    """Return the directions in an `.npz` or `.safetensors` file by name, for `user_direction`.
 
-    Entries called `<direction>/<parameter>` make a direction each; entries called like parameters make one together,
-    named like the file; any other entry is a flat vector of its own.
+    Entries `<direction>/<parameter>` form one direction per prefix, entries named like parameters one direction named
+    like the file; any other entry is a flat vector.
 
     Args:
         path: the file.
         parameters: names of the model's parameters.
 
     Raises:
-        LandscapeError: for a file that is missing, damaged, or of another kind.
+        LandscapeError: for a file that is missing, damaged, or of another format.
     """
     path = Path(path)
-    found: dict[str, dict[str, Tensor] | Tensor] = {}
+    directions: dict[str, dict[str, Tensor] | Tensor] = {}
     for key, tensor in _read(path).items():
         group, slash, parameter = key.partition("/")
         if not slash and key not in parameters:
-            found[key] = tensor
+            directions[key] = tensor
             continue
-        into = found.setdefault(group if slash else path.stem, {})
-        if isinstance(into, Tensor):
+        parts = directions.setdefault(group if slash else path.stem, {})
+        if isinstance(parts, Tensor):
             raise LandscapeError(f"{path} has a vector {group!r} as well as {key!r}; expected one or the other")
-        into[parameter if slash else key] = tensor
-    if not found:
+        parts[parameter if slash else key] = tensor
+    if not directions:
         raise LandscapeError(f"{path} holds no arrays; expected a direction")
-    return found
+    return directions
 
 
 def _named(vector: Mapping[str, Any] | Any, origin: Weights, name: str) -> dict[str, Tensor]:
+    """Return a user's vector as tensors by parameter name."""
     if isinstance(vector, Mapping):
         return {str(key): torch.as_tensor(part) for key, part in vector.items()}
     flat, size = torch.as_tensor(vector), sum(w.numel() for w in origin.values())

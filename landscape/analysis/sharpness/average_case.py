@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.objective.weights import Weights, moved
+from landscape.analysis.objective.weights import Weights, displaced
 from landscape.analysis.planes.normalization import raw_direction
 from landscape.analysis.sharpness.diagnostics import Rounding, samples_of
 from landscape.analysis.sharpness.labels import label_of
@@ -80,7 +80,7 @@ class AverageSharpness:
             first = first or noise
             for r, rho in enumerate(radii):
                 with np.errstate(invalid="ignore"):  # of inf and NaN
-                    both = [wanted.loss(moved(wanted.origin, [(sign * rho, noise)])) - base for sign in (1.0, -1.0)]
+                    both = [wanted.loss(displaced(wanted.origin, [(sign * rho, noise)])) - base for sign in (1.0, -1.0)]
                 rises[r, pair] = (both[0] + both[1]) / 2
                 step(self.name)
                 step(self.name)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from landscape.analysis.objective.objective import Objective, Precision
-from landscape.analysis.objective.weights import Weights, moved
+from landscape.analysis.objective.weights import Weights, displaced
 from landscape.errors import LandscapeError
 from landscape.results import Floats
 from landscape.stats.grouped_mean import group_means
@@ -56,7 +56,7 @@ class Rounding:
         objective = self._objective
         count, smaller = next(objective.batches())[2], max(1, objective.batch_size // 3)
         losses = []
-        for weights in (moved(objective.origin, [(1.0, step)]), None):
+        for weights in (displaced(objective.origin, [(1.0, step)]), None):
             sums = objective.sums(weights, splits=objective.splits[:1], batch_size=smaller, limit=count)[0, 0]
             losses.append(float(sums[0] / sums[2]))
         return losses[0] - losses[1]
@@ -69,7 +69,7 @@ class Rounding:
             step = {name: d.double() for name, d in step.items()}
         if precision not in self._base:
             self._base[precision] = self._loss(None, precision)
-        return self._loss(moved(origin, [(1.0, step)]), precision) - self._base[precision]
+        return self._loss(displaced(origin, [(1.0, step)]), precision) - self._base[precision]
 
     def _loss(self, weights: Weights | None, precision: Precision) -> float:
         objective = self._objective

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.objective.weights import Weights, moved
+from landscape.analysis.objective.weights import Weights, displaced
 from landscape.analysis.sharpness.diagnostics import Rounding, samples_of
 from landscape.analysis.sharpness.labels import jsonable_norm, label_of, norm_detail, over_subsets
 from landscape.analysis.sharpness.protocol import Cost, OnStep
@@ -93,7 +93,7 @@ class OneStep:
         for rho in radii:
             perturbation = self.perturbation(gradient, objective.origin, rho)
             with np.errstate(invalid="ignore"):  # of inf and NaN
-                rises = objective.per_example(moved(objective.origin, [(1.0, perturbation)])) - base
+                rises = objective.per_example(displaced(objective.origin, [(1.0, perturbation)])) - base
             step()
             rise = mean_of(rises, per_example=single)
             yield self._result(
@@ -126,7 +126,7 @@ class OneStep:
             for r, rho in enumerate(radii):
                 perturbation = self.perturbation(gradient, subset.origin, rho)
                 with np.errstate(invalid="ignore"):
-                    rises[r, s] = (subset.per_example(moved(subset.origin, [(1.0, perturbation)])) - base).mean()
+                    rises[r, s] = (subset.per_example(displaced(subset.origin, [(1.0, perturbation)])) - base).mean()
                 if s == 0:
                     rounding[r] = checked.error(perturbation)
         for index, rho in enumerate(radii):

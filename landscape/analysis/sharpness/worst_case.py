@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.objective.weights import flatten, moved, unflatten
+from landscape.analysis.objective.weights import displaced, flatten, unflatten
 from landscape.analysis.planes.normalization import raw_direction
 from landscape.analysis.sharpness.diagnostics import Rounding, samples_of
 from landscape.analysis.sharpness.labels import jsonable_norm, label_of, over_subsets
@@ -99,7 +99,7 @@ class WorstCaseSharpness:
             maximum = self.maximum(subset, c, seed=seed, number=number, on_evaluation=lambda: step(self.name))
             delta = unflatten(maximum.point * c, subset.origin)
             with np.errstate(invalid="ignore"):  # of inf and NaN
-                paired = subset.per_example(moved(subset.origin, [(1.0, delta)])) - subset.per_example()
+                paired = subset.per_example(displaced(subset.origin, [(1.0, delta)])) - subset.per_example()
             step(self.name)
             rises.append(float(paired.mean()))
             evaluations.append(maximum.evaluations + 2)

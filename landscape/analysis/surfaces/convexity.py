@@ -99,7 +99,7 @@ def convexity(
             on_point(rows)
     attributes: dict[str, Any] = {
         **metadata.attributes(),
-        "directions": dict(plane.recipe),
+        "directions": dict(plane.provenance),
         "tolerance": tolerance,
         "quick": quick,
         "max_products": max_products,

@@ -23,15 +23,15 @@ class SurfaceWarning(DeterminismWarning):
 def surface_warnings(objective: Objective, plane: Plane, splits: Iterable[str]) -> tuple[str, ...]:
     """Return warnings of a random or batch-dependent loss, and of directions that leave parameters still."""
     found = [message for split in splits for message in determinism_warnings(objective, split)]
-    recipes: list[dict[str, Any]] = [dict(plane.recipe), *map(dict, plane.recipe.get("parts", ()))]
-    for recipe in recipes:
-        still, share = recipe.get("zero_parameters", []), recipe.get("zero_share", 0.0)
+    provenances: list[dict[str, Any]] = [dict(plane.provenance), *map(dict, plane.provenance.get("parts", ()))]
+    for provenance in provenances:
+        still, share = provenance.get("zero_parameters", []), provenance.get("zero_share", 0.0)
         if still or share >= LEAST_SHARE:
             names = f", all of {', '.join(still[:3])}" if still else ""
             more = f" and {len(still) - 3} more" if len(still) > 3 else ""
             found.append(
                 f"{share:.2g} of the entries of a random direction are zero, like the weights there{names}{more}: "
-                f"these stay still with normalization={recipe['normalization']!r}; choose 'none', or other params"
+                f"these stay still with normalization={provenance['normalization']!r}; choose 'none', or other params"
             )
     return tuple(dict.fromkeys(found))
 

@@ -117,7 +117,7 @@ def surface(
     attributes = {
         **describe(objective, splits),
         "threads": threads if workers > 1 else torch.get_num_threads(),
-        "directions": dict(plane.recipe),
+        "directions": dict(plane.provenance),
         **({"marks": [dict(mark) for mark in plane.marks]} if plane.marks else {}),
         "precision": settings.precision,
         "precision_error": settings.precision_error,

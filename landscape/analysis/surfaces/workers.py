@@ -226,7 +226,7 @@ def _switch(switches: Mapping[str, Any]) -> None:
 
 
 def _moved(plane: Plane, device: torch.device) -> Plane:
-    names = ("origin", "directions", "ends")
+    names = ("origin", "directions", "endpoint_buffers")
     moved = {name: map_tensors(lambda t: t.to(device), getattr(plane, name)) for name in names}
     return replace(plane, **moved)
 

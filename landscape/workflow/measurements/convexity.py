@@ -131,7 +131,7 @@ class Convexity(Measurement[ConvexityResult]):
         if found is None:
             attributes = {
                 **describe(objective, objective.splits[:1]),
-                "directions": dict(plane.recipe),
+                "directions": dict(plane.provenance),
                 **({"marks": list(plane.marks)} if plane.marks else {}),
             }
             begun = dataclasses.replace(begun, attributes=attributes)

@@ -12,7 +12,7 @@ from landscape.analysis.curvature.eigenvalues import eigenvectors, hessian
 from landscape.analysis.curvature.trace import trace
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights
-from landscape.analysis.planes.eigenvectors import pair_names
+from landscape.analysis.planes.eigenvectors import eigenpair_names
 from landscape.data.disjoint_subsets import disjoint_subsets
 from landscape.results import SpectrumResult, with_attributes
 from landscape.stats.subset_mean import mean_spectrum
@@ -168,7 +168,7 @@ class Eigenvalues(CurvatureMeasurement[SpectrumResult]):
         self, file: VectorFile, spectrum: SpectrumResult, vectors: Sequence[Weights], keep: Keep
     ) -> SpectrumResult:
         """Write the eigenvectors as directions, and return the spectrum with the name of their file."""
-        names = pair_names(spectrum)
+        names = eigenpair_names(spectrum)
         tensors = {
             f"{name}/{parameter}": part
             for name, vector in zip(names, vectors, strict=True)

@@ -21,7 +21,7 @@ def check_resumable(found: Result, objective: Objective, plane: Plane) -> None:
         LandscapeError: for other directions, another device, or another code path.
     """
     stored = found.attributes
-    if stored["directions"]["hashes"] != plane.recipe["hashes"]:
+    if stored["directions"]["hashes"] != plane.provenance["hashes"]:
         raise LandscapeError(
             "the directions drawn here differ from those in the file (another NumPy or landscape?); "
             "choose another name, or overwrite the result"

@@ -182,7 +182,7 @@ class Surface(Measurement[SampledResult]):
 
     def reuse(self, run: Run[SampledResult], others: Mapping[str, Result], reporter: Reporter) -> SampledResult | None:
         """Return the points of a result on other axes that lie on these: they are the same to the bit."""
-        directions = self.spec.make(run.objective, None).recipe["hashes"]
+        directions = self.spec.make(run.objective, None).provenance["hashes"]
         alpha, beta = self._coordinates()
         wanted = set(grid_points(alpha, beta))
         level = 1 if self.tolerance else 0  # measured values; above are estimates of that very grid
@@ -272,7 +272,7 @@ class Surface(Measurement[SampledResult]):
         begun = empty(objective, alpha, beta, {}, gradient_norm=self.gradient_norm)
         attributes = {
             **describe(objective, objective.splits),
-            "directions": dict(plane.recipe),
+            "directions": dict(plane.provenance),
             **({"marks": list(plane.marks)} if plane.marks else {}),
             "precision": settings.precision,
             "precision_error": settings.precision_error,

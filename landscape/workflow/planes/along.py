@@ -24,7 +24,7 @@ from landscape.analysis.planes import (
     sam_direction,
     user_direction,
 )
-from landscape.analysis.planes.eigenvectors import pair_names, pairs_needed
+from landscape.analysis.planes.eigenvectors import count_eigenpairs, eigenpair_names
 from landscape.analysis.planes.normalization import Normalization, OneDimensional
 from landscape.errors import LandscapeError
 from landscape.storage.atomic_write import file_sha256
@@ -91,7 +91,7 @@ class PlaneAlong(PlaneSpec):
         """Return the family."""
         return {} if self.family is None else {"family": self.family}
 
-    def make(self, objective: Objective, recipe: Mapping[str, Any] | None) -> Plane:
+    def make(self, objective: Objective, provenance: Mapping[str, Any] | None) -> Plane:
         """Return the plane or line."""
         vectors = [self._direction(objective, word, number) for number, word in enumerate(self.directions)]
         return plane_along(objective, *vectors, orthogonal=self.orthogonal)
@@ -113,7 +113,7 @@ class PlaneAlong(PlaneSpec):
             cache = self._cache(word.replace(":", "-"), word=word)
             make = self._gradient_direction
             return next(iter(cached_directions(cache, objective.origin, lambda: [make(word)], self.reporter).values()))
-        top, bottom = pairs_needed([other for other in self.directions if any(pairs_needed([other]))])
+        top, bottom = count_eigenpairs([other for other in self.directions if any(count_eigenpairs([other]))])
         cache = self._cache("eigenvectors", top=top, bottom=bottom, max_products=MAX_PRODUCTS)
         return cached_directions(cache, objective.origin, lambda: self._eigenvectors(top, bottom), self.reporter)[word]
 
@@ -138,7 +138,7 @@ class PlaneAlong(PlaneSpec):
             )
         if not spectrum.converged.all():
             self.reporter.warn(f"{label}: not all eigenvectors converged in {MAX_PRODUCTS} products")
-        return eigenvector_directions(spectrum, vectors, pair_names(spectrum))
+        return eigenvector_directions(spectrum, vectors, eigenpair_names(spectrum))
 
     def _differentiable(self) -> Objective:
         """Return the loss with derivatives: on the first split, with the checkpoint's own statistics."""
@@ -170,7 +170,7 @@ def parse_directions(words: Sequence[str], names: Sequence[str]) -> tuple[str, .
             if name and name not in vectors:
                 raise LandscapeError(f"{path} has no direction {name!r}; it has {', '.join(vectors)}")
             directions += [word] if name else [f"{word}:{each}" for each in vectors]
-        elif word in ("random", "gradient", "sam") or any(pairs_needed([word])) or sam_radius(word) > 0:
+        elif word in ("random", "gradient", "sam") or any(count_eigenpairs([word])) or sam_radius(word) > 0:
             directions.append(word)
         else:
             raise LandscapeError(f"got --along {word}; expected {EXPECTED}")

@@ -97,7 +97,7 @@ class LineBetween(_ThroughOthers):
         """Return the hash of the other end."""
         return {"directions": "between", "other": self.other.sha256}
 
-    def make(self, objective: Objective, recipe: Mapping[str, Any] | None) -> Plane:
+    def make(self, objective: Objective, provenance: Mapping[str, Any] | None) -> Plane:
         """Return the line."""
         return line_between(objective, self.other.state)
 
@@ -128,10 +128,10 @@ class BezierCurve(LineBetween):
         """Return the hash of the other end and how the curve was trained."""
         return {"directions": "bezier", "other": self.other.sha256, **self.training}
 
-    def make(self, objective: Objective, recipe: Mapping[str, Any] | None) -> Plane:
+    def make(self, objective: Objective, provenance: Mapping[str, Any] | None) -> Plane:
         """Return the curve."""
         curve = curve_through(objective, self.other.state, self.control)
-        return dataclasses.replace(curve, recipe={**curve.recipe, "training": dict(self.training)})
+        return dataclasses.replace(curve, provenance={**curve.provenance, "training": dict(self.training)})
 
 
 @dataclass(frozen=True)
@@ -174,14 +174,14 @@ class PlaneThrough(_ThroughOthers):
         """Return the hashes of the others."""
         return {"directions": "three", "other": self.second.sha256, "third": self.third.sha256}
 
-    def make(self, objective: Objective, recipe: Mapping[str, Any] | None) -> Plane:
+    def make(self, objective: Objective, provenance: Mapping[str, Any] | None) -> Plane:
         """Return the plane."""
         return plane_through(
             objective,
             self.second.state,
             self.third_state(objective),
             labels=[self.label_of_first, self.second.label, self.third.label],
-            placed=self.triangle if recipe is None else Triangle.of_recipe(recipe),
+            geometry=self.triangle if provenance is None else Triangle.from_provenance(provenance),
         )
 
     def third_state(self, objective: Objective) -> Mapping[str, Tensor]:

@@ -38,8 +38,11 @@ class GivenPlane(PlaneSpec):
 
     def identity(self) -> dict[str, Any]:
         """Return the kind and the hashes of the directions."""
-        return {"directions": self.plane.recipe.get("kind", "given"), "hashes": list(self.plane.recipe["hashes"])}
+        return {
+            "directions": self.plane.provenance.get("kind", "given"),
+            "hashes": list(self.plane.provenance["hashes"]),
+        }
 
-    def make(self, objective: Objective, recipe: Mapping[str, Any] | None) -> Plane:
+    def make(self, objective: Objective, provenance: Mapping[str, Any] | None) -> Plane:
         """Return the plane."""
         return self.plane

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import Extent, Plane
-from landscape.analysis.planes.pca import plane_again
+from landscape.analysis.planes.pca import rebuild_plane
 from landscape.analysis.planes.snapshots import Snapshots
 from landscape.results import TrajectoryResult
 from landscape.workflow.planes.spec import PlaneSpec
@@ -54,6 +54,6 @@ class PcaPlane(PlaneSpec):
         """Return the hash of the snapshots."""
         return {"directions": "pca", "snapshots": self.digest}
 
-    def make(self, objective: Objective, recipe: Mapping[str, Any] | None) -> Plane:
+    def make(self, objective: Objective, provenance: Mapping[str, Any] | None) -> Plane:
         """Return the plane."""
-        return plane_again(objective.origin, self.snapshots, recipe or self.trajectory.attributes["directions"])
+        return rebuild_plane(objective.origin, self.snapshots, provenance or self.trajectory.attributes["directions"])

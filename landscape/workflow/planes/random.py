@@ -61,7 +61,7 @@ class RandomPlane(PlaneSpec):
         """Return the family."""
         return {} if self.family is None else {"family": self.family}
 
-    def make(self, objective: Objective, recipe: Mapping[str, Any] | None) -> Plane:
+    def make(self, objective: Objective, provenance: Mapping[str, Any] | None) -> Plane:
         """Return the plane of this seed."""
         return random_plane(
             objective,

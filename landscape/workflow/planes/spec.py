@@ -19,8 +19,8 @@ from landscape.workflow.measurement import Source
 class PlaneSpec(ABC):
     """A line or plane that can be made for any source; a subclass is one kind, a frozen dataclass of its options.
 
-    The recipe of its planes may hold, for figures: "axes", a sentence on the meaning of the axes; and "connection", the
-    form of a line from one checkpoint (0) to another (1), such as "straight line".
+    The provenance of its planes may have entries for figures: "axes", a sentence on the meaning of the axes, and
+    "connection", the form of a line from one checkpoint (0) to another (1), such as "straight line".
     """
 
     batchnorm: ClassVar[BatchNormMode] = "fixed"  # default mode of the statistics on planes of this kind
@@ -40,8 +40,8 @@ class PlaneSpec(ABC):
         """Return the settings that equal planes share, JSON-able."""
 
     @abstractmethod
-    def make(self, objective: Objective, recipe: Mapping[str, Any] | None) -> Plane:
-        """Return the plane through the objective's weights; by the recipe of an earlier run if there is one."""
+    def make(self, objective: Objective, provenance: Mapping[str, Any] | None) -> Plane:
+        """Return the plane through the objective's weights, rebuilt from the provenance of an earlier run if given."""
 
     @property
     def extent(self) -> Extent | None:

@@ -53,7 +53,7 @@ def test_points_of_the_curve() -> None:
     first, second, third = (network(seed).state_dict() for seed in (0, 1, 2))
     curve = curve_through(objective(), second, third)
     assert curve.is_line
-    assert curve.recipe["kind"] == "bezier"
+    assert curve.provenance["kind"] == "bezier"
     for t in (0.0, 0.1, 0.5, 0.8, 1.0, 1.3):
         expected = (1 - t) ** 2 * flat(first) + 2 * t * (1 - t) * flat(third) + t**2 * flat(second)
         torch.testing.assert_close(flatten(curve.at(t)), expected)
@@ -84,15 +84,15 @@ def test_the_curve_lies_on_the_plane_of_its_control_point() -> None:
     state = control_state(found, curve)
     network(3).load_state_dict(state)  # it is whole
     plane = plane_through(found, second, state, labels=("a", "b", "control point"))
-    path = curve_path(plane.recipe, points=5)
+    path = curve_path(plane.provenance, points=5)
     assert path.position.tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert path.attributes["position"] == "t"
-    assert path.attributes["directions"]["hashes"] == plane.recipe["hashes"]
+    assert path.attributes["directions"]["hashes"] == plane.provenance["hashes"]
     for t, x, y, far in zip(path.position, path.alpha, path.beta, path.distances, strict=True):
         torch.testing.assert_close(flatten(plane.at(x, y)), flatten(curve.at(t)))
         assert far == pytest.approx((flatten(curve.at(t)) - flatten(found.origin)).norm().item())
     with pytest.raises(LandscapeError, match="a curve is drawn on the plane"):
-        curve_path(line_between(found, second).recipe)
+        curve_path(line_between(found, second).provenance)
 
 
 # ---- its training

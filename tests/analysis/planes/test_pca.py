@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import flatten
 from landscape.analysis.planes import pca_plane, principal_components
-from landscape.analysis.planes.pca import gram_matrix, plane_again
+from landscape.analysis.planes.pca import gram_matrix, rebuild_plane
 from landscape.errors import LandscapeError
 
 INPUTS, LABELS = torch.randn(6, 4, dtype=torch.float64), torch.tensor([0, 1, 2, 0, 1, 2])
@@ -74,7 +74,7 @@ def test_centred_it_is_scikit_learns_pca() -> None:
     for direction, expected in zip(plane.directions, fitted.components_, strict=False):
         assert abs(flatten(direction).numpy() @ expected) == pytest.approx(1, rel=1e-10)
     np.testing.assert_allclose(way.explained, fitted.explained_variance_ratio_, atol=1e-12)
-    assert plane.recipe["centred"] is True
+    assert plane.provenance["centred"] is True
     assert (way.alpha[-1], way.beta[-1]) == pytest.approx((0, 0), abs=1e-12)  # the plane goes through the final weights
 
 
@@ -87,7 +87,7 @@ def test_a_trajectory_in_a_plane_lies_on_it() -> None:
     assert way.explained[:2].sum() == pytest.approx(1, rel=1e-12)
     np.testing.assert_allclose(way.residuals, 0, atol=1e-6)
     assert way.position.tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4]
-    assert way.attributes["directions"]["hashes"] == plane.recipe["hashes"]
+    assert way.attributes["directions"]["hashes"] == plane.provenance["hashes"]
     assert way.attributes["position"] == "epoch"
     (left, right), (low, high) = plane.extent
     assert left <= way.alpha.min()
@@ -121,10 +121,10 @@ def test_little_memory_reads_more_often_and_gives_the_same() -> None:
     assert blocks.read == 3 + 3 + 1 + 3 + 1 + 1  # blocks of three: (1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3)
 
 
-def test_the_plane_is_made_again_from_its_recipe_to_the_bit() -> None:
+def test_the_plane_is_rebuilt_from_its_provenance_to_the_bit() -> None:
     walk = states(5)
     plane, _ = pca_plane(ending_at(walk[-1]), walk)
-    assert plane_again(plane.origin, walk, plane.recipe).recipe == plane.recipe
+    assert rebuild_plane(plane.origin, walk, plane.provenance).provenance == plane.provenance
 
 
 def test_only_what_moves_counts() -> None:

@@ -1,4 +1,4 @@
-"""Planes and lines against closed forms: where they lie, what their recipes say, and what they refuse."""
+"""Planes and lines against closed forms: where they lie, what their provenance records, and what they refuse."""
 
 import dataclasses
 import itertools
@@ -89,25 +89,25 @@ def quadratic() -> tuple[Quadratic, Objective]:
 # ---- random planes
 
 
-def test_the_recipe_records_what_was_drawn() -> None:
+def test_the_provenance_records_the_draw() -> None:
     found = objective()
     plane = random_plane(found, seed=9)
     a, b = (torch.cat([d.flatten() for d in direction.values()]) for direction in plane.directions)
-    assert plane.recipe["kind"] == "random"
-    assert plane.recipe["seed"] == 9
-    assert plane.recipe["cosine"] == pytest.approx((a @ b / a.norm() / b.norm()).item(), rel=1e-9)
-    assert plane.recipe["norms"] == pytest.approx([a.norm().item(), b.norm().item()], rel=1e-12)
-    assert plane.recipe["hashes"] == [digest(direction) for direction in plane.directions]
-    assert plane.recipe["hashes"] == random_plane(objective(), seed=9).recipe["hashes"]
-    assert plane.recipe["hashes"] != random_plane(found, seed=8).recipe["hashes"]
+    assert plane.provenance["kind"] == "random"
+    assert plane.provenance["seed"] == 9
+    assert plane.provenance["cosine"] == pytest.approx((a @ b / a.norm() / b.norm()).item(), rel=1e-9)
+    assert plane.provenance["norms"] == pytest.approx([a.norm().item(), b.norm().item()], rel=1e-12)
+    assert plane.provenance["hashes"] == [digest(direction) for direction in plane.directions]
+    assert plane.provenance["hashes"] == random_plane(objective(), seed=9).provenance["hashes"]
+    assert plane.provenance["hashes"] != random_plane(found, seed=8).provenance["hashes"]
 
 
 def test_orthogonal_directions_keep_their_length_and_say_so() -> None:
     left, straight = (random_plane(objective(), seed=1, orthogonal=flag) for flag in (False, True))
-    assert abs(left.recipe["cosine"]) > 1e-3
-    assert abs(straight.recipe["cosine"]) < 1e-12
+    assert abs(left.provenance["cosine"]) > 1e-3
+    assert abs(straight.provenance["cosine"]) < 1e-12
     assert abs(dot(*straight.directions)) < 1e-12 * norm(straight.directions[0]) * norm(straight.directions[1])
-    assert straight.recipe["norms"] == pytest.approx(left.recipe["norms"], rel=1e-9)
+    assert straight.provenance["norms"] == pytest.approx(left.provenance["norms"], rel=1e-9)
     assert torch.equal(straight.directions[0]["0.weight"], left.directions[0]["0.weight"])
 
 
@@ -122,7 +122,7 @@ def test_points_of_a_plane_and_of_a_line() -> None:
     line = random_plane(found, dimensions=1)
     assert line.is_line
     assert torch.equal(line.directions[0][name], d[name])
-    assert "cosine" not in line.recipe
+    assert "cosine" not in line.provenance
 
 
 def test_the_loss_on_a_plane_of_a_quadratic_is_the_closed_form() -> None:
@@ -173,7 +173,7 @@ def test_the_gradient_is_of_length_one_and_ascends_the_fastest() -> None:
     expected = model.A @ w + model.b
     direction = gradient_direction(found)
     torch.testing.assert_close(flatten(direction.vector), expected / expected.norm())
-    assert direction.recipe["gradient_norm"] == pytest.approx(expected.norm().item(), rel=1e-12)
+    assert direction.provenance["gradient_norm"] == pytest.approx(expected.norm().item(), rel=1e-12)
     step = 1e-6
     slope = (found.loss(plane_along(found, direction).at(step)) - found.loss()) / step
     assert slope == pytest.approx(expected.norm().item(), rel=1e-4)
@@ -190,7 +190,7 @@ def test_at_one_along_sams_direction_lies_its_perturbed_point(p: float) -> None:
     direction = sam_direction(found, rho=0.3, p=p)
     point = flatten(plane_along(found, direction).at(1.0)).numpy()
     np.testing.assert_allclose(point, w.numpy() + perturbation, rtol=1e-12)
-    assert direction.recipe["rho"] == 0.3
+    assert direction.provenance["rho"] == 0.3
 
 
 def test_a_point_without_a_slope_has_no_gradient_direction() -> None:
@@ -218,10 +218,10 @@ def test_eigenvectors_by_name() -> None:
     named = [{"w": vectors[:, k].view(2, 3)} for k in order]
     top, bottom = eigenvector_directions(spectrum, named, ("top1", "bottom1"))
     plane = plane_along(found, top, bottom)
-    assert plane.recipe["kind"] == "eigenvectors"
-    assert plane.recipe["along"] == ["top1", "bottom1"]
-    assert [part["eigenvalue"] for part in plane.recipe["parts"]] == [values[5].item(), values[0].item()]
-    assert [part["operator"] for part in plane.recipe["parts"]] == ["ggn", "ggn"]
+    assert plane.provenance["kind"] == "eigenvectors"
+    assert plane.provenance["along"] == ["top1", "bottom1"]
+    assert [part["eigenvalue"] for part in plane.provenance["parts"]] == [values[5].item(), values[0].item()]
+    assert [part["operator"] for part in plane.provenance["parts"]] == ["ggn", "ggn"]
     curvature = found.loss(plane.at(1)) + found.loss(plane.at(-1)) - 2 * found.loss()
     assert curvature == pytest.approx(values[5].item(), rel=1e-9)
     curvature = found.loss(plane.at(0, 1)) + found.loss(plane.at(0, -1)) - 2 * found.loss()
@@ -233,9 +233,9 @@ def test_eigenvectors_by_name() -> None:
 def test_a_mixture_says_what_each_direction_is() -> None:
     found = objective()
     plane = plane_along(found, random_direction(found, 1, seed=4), gradient_direction(found))
-    assert plane.recipe["kind"] == "gradient"
-    assert plane.recipe["along"] == ["random", "gradient"]
-    assert [part["kind"] for part in plane.recipe["parts"]] == ["random", "gradient"]
+    assert plane.provenance["kind"] == "gradient"
+    assert plane.provenance["along"] == ["random", "gradient"]
+    assert [part["kind"] for part in plane.provenance["parts"]] == ["random", "gradient"]
     raw = raw_direction({"0.weight": torch.Size([5, 4])}, 4, 1)["0.weight"][0]
     torch.testing.assert_close(
         F.normalize(plane.directions[0]["0.weight"][0], dim=0), F.normalize(raw.double(), dim=0), rtol=1e-6, atol=0
@@ -259,7 +259,7 @@ def test_a_users_vector_is_taken_as_it_is() -> None:
     flat = torch.arange(found.size, dtype=torch.float64)
     whole = user_direction(found, flat)
     assert torch.equal(flatten(whole.vector), flat)
-    assert plane_along(found, partial, whole).recipe["kind"] == "user"
+    assert plane_along(found, partial, whole).provenance["kind"] == "user"
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_files_that_hold_no_directions_get_one_line(tmp_path: Path) -> None:
 def test_a_line_between_two_models_ends_at_both() -> None:
     first, second = objective(network(1)), network(2)
     plane = line_between(first, second.state_dict())
-    assert plane.recipe["kind"] == "between"
+    assert plane.provenance["kind"] == "between"
     for name, w in second.named_parameters():
         torch.testing.assert_close(plane.at(1.0)[name], w.detach())
         assert torch.equal(plane.at(0.0)[name], first.origin[name])
@@ -377,8 +377,8 @@ def test_a_plane_through_three_models_holds_them_and_their_distances() -> None:
     assert places[2][1] > 0
     weights = [dict(model.named_parameters()) for model in models]
     unit = distance(weights[0], weights[1])
-    assert plane.recipe["norms"] == pytest.approx([unit, unit], rel=1e-12)
-    assert plane.recipe["cosine"] == pytest.approx(0, abs=1e-12)
+    assert plane.provenance["norms"] == pytest.approx([unit, unit], rel=1e-12)
+    assert plane.provenance["cosine"] == pytest.approx(0, abs=1e-12)
     for (x, y), model, expected in zip(places, models, weights, strict=True):
         assert distance(plane.at(x, y), expected) < 1e-12
         estimate = found.evaluate(plane.at(x, y), buffers=plane.buffers_at(x, y))["train"]["loss"]
@@ -403,11 +403,11 @@ def test_buffers_between_three_models_are_blended_as_the_weights_are() -> None:
         torch.testing.assert_close(buffers["1.running_var"], (variances.log() @ shares).exp(), rtol=1e-8, atol=0)
 
 
-def test_a_plane_is_made_again_from_its_recipe_to_the_bit() -> None:
+def test_a_plane_is_rebuilt_from_its_provenance_to_the_bit() -> None:
     found, (b, c) = objective(), (network(seed).state_dict() for seed in (2, 3))
     plane = plane_through(found, b, c)
-    again = plane_through(found, b, c, placed=Triangle.of_recipe(plane.recipe))
-    assert again.recipe == plane.recipe
+    again = plane_through(found, b, c, geometry=Triangle.from_provenance(plane.provenance))
+    assert again.provenance == plane.provenance
     assert triangle(found.origin, b, c).extent == plane.extent
 
 
@@ -452,4 +452,4 @@ def test_axes_around_nothing_are_refused(arguments: Any) -> None:
 def test_a_plane_cannot_be_changed() -> None:
     plane = random_plane(objective())
     with pytest.raises(dataclasses.FrozenInstanceError):
-        plane.recipe = {}  # type: ignore[misc]
+        plane.provenance = {}  # type: ignore[misc]

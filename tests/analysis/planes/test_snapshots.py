@@ -75,7 +75,7 @@ def test_they_make_a_pca_plane(tmp_path: Path) -> None:
     assert way.position.tolist() == [0, 1, 2, 3]
     assert way.distances[-1] == 0
     assert way.distances[0] == pytest.approx((4 * 3**2 + (3**2) ** 2) ** 0.5)
-    assert plane.recipe["norms"] == pytest.approx([1, 1])
+    assert plane.provenance["norms"] == pytest.approx([1, 1])
 
 
 def test_a_folder_that_is_none_or_holds_too_little(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_every_point_is_proven_to_the_tolerance(case) -> None:
     assert (spread(found) <= TOLERANCE * (1 + 1e-9)).all()
     assert (errors(found, spectra) <= TOLERANCE).all()
     assert found.attributes["tolerance"] == TOLERANCE
-    assert found.attributes["directions"]["hashes"] == plane.recipe["hashes"]
+    assert found.attributes["directions"]["hashes"] == plane.provenance["hashes"]
     assert found.attributes["operator"] == "hessian"
 
 

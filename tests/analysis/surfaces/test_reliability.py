@@ -80,7 +80,7 @@ def test_zero_filters_count_and_biases_that_are_to_stay_do_not() -> None:
     _, (message,) = measured(o)
     assert "0.29 of the entries of a random direction are zero, like the weights there: these" in message
     scaled = random_plane(o, one_dimensional="scaled")
-    assert scaled.recipe["zero_share"] == 8 / (16 + 12 + 4 + 3)
+    assert scaled.provenance["zero_share"] == 8 / (16 + 12 + 4 + 3)
 
 
 @pytest.mark.parametrize("normalization", ["layer", "weight"])
@@ -88,5 +88,5 @@ def test_other_normalizations_have_their_own_share(normalization: str) -> None:
     o = objective()
     with torch.no_grad():
         o.origin["0.weight"][0, :2] = 0
-    recipe = random_plane(o, normalization=normalization).recipe
+    recipe = random_plane(o, normalization=normalization).provenance
     assert recipe.get("zero_share") == (2 / 12 if normalization == "weight" else None)

@@ -34,7 +34,7 @@ class CoordinatePlane(PlaneSpec):
     def identity(self) -> dict[str, Any]:
         return {"directions": "coordinates", "length": self.length}
 
-    def make(self, objective: Objective, recipe: Mapping[str, Any] | None) -> Plane:
+    def make(self, objective: Objective, provenance: Mapping[str, Any] | None) -> Plane:
         recipe = {"kind": "coordinates", "axes": "The axes are the first two weights."}
         return make_plane(objective.origin, [unit(objective, i, self.length) for i in (0, 1)], recipe)
 
@@ -53,7 +53,7 @@ class Spiral(PlaneSpec):
     def label(self, source: Source) -> str:
         return f"{source.label}..elsewhere"
 
-    def make(self, objective: Objective, recipe: Mapping[str, Any] | None) -> Plane:
+    def make(self, objective: Objective, provenance: Mapping[str, Any] | None) -> Plane:
         recipe = {"kind": "spiral", "connection": "spiral"}
         return make_plane(objective.origin, [unit(objective, 0, 1.0)], recipe)
 
