@@ -32,6 +32,7 @@ _HOMES = {
     "LineBetween": "landscape.workflow.planes",
     "Measurement": "landscape.workflow.measurement",
     "ModelLoss": "landscape.analysis.objective.model_loss",
+    "Monitor": "landscape.monitoring",
     "Objective": "landscape.analysis.objective.objective",
     "PlaneSpec": "landscape.workflow.planes",
     "RandomPerturbation": "landscape.training",
@@ -93,6 +94,7 @@ __all__ = [
     "LineBetween",
     "Measurement",
     "ModelLoss",
+    "Monitor",
     "Objective",
     "PlaneSpec",
     "RandomPerturbation",
@@ -176,6 +178,7 @@ if TYPE_CHECKING:
     from landscape.figures.figure import figure
     from landscape.figures.report.page import write_report
     from landscape.models.checkpoint import load_checkpoint, save_checkpoint
+    from landscape.monitoring import Monitor
     from landscape.stats.basin_width import basin_width
     from landscape.storage.loading import load
     from landscape.training import SAM, RandomPerturbation, TrainConfig, train, train_pair

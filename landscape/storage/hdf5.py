@@ -19,6 +19,7 @@ from landscape.results import (
     POINT,
     ConvexityResult,
     DensityResult,
+    DynamicsResult,
     HistoryResult,
     LayersResult,
     LineResult,
@@ -100,7 +101,13 @@ class FieldLayout:
     def summary(self, result: Any) -> str:
         """Return the size of each dimension: "3 measures, 8 checkpoints"."""
         sizes = self._sizes({field.name: getattr(result, field.name) for field in self.fields})
-        return ", ".join(f"{size} {name}{'' if size == 1 else 's'}" for name, size in sizes.items() if size) or "empty"
+        return ", ".join(f"{size} {_counted(name, size)}" for name, size in sizes.items() if size) or "empty"
+
+
+def _counted(name: str, count: int) -> str:
+    """Return a dimension's name in the singular or plural."""
+    plural = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+    return name if count == 1 else plural
 
 
 def layout_of(kind: type[Any]) -> Layout:
@@ -126,6 +133,7 @@ _BUILT_IN: tuple[type[Any], ...] = (
     SharpnessResult,
     StudyResult,
     HistoryResult,
+    DynamicsResult,
 )
 LAYOUTS: dict[str, Layout] = {kind.kind: layout_of(kind) for kind in _BUILT_IN}
 

@@ -6,6 +6,7 @@ from cases import synthetic as make
 from landscape.results import (
     ConvexityResult,
     DensityResult,
+    DynamicsResult,
     HistoryResult,
     LayersResult,
     LineResult,
@@ -152,6 +153,29 @@ def seeded_lines(label="a", count=5, *, n=9, scale=0.6, width=True):
     return lines
 
 
+def dynamics(label="a", epochs=5, *, adam=False, **more):
+    """Progressive sharpening up to the edge 2/η = 50: five eigenvalues, sharpness, losses, one missing value."""
+    t = np.arange(float(epochs))
+    top = 50 * (1 - 0.6**t) + 1
+    quantities = {
+        "lambda_max": (top, 0.01 * top),
+        **{f"lambda_{k}": (top / k, 0.01 * top) for k in range(2, 6)},
+        "edge": (np.full(epochs, 50.0), np.full(epochs, np.nan)),
+        "learning_rate": (np.full(epochs, 0.04), np.full(epochs, np.nan)),
+        "SAM sharpness, ρ = 0.05": (top / 100, np.full(epochs, 0.01)),
+        "gradient_norm": (1 / (1 + t), np.full(epochs, np.nan)),
+        "train_loss": (2 / (1 + t), np.full(epochs, 0.02)),
+        "test_loss": (2.2 / (1 + t), np.where(t == 1, np.nan, 0.02)),
+    }
+    if adam:
+        quantities["preconditioned_lambda_max"] = (700 * top, 7 * top)
+    rule = {"method": "adam" if adam else "gradient descent", "momentum": 0.0, "formula": "2/η"}
+    kind = {"lambda_max": "bound", "train_loss": "standard error"}
+    attributes = make.attributes(label, position="epoch", step_rule=rule, errors=kind, **more)
+    values, errors = (np.stack([pair[i] for pair in quantities.values()]) for i in (0, 1))
+    return DynamicsResult(t, tuple(quantities), values, errors, attributes)
+
+
 def bezier(first="a", second="b"):
     """The loss along a curve between two checkpoints; lower than on the straight line."""
     alpha = np.linspace(0, 1, 9)
@@ -207,6 +231,7 @@ def everything(label="a"):
         f"{label}/layers": layers(label),
         f"{label}/convexity": convexity(label),
         f"{label}/curves": sweep(label),
+        f"{label}/dynamics": dynamics(label),
         **seeded_lines(label, 3),
         "a..b/curve": bezier(),
         "a..b/path": curve(),

@@ -35,6 +35,7 @@ SIZES = {  # what `landscape info` says of each kind
     "a/sharpness": "3 measures",
     "study/sharpness": "8 checkpoints, 3 measures",
     "a/history": "6 epochs",
+    "a/dynamics": "5 positions, 11 quantities",
     "a/noise": "2 sizes, 3 covariance_0s, 2 covariance_1s, 2 layerss, 2 trials, 3 steps",
 }
 

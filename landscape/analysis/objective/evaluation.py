@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -49,6 +50,12 @@ class MetricEvaluator:
         """Return the same evaluation with another loss of the same form."""
         metrics = dataclasses.replace(self.metrics, functions={**self.metrics.functions, "loss": loss})
         return MetricEvaluator(self.network, metrics, loss_name=name, device=self.device, dtype=self.dtype)
+
+    def with_network(self, network: Network) -> MetricEvaluator:
+        """Return the same evaluation of the network at other weights."""
+        other = copy.copy(self)
+        other.network, other._mean_weights = network, WeakKeyDictionary()
+        return other
 
     @property
     def parallel_batches(self) -> int:

@@ -8,6 +8,7 @@ from landscape.errors import LandscapeError
 from landscape.figures.kinds import (
     convexity,
     density,
+    dynamics,
     history,
     layers,
     line,
@@ -33,6 +34,7 @@ KINDS: list[ResultKind[Any]] = [
     sharpness.KIND,
     study.KIND,
     history.KIND,
+    dynamics.KIND,
 ]
 
 

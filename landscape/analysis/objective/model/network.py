@@ -91,6 +91,17 @@ class Network:
         """True if the model draws random numbers in evaluation mode."""
         return self._random is not None
 
+    def at(self, state: Mapping[str, Tensor]) -> Network:
+        """Return the network at other parameters and buffers, those of a state dict; names that it lacks stay."""
+
+        def at_state(tensors: Weights) -> Weights:
+            return {name: state[name].detach().to(old) if name in state else old for name, old in tensors.items()}
+
+        other = copy.copy(self)
+        other.origin, other.buffers = at_state(self.origin), at_state(self.buffers)
+        other._still, other._recalibrated_origin = at_state(self._still), None
+        return other
+
     def probe(self, inputs: Nested, *, fold: bool) -> Any:
         """Return the model's outputs on a few inputs; fold BatchNorm if asked, possible, and proven on them."""
         given = map_tensors(torch.clone, inputs)

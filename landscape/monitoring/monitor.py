@@ -1,0 +1,208 @@
+"""A monitor of any training loop: measures at every so many steps, stored so that a kill loses none."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from landscape.analysis.objective.at_weights import at_weights
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.objective.provenance import describe
+from landscape.errors import LandscapeError
+from landscape.monitoring.measures.registry import chosen_measures
+from landscape.monitoring.protocol import MonitorMeasure, Probe, Reading
+from landscape.results import DynamicsResult
+from landscape.stats.stability import StepRule
+from landscape.storage.json_values import jsonable
+from landscape.storage.result_file import ResultFile
+
+
+class MonitorWarning(UserWarning):
+    """A measure of the monitor found something wrong with the run."""
+
+
+class Monitor:
+    """Curvature, sharpness and other quantities of a training loop at every so many steps.
+
+    The model, the optimizer, the gradients, the mode and the random state are left as they are, to the bit. Each probe
+    is stored before `step` returns, so that a kill loses none; a run that is resumed goes on in the same result.
+
+    >>> import torch, landscape
+    >>> model = torch.nn.Linear(2, 1, bias=False)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> objective = landscape.Objective(model, "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
+    >>> monitor = Monitor(objective, every=10, measures=["lambda_max", "critical_step"])
+    >>> for step in range(1, 21):
+    ...     optimizer.zero_grad()
+    ...     torch.nn.functional.mse_loss(model(torch.eye(2)), torch.ones(2, 1)).backward()
+    ...     optimizer.step()
+    ...     readings = monitor.step(step, model, optimizer)
+    >>> monitor.result.position.tolist(), monitor.result.series("lambda_max").round(3).tolist()
+    ([10.0, 20.0], [1.0, 1.0])
+
+    Args:
+        objective: model, loss and the examples to measure on; a thousand are usual. Its model's weights do not matter.
+        every: number of steps between probes; steps that it divides are probed.
+        measures: names among "lambda_max", "sam", "gradient_norm" and "critical_step", or objects with the methods of
+            `MonitorMeasure`; these four by default.
+        file: analysis file that the probes are stored in; none by default.
+        name: of the result in it, `<weights>/<result>`.
+        seed: of random vectors.
+
+    Raises:
+        LandscapeError: for an unknown measure, or a stored result of that name with other measures.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        *,
+        every: int = 100,
+        measures: Sequence[str | MonitorMeasure] | None = None,
+        file: str | Path | None = None,
+        name: str = "run/dynamics",
+        seed: int = 0,
+    ) -> None:
+        if every < 1:
+            raise LandscapeError(f"expected a probe every 1 or more steps, got every = {every}")
+        self.objective, self.every, self.seed = objective, every, seed
+        self.measures = chosen_measures(measures)
+        self.file, self.name = None if file is None else Path(file), name
+        self._memories: list[dict[str, Any]] = [{} for _ in self.measures]
+        self._before: tuple[int, dict[str, Tensor]] | None = None  # step and weights
+        self._needs_previous = any(measure.needs_previous for measure in self.measures)
+        self.result = self._stored() or self._empty()
+
+    def step(self, step: int, model: nn.Module, optimizer: Optimizer) -> dict[str, float]:
+        """Probe the run after a step, if it is one to probe; call it right after `optimizer.step()`.
+
+        Call it at every step: the critical step size needs the weights before the probed one. A learning-rate schedule
+        steps afterwards, so that the step size is the one that was used.
+
+        Returns:
+            The quantities by name; empty at a step that is not probed.
+        """
+        model = unwrapped(model)
+        readings: list[Reading] = []
+        if step % self.every == 0:
+            readings = self._probe(step, model, optimizer)
+        if self._needs_previous and (step + 1) % self.every == 0:
+            self._before = step, {name: value.detach().clone() for name, value in model.state_dict().items()}
+        return {reading.quantity: reading.value for reading in readings}
+
+    def _probe(self, step: int, model: nn.Module, optimizer: Optimizer) -> list[Reading]:
+        started = time.perf_counter()
+        previous = None
+        if self._before is not None and self._before[0] == step - 1:
+            previous = at_weights(self.objective, self._before[1])
+        objective = at_weights(self.objective, model.state_dict())
+        probe = Probe(step, objective, previous, model, optimizer, self.seed)
+        rule = step_rule(optimizer)
+        readings = [Reading("learning_rate", probe.learning_rate)]
+        readings += [] if rule is None else [Reading("edge", rule.edge(probe.learning_rate))]
+        kind = self.objective.device.type
+        with torch.enable_grad(), torch.autocast(kind, enabled=False):  # whatever the loop has switched on
+            for measure, memory in zip(self.measures, self._memories, strict=True):
+                readings += measure.read(probe, memory)
+        self._before = None
+        readings = list({reading.quantity: reading for reading in readings}.values())
+        self._add(step, readings, rule, time.perf_counter() - started)
+        return readings
+
+    def _add(self, step: int, readings: Sequence[Reading], rule: StepRule | None, seconds: float) -> None:
+        """Add a probe to the result and store it; probes at or after its step, of a killed attempt, are replaced."""
+        old, earlier = self.result, self.result.position < step
+        names = tuple(dict.fromkeys([*old.quantities, *(reading.quantity for reading in readings)]))
+        new = {reading.quantity: (reading.value, reading.error) for reading in readings}
+        last = np.array([new.get(name, (math.nan, math.nan)) for name in names])
+        values = [np.append(old.series(name)[earlier], last[index, 0]) for index, name in enumerate(names)]
+        errors = [np.append(old.error(name)[earlier], last[index, 1]) for index, name in enumerate(names)]
+        kinds = {reading.quantity: reading.error_kind for reading in readings if reading.error_kind}
+        known = list(old.attributes.get("warnings", ()))
+        found = [f"step {step}: {reading.warning}" for reading in readings if reading.warning]
+        if found and not known:
+            warnings.warn(found[0], MonitorWarning, stacklevel=4)
+        attributes = {
+            **old.attributes,
+            "errors": {**old.attributes.get("errors", {}), **kinds},
+            **({} if rule is None else {"step_rule": rule.attributes()}),
+            "seconds": float(old.attributes.get("seconds", 0.0)) + seconds,
+            **({"warnings": [*known, *found]} if known or found else {}),
+        }
+        position = np.append(old.position[earlier], float(step))
+        self.result = DynamicsResult(position, names, np.stack(values), np.stack(errors), attributes)
+        if self.file is not None:
+            with ResultFile(self.file) as file:
+                file.put(self.name, self.result)
+
+    def _empty(self) -> DynamicsResult:
+        label = self.name.rpartition("/")[0]
+        attributes = {
+            **describe(self.objective),
+            "checkpoint": label,
+            "model": type(self.objective.network.module).__name__,
+            "position": "step",
+            "settings": self._settings(),
+        }
+        return DynamicsResult(np.empty(0), (), np.empty((0, 0)), np.empty((0, 0)), jsonable(attributes))
+
+    def _settings(self) -> dict[str, Any]:
+        measures = [{"name": measure.name, **measure.parameters()} for measure in self.measures]
+        return {"every": self.every, "seed": self.seed, "measures": measures, "loss": self.objective.loss_name}
+
+    def _stored(self) -> DynamicsResult | None:
+        """Return the result that an earlier attempt stored; None if there is none.
+
+        Raises:
+            LandscapeError: if it is of other measures.
+        """
+        if self.file is None or not self.file.exists():
+            return None
+        with ResultFile(self.file) as file:
+            stored = file.results.get(self.name)
+        if stored is None:
+            return None
+        settings = jsonable(self._settings())
+        if not isinstance(stored, DynamicsResult) or stored.attributes.get("settings") != settings:
+            raise LandscapeError(
+                f"{self.name} in {self.file} is of other measures or settings; give Monitor another name or file"
+            )
+        return stored
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model within the wrappers of `DistributedDataParallel` and `torch.compile`."""
+    while True:
+        inner = getattr(model, "module", None) if type(model).__name__.endswith("DataParallel") else None
+        inner = inner if inner is not None else getattr(model, "_orig_mod", None)
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def step_rule(optimizer: Optimizer) -> StepRule | None:
+    """Return the rule of an optimizer's step, from the entries of its first group; None for one that is not known.
+
+    >>> w = torch.nn.Parameter(torch.ones(1))
+    >>> step_rule(torch.optim.SGD([w], lr=0.1, momentum=0.9)), step_rule(torch.optim.Adam([w])).formula
+    (StepRule(method='gradient descent', momentum=0.9), '38/η')
+    """
+    return rule_of_settings(optimizer.param_groups[0])
+
+
+def rule_of_settings(settings: Mapping[str, Any]) -> StepRule | None:
+    """Return the rule of an optimizer's step from its settings: "betas" of Adam, "momentum" and "nesterov" of SGD."""
+    if {"betas", "eps"} <= settings.keys():
+        return StepRule("adam", float(settings["betas"][0]))
+    if "momentum" in settings and not settings.get("dampening"):
+        return StepRule("nesterov" if settings.get("nesterov") else "gradient descent", float(settings["momentum"]))
+    return None
