@@ -171,18 +171,17 @@ def test_what_shows_and_stores_results_imports_little_else(folder: str) -> None:
     assert wrong == []
 
 
-ENGINES_OUTSIDE = ("landscape.analysis.surfaces.workers",)  # its pool of processes is not in `execution` yet
-
-
 def test_only_execution_imports_an_engine() -> None:
     wrong = [
         f"{name} imports {other}"
         for name in MODULES
-        if not within(name, "landscape.execution", *ENGINES_OUTSIDE)
+        if not within(name, "landscape.execution")
         for other, _ in IMPORTS[name]
         if within(other, "ray", "joblib", "loky", "multiprocessing", "torch.multiprocessing")
     ]
     assert wrong == []
+    users = [name for name, path in MODULES.items() if "ProcessPoolExecutor" in path.read_text(encoding="utf-8")]
+    assert users == ["landscape.execution.processes"]
 
 
 def circle(graph: dict[str, set[str]]) -> list[str]:

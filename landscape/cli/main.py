@@ -54,6 +54,8 @@ def _run(arguments: list[str], *, owns_process: bool) -> int:
             sys.stdout.flush()
         except LandscapeError as expected:
             error = str(expected)
+            for note in getattr(expected, "__notes__", ()):  # the traceback of a worker
+                console.say(note)
         except MemoryError:
             error = "out of memory; try a smaller --subset or fewer --points, or another --device"
         except UnicodeEncodeError as name:

@@ -5,19 +5,17 @@ This module imports only the standard library: a new process watches its parent 
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 
 
-def call_while_parent_lives(module: str, function: str, *arguments: object) -> None:
-    """Call a module's function in a child process of `multiprocessing`, which ends at once when its parent does."""
+def end_with_parent() -> None:
+    """Let this child process of `multiprocessing` end at once when its parent does."""
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_exit_after, args=(parent.sentinel,), name="lifeline", daemon=True).start()
-    getattr(importlib.import_module(module), function)(*arguments)
 
 
 def _exit_after(sentinel: int) -> None:

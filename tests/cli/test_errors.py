@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from landscape.errors import LandscapeError
 from landscape.storage.loading import load
 
 TINY = "--data npz:tiny.npz --points 3 --precision float32"
@@ -299,3 +300,15 @@ def test_no_memory_is_one_line(run, pair, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr("landscape.cli.commands.surface.SurfaceCommand.run", exhausted)
     run("surface", pair.sam).refused("out of memory", "--subset")
+
+
+def test_the_traceback_of_a_worker_precedes_the_line(run, pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        error = LandscapeError("a worker failed: KeyError: 7 (mine.py, line 3)")
+        error.add_note('Traceback (most recent call last):\n  File "mine.py", line 3')
+        raise error
+
+    monkeypatch.setattr("landscape.workflow.measurements.surface.surface", fails)
+    outcome = run("surface", "sam.pt", *TINY.split())
+    assert outcome.code == 2
+    assert outcome.err.endswith('  File "mine.py", line 3\nerror: a worker failed: KeyError: 7 (mine.py, line 3)\n')

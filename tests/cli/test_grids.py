@@ -11,6 +11,7 @@ import xarray
 
 from landscape.analysis.planes.axes import axis
 from landscape.analysis.surfaces.measuring import Measurer
+from landscape.execution import Workers
 from landscape.results import SurfaceResult
 from landscape.stats import number_format
 from landscape.storage.loading import load
@@ -174,19 +175,17 @@ def test_a_tolerance_states_its_error_and_its_saving(run, mine, passes) -> None:
 
 
 def test_workers_and_their_threads_are_recorded(run, mine, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Alone:
-        def __init__(self, measurer: Measurer, workers: int, *, threads: int) -> None:
-            self.measurer, seen[:] = measurer, [workers, threads]
+    class Alone(Workers):
+        threads = 1
+        is_inline = False
 
-        def __enter__(self) -> Measurer:
-            return self.measurer
-
-        def __exit__(self, *_: object) -> None:
-            pass
+        def map(self, task, requests):
+            seen[:] = [self.count, task.threads]
+            return task(requests)
 
     seen: list[int] = []
     run(*mine, "--points", "3")
-    monkeypatch.setattr("landscape.analysis.surfaces.workers.Pool", Alone)
+    monkeypatch.setattr("landscape.execution.opening.open", lambda workers: Alone(workers, None))
     assert run(*mine, "--points", "3", "--workers", "2", "--out", "two.h5").code == 0
     assert seen == [2, 1]
     assert plane("two.h5").attributes["threads"] == 1

@@ -9,13 +9,18 @@ from pathlib import Path
 import pytest
 
 PARENT = """
-import multiprocessing, sys, time
-from landscape.execution.lifeline import call_while_parent_lives
+import multiprocessing
+from landscape.execution.lifeline import end_with_parent
+
+def start(connection):
+    end_with_parent()
+    import work
+    work.forever(connection)
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=call_while_parent_lives, args=("work", "forever", there), daemon=True)
+    process = context.Process(target=start, args=(there,), daemon=True)
     process.start()
     here.recv()  # it is at work
     print(process.pid, flush=True)

@@ -25,9 +25,10 @@ from landscape.analysis.surfaces.measuring import (
 )
 from landscape.analysis.surfaces.reliability import flatness_warnings, surface_warnings, warn_of
 from landscape.analysis.surfaces.scheme import scheme
+from landscape.analysis.surfaces.task import SurfaceTask
 from landscape.analysis.surfaces.tolerance import estimate_within
-from landscape.analysis.surfaces.workers import shared_out
 from landscape.errors import LandscapeError
+from landscape.execution import Workers, use
 from landscape.results import Floats, LineResult, SurfaceResult, points_table
 
 
@@ -48,7 +49,7 @@ def surface(
     tolerance: float = 0.0,
     precision: Precision | Literal["auto"] = "auto",
     precision_tolerance: float = 0.01,
-    workers: int = 1,
+    workers: int | Workers = 1,
     settings: EvaluationSettings | None = None,
     done: Points | None = None,
     on_point: Callable[[Points], None] | None = None,
@@ -76,8 +77,8 @@ def surface(
             the examples where those tell most; `attributes["tolerance"]` says how well, and what it saved.
         precision: of the forward passes; "auto" takes bfloat16 where that was measured to be faster and within
             `precision_tolerance` (relative, at probe points of this very grid) of float32.
-        workers: processes that share the points out, on CUDA one per GPU. The values are those of a single one with as
-            many threads as each.
+        workers: processes that share the points, on CUDA one per GPU, or what `landscape.execution.open` returned. The
+            values are those of a single process with as many threads as each.
         settings: what `choose_settings` returned, to make several surfaces alike or to resume one.
         done: points of an earlier run with the same settings, which are not computed again.
         on_point: called with the rows of each point as it is finished.
@@ -106,17 +107,18 @@ def surface(
             precision_tolerance=precision_tolerance,
             splits=splits,
         )
-    threads = settings.threads or max(1, torch.get_num_threads() // workers)
     measurer = Measurer(objective, plane, splits, settings, gradient_norm)
     done = points_table([]) if done is None else done
     grid = _Grid(*(region or (alpha, beta)), done)
-    if tolerance:
-        rows, report = _estimated(measurer, grid, tolerance, seed, workers, threads, done, on_point)
-    else:
-        rows, report = _exact(measurer, grid, workers, threads, on_point), {}
+    with use(workers) as pool:
+        threads = torch.get_num_threads() if pool.is_inline else settings.threads or pool.threads
+        if tolerance:
+            rows, report = _estimated(measurer, grid, tolerance, seed, pool, threads, done, on_point)
+        else:
+            rows, report = _exact(measurer, grid, pool, threads, on_point), {}
     attributes = {
         **describe(objective, splits),
-        "threads": threads if workers > 1 else torch.get_num_threads(),
+        "threads": threads,
         "directions": dict(plane.provenance),
         **({"marks": [dict(mark) for mark in plane.marks]} if plane.marks else {}),
         "precision": settings.precision,
@@ -184,15 +186,14 @@ class _Grid:
 
 
 def _exact(
-    measurer: Measurer, grid: _Grid, workers: int, threads: int, on_point: Callable[[Points], None] | None
+    measurer: Measurer, grid: _Grid, workers: Workers, threads: int, on_point: Callable[[Points], None] | None
 ) -> list[Points]:
     """Return the rows of every point, measured on all the examples."""
     found = []
-    with shared_out(measurer, workers, threads=threads) as measure:
-        for rows in measure([Request(0, a, b) for a, b in grid.points]):
-            found.append(rows)
-            if on_point is not None:
-                on_point(rows)
+    for rows in workers.map(SurfaceTask(measurer, threads), [Request(0, a, b) for a, b in grid.points]):
+        found.append(rows)
+        if on_point is not None:
+            on_point(rows)
     return found
 
 
@@ -201,7 +202,7 @@ def _estimated(
     grid: _Grid,
     tolerance: float,
     seed: int,
-    workers: int,
+    workers: Workers,
     threads: int,
     done: Points,
     on_point: Callable[[Points], None] | None,
@@ -218,18 +219,18 @@ def _estimated(
     examples = {split: objective.data[split].examples for split in measurer.splits}
     overhead = objective.calibration_examples if objective.batchnorm == "recalibrated" else 0
     levels = Levels(objective, scheme(examples, overhead=overhead), seed=seed)
-    with shared_out(replace(measurer, levels=levels), workers, threads=threads) as measure:
-        outcome = estimate_within(
-            tolerance,
-            grid.points,
-            grid.places,
-            levels.scheme,
-            measurer.metrics,
-            measure=measure,
-            done=done,
-            keep=keep,
-            seed=seed,
-        )
+    task = SurfaceTask(replace(measurer, levels=levels), threads)
+    outcome = estimate_within(
+        tolerance,
+        grid.points,
+        grid.places,
+        levels.scheme,
+        measurer.metrics,
+        measure=lambda requests: workers.map(task, requests),
+        done=done,
+        keep=keep,
+        seed=seed,
+    )
     return [*found, outcome.rows], {"tolerance": outcome.report}
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from landscape.analysis.objective.objective import Precision
 from landscape.analysis.objective.provenance import code_path
 from landscape.analysis.surfaces.measuring import EvaluationSettings
+from landscape.execution import Workers
 from landscape.results import LineResult, Result, SurfaceResult
 from landscape.storage.json_values import jsonable
 from landscape.storage.result_file import ResultFile
@@ -22,13 +23,14 @@ class Evaluation:
     Args:
         precision: of the forward passes; "auto" takes bfloat16 if it is measured to be faster and accurate enough.
         precision_tolerance: largest relative error of the loss, at probe points of the grid, that "auto" accepts.
-        workers: processes that share the points, on CUDA one per GPU; the values do not depend on them.
+        workers: processes that share the points, on CUDA one per GPU, or what `landscape.execution.open` returned; the
+            values do not depend on them.
         settings: precision, batch size and threads of another surface, to make several comparable.
     """
 
     precision: Precision | Literal["auto"] = "auto"
     precision_tolerance: float = 0.01
-    workers: int = 1
+    workers: int | Workers = 1
     settings: EvaluationSettings | None = None
 
 

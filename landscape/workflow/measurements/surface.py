@@ -21,6 +21,7 @@ from landscape.analysis.surfaces.measuring import EvaluationSettings, Points, ch
 from landscape.analysis.surfaces.reliability import surface_warnings
 from landscape.analysis.surfaces.surface import empty, grid_points, probe_points, surface
 from landscape.errors import LandscapeError
+from landscape.execution import Workers, count_workers, use
 from landscape.results import Floats, LineResult, Result, SurfaceResult
 from landscape.stats.number_format import duration
 from landscape.storage.result_file import ResultFile
@@ -248,7 +249,7 @@ class Surface(Measurement[SampledResult]):
         if settings is None:
             return text
         error = "" if settings.precision_error is None else f", off by at most {settings.precision_error:.2%}"
-        rate = settings.images_per_second and settings.images_per_second * self.evaluation.workers
+        rate = settings.images_per_second and settings.images_per_second * count_workers(self.evaluation.workers)
         exactly = "exactly it would take " if self.tolerance else ""
         time = f": {exactly}about {duration(points * examples / rate)}" if rate else ""
         return f"{text} in {settings.precision}{error}{time}"
@@ -268,7 +269,22 @@ class Surface(Measurement[SampledResult]):
         settings = self.evaluation.settings or self._choose_settings(objective, plane, alpha, beta)
         if self.mode == "batch":  # there the batch size is part of what is measured
             settings = dataclasses.replace(settings, batch_size=objective.batch_size)
-        threads = settings.threads or max(1, torch.get_num_threads() // self.evaluation.workers)
+        with use(self.evaluation.workers) as workers:
+            settings = dataclasses.replace(settings, threads=settings.threads or workers.threads)
+            return self._measure(objective, plane, found, (alpha, beta), settings, workers, keep)
+
+    def _measure(
+        self,
+        objective: Objective,
+        plane: Plane,
+        found: SampledResult | None,
+        coordinates: tuple[Floats, Floats | None],
+        settings: EvaluationSettings,
+        workers: Workers,
+        keep: Keep,
+    ) -> SampledResult:
+        (alpha, beta), threads = coordinates, settings.threads
+        assert threads is not None
         begun = empty(objective, alpha, beta, {}, gradient_norm=self.gradient_norm)
         attributes = {
             **describe(objective, objective.splits),
@@ -303,8 +319,8 @@ class Surface(Measurement[SampledResult]):
             seed=self.seed,
             gradient_norm=self.gradient_norm,
             tolerance=self.tolerance,
-            workers=self.evaluation.workers,
-            settings=dataclasses.replace(settings, threads=threads),
+            workers=workers,
+            settings=settings,
             done=points,
             on_point=on_point,
         )

@@ -1,7 +1,6 @@
-"""Workers: the values of one process to the bit, and a dead one takes only its point with it."""
+"""Points shared by workers: the values of one process to the bit, and a dead worker loses none."""
 
 import os
-import pickle
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +14,15 @@ from torch import nn
 from landscape.analysis.objective import losses
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import random_plane
-from landscape.analysis.surfaces import workers
 from landscape.analysis.surfaces.levels import Levels
 from landscape.analysis.surfaces.measuring import EvaluationSettings, Measurer, Request
 from landscape.analysis.surfaces.scheme import Scheme
 from landscape.analysis.surfaces.surface import surface
-from landscape.analysis.surfaces.workers import Pool, shared_out
+from landscape.analysis.surfaces.task import SurfaceTask
 from landscape.errors import LandscapeError
+from landscape.execution import Workers
+from landscape.execution import open as open_workers
+from landscape.execution.payload import pack, unpack
 from landscape.import_object import import_object
 
 N = 40
@@ -62,14 +63,6 @@ def measurer(kind: Any = None, **options: Any) -> Measurer:
     return Measurer(found, random_plane(found), ("train", "test"), settings, gradient_norm=True, levels=levels)
 
 
-def ignores_ctrl_c(process: int) -> bool:
-    status = Path(f"/proc/{process}/status")
-    if not status.exists():  # not on Linux
-        return True
-    ignored = next(line for line in status.read_text().splitlines() if line.startswith("SigIgn:"))
-    return bool(int(ignored.split()[1], 16) >> (signal.SIGINT - 1) & 1)
-
-
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
@@ -85,49 +78,47 @@ def test_two_workers_give_the_values_of_one_process_and_the_death_of_one_loses_n
     expected = {
         (int(rows["level"][0]), *rows[["alpha", "beta"]][0].tolist()): rows.tobytes() for rows in alone(requests)
     }
-    with Pool(alone, 2, threads=1) as pool:
-        assert all(ignores_ctrl_c(process) for process in pool.processes)  # also while they start
-        found = list(pool(requests))
-        assert len(found) == len(requests)
-        for rows in found:
+    task = SurfaceTask(alone, threads=1)
+    with open_workers(2) as workers:
+        results = list(workers.map(task, requests))
+        assert len(results) == len(requests)
+        for rows in results:
             level = int(rows["level"][0])
             assert rows.tobytes() == expected[level, *rows[["alpha", "beta"]][0].tolist()]
-        first, second = pool.processes
+        first, second = workers.processes
         os.kill(first, signal.SIGKILL)
-        with pytest.warns(RuntimeWarning, match=r"a worker died .* the other 1 go on with its points"):
-            again = list(pool(requests))
+        with pytest.warns(RuntimeWarning, match=r"a worker died .* the other 1 repeat its tasks"):
+            again = list(workers.map(task, requests))
         assert sorted(rows.tobytes() for rows in again) == sorted(expected.values())
-        assert pool.processes == [second]
+        assert workers.processes == [second]
         os.kill(second, signal.SIGKILL)
-        with pytest.raises(LandscapeError, match=r"the last worker died .* go on with fewer workers"):
-            list(pool(requests))
+        with pytest.raises(LandscapeError, match=r"the last worker died .* resume with fewer workers"):
+            list(workers.map(task, requests))
 
 
-def test_a_surface_does_not_depend_on_the_order_that_workers_answer_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Backwards:
-        def __init__(self, measurer: Measurer, workers: int, *, threads: int) -> None:
-            self.measurer = measurer
-            assert (workers, threads) == (3, 1)
+class Backwards(Workers):
+    """Three workers that answer in another order."""
 
-        def __enter__(self) -> Any:
-            return lambda requests: self.measurer(reversed(list(requests)))
+    def __init__(self) -> None:
+        super().__init__(3, None)
 
-        def __exit__(self, *_: object) -> None:
-            pass
+    def map(self, task: Any, requests: Any) -> Any:
+        return task(reversed(list(requests)))
 
+
+def test_a_surface_does_not_depend_on_the_order_that_workers_answer_in() -> None:
     found = measurer().objective
     settings = EvaluationSettings("float32", None, 16)
     one = surface(found, points=(5, 3), settings=settings)
-    monkeypatch.setattr(workers, "Pool", Backwards)
-    several = surface(found, points=(5, 3), settings=settings, workers=3)
+    several = surface(found, points=(5, 3), settings=settings, workers=Backwards())
     assert several.points.tobytes() == one.points.tobytes()
-    half = surface(found, points=(5, 3), settings=settings, workers=3, done=one.points[::-1][:16])
+    half = surface(found, points=(5, 3), settings=settings, workers=Backwards(), done=one.points[::-1][:16])
     np.testing.assert_array_equal(np.sort(half.points), np.sort(one.points))
 
 
-def sent(found: Measurer) -> Measurer:
+def sent(found: Measurer) -> Any:
     """Return what a worker makes of what it is sent, made in this process."""
-    return workers._unpacked(pickle.loads(Pool(found, 2, threads=1).payload), "cpu")
+    return unpack(pack(SurfaceTask(found, threads=1)), "cpu")
 
 
 @pytest.mark.parametrize(
@@ -151,41 +142,8 @@ def test_a_worker_has_all_that_decides_a_value(options: dict[str, Any]) -> None:
         assert there.rows(there.launch(request)).tobytes() == alone.rows(alone.launch(request)).tobytes()
 
 
-def test_torch_s_own_settings_go_with_it() -> None:
-    torch.set_default_dtype(torch.float64)
-    torch.set_float32_matmul_precision("medium")
-    try:
-        payload = Pool(measurer(), 2, threads=1).payload
-        torch.set_default_dtype(torch.float32)
-        torch.set_float32_matmul_precision("highest")
-        workers._unpacked(pickle.loads(payload), "cpu")
-        assert torch.get_default_dtype() == torch.float64
-        assert torch.get_float32_matmul_precision() == "medium"
-    finally:
-        torch.set_default_dtype(torch.float32)
-        torch.set_float32_matmul_precision("highest")
-
-
-def test_what_cannot_be_sent_to_a_process_is_said_in_one_line() -> None:
+def test_a_model_that_cannot_be_sent_to_a_process_is_one_line() -> None:
     local = measurer(preprocess=lambda x: x)
     with pytest.raises(LandscapeError, match="define it at the top of a module, or use one worker") as error:
-        Pool(local, 2, threads=1)
+        pack(SurfaceTask(local, threads=1))
     assert "\n" not in str(error.value)
-
-
-def test_less_than_one_worker() -> None:
-    with pytest.raises(LandscapeError, match="got 0 workers"), shared_out(measurer(), 0, threads=1):
-        pass
-
-
-def test_a_failure_in_a_worker_arrives_as_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The life of a worker, lived in this process at the other end of a pipe."""
-    here, there = workers.multiprocessing.Pipe()
-    pool = Pool(measurer(), 2, threads=1)
-    monkeypatch.setattr(workers.signal, "signal", lambda *_: None)
-    here.send_bytes(pool.payload)
-    here.send(Request(7, 0.0, 0.0))  # there is no such level
-    workers._serve(there, "cpu")
-    error = here.recv()
-    assert isinstance(error, LandscapeError)
-    assert "a worker failed: KeyError" in str(error)

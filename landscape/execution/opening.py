@@ -1,0 +1,49 @@
+"""Opening of workers by the name of their engine."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, TypeAlias
+
+from landscape.errors import LandscapeError
+from landscape.execution.processes import Processes
+from landscape.execution.workers import Workers
+
+EngineName: TypeAlias = Literal["auto", "inline", "processes"]
+
+
+def open(workers: int = 1, engine: EngineName = "auto") -> Workers:  # noqa: A001
+    """Return workers to spread tasks over, as a context manager.
+
+    Args:
+        workers: how many; on CUDA at most one per GPU.
+        engine: "inline", this process; "processes" of this machine; "auto" for processes if there are several workers.
+
+    Raises:
+        LandscapeError: for fewer than one worker, several of them inline, or an unknown engine.
+
+    >>> with open(1) as workers:
+    ...     workers.is_inline
+    True
+    """
+    if workers < 1:
+        raise LandscapeError(f"got {workers} workers; expected at least 1")
+    if engine == "auto":
+        engine = "inline" if workers == 1 else "processes"
+    if engine == "inline":
+        if workers > 1:
+            raise LandscapeError(f"got {workers} workers for the inline engine; expected 1, or the engine processes")
+        return Workers(1, None)
+    if engine == "processes":
+        return Workers(workers, Processes())
+    raise LandscapeError(f"unknown engine {engine!r}; expected auto, inline or processes")
+
+
+def use(workers: int | Workers) -> AbstractContextManager[Workers]:
+    """Return a context of workers: those given, which stay open, or new ones of this number, which end with it."""
+    return nullcontext(workers) if isinstance(workers, Workers) else open(workers)
+
+
+def count_workers(workers: int | Workers) -> int:
+    """Return the number of workers that `use` would give."""
+    return workers.count if isinstance(workers, Workers) else workers
