@@ -25,6 +25,7 @@ _HOMES = {
     "Density": "landscape.workflow.measurements.density",
     "Eigenvalues": "landscape.workflow.measurements.eigenvalues",
     "Evaluation": "landscape.workflow.measurements.evaluation",
+    "InitialWeights": "landscape.training",
     "KeskarSharpness": "landscape.analysis.sharpness",
     "LandscapeError": "landscape.errors",
     "LargestEigenvalue": "landscape.analysis.sharpness",
@@ -87,6 +88,7 @@ __all__ = [
     "Density",
     "Eigenvalues",
     "Evaluation",
+    "InitialWeights",
     "KeskarSharpness",
     "LandscapeError",
     "LargestEigenvalue",
@@ -181,7 +183,7 @@ if TYPE_CHECKING:
     from landscape.monitoring import Monitor
     from landscape.stats.basin_width import basin_width
     from landscape.storage.loading import load
-    from landscape.training import SAM, RandomPerturbation, TrainConfig, train, train_pair
+    from landscape.training import SAM, InitialWeights, RandomPerturbation, TrainConfig, train, train_pair
     from landscape.workflow.measurement import Measurement
     from landscape.workflow.measurements.axes import Axes
     from landscape.workflow.measurements.convexity import Convexity

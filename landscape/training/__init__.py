@@ -1,6 +1,7 @@
 """Training: recipes, SAM, and the loop that makes a checkpoint of a dataset and a configuration."""
 
 from landscape.training.evaluation import LossAndAccuracy, evaluate
+from landscape.training.initial_weights import InitialWeights
 from landscape.training.loop import DivergedError, EpochReport, train
 from landscape.training.pair import pair_members, resolve_pair, train_pair
 from landscape.training.recipes import PAIRS, RECIPES, Recipe, ResolvedConfig, TrainConfig
@@ -13,6 +14,7 @@ __all__ = [
     "SAM",
     "DivergedError",
     "EpochReport",
+    "InitialWeights",
     "LossAndAccuracy",
     "RandomPerturbation",
     "Recipe",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +18,7 @@ from landscape.training.run import TrainingRun
 REFERENCE_SUBSET = 2000  # examples whose loss every analysis of the checkpoint reproduces first
 REFERENCE_SEED = 0
 
-_SAM_SETTINGS = ("rho", "p", "adaptive", "eta", "every", "gsam_alpha", "micro_batch", "ascent")
+_SAM_SETTINGS = ("rho", "p", "adaptive", "eta", "every", "gsam_alpha", "sam_from", "micro_batch", "ascent")
 _OTHER_SETTINGS = {"noise": "rwp", "ema_decay": "ema", "average_from": "swa"}
 _NOT_TRAINING = ("base_lr", "model", "model_arguments", "device", *_SAM_SETTINGS, *_OTHER_SETTINGS)
 
@@ -53,6 +52,7 @@ def make_checkpoint(
             "resumed": run.resumed,
             "seconds": seconds,
             "command": command,
+            **({} if config.start is None else {"start": config.start.describe()}),
         },
     )
 
@@ -60,11 +60,7 @@ def make_checkpoint(
 def _describe(run: TrainingRun) -> dict[str, Any]:
     """Return the settings that affected a run and the epochs it took, JSON-able."""
     config, recipe = run.config, RECIPES[run.config.recipe]
-    settings = {
-        field.name: getattr(config, field.name)
-        for field in dataclasses.fields(config)
-        if field.name not in _NOT_TRAINING
-    }
+    settings = {name: value for name, value in config.recorded().items() if name not in _NOT_TRAINING}
     sam = {name: getattr(config, name) for name in _SAM_SETTINGS} if recipe.method == "sam" else {"rho": None}
     methods = (recipe.method, recipe.average)
     others = {name: getattr(config, name) for name, method in _OTHER_SETTINGS.items() if method in methods}

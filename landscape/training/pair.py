@@ -17,8 +17,9 @@ def pair_members(config: TrainConfig, *, equal_epochs: bool = False) -> tuple[Tr
     """Return the configurations of the SAM run and of the base run of a pair.
 
     The base trains for twice the epochs, so that both take the same number of gradients (as Foret et al. 2021, sec.
-    3.1), or with `equal_epochs` for as many. All other settings are shared, above all the seed: it determines the
-    initial weights and, with the epoch, the order of the examples and their augmentation.
+    3.1; epochs before `sam_from` count once), or with `equal_epochs` for as many. All other settings are shared, above
+    all the seed: it determines the initial weights and, with the epoch, the order of the examples and their
+    augmentation.
 
     >>> sam, base = pair_members(TrainConfig(recipe="pair", epochs=3))
     >>> (sam.recipe, sam.epochs), (base.recipe, base.epochs)
@@ -32,10 +33,13 @@ def pair_members(config: TrainConfig, *, equal_epochs: bool = False) -> tuple[Tr
             f"a pair needs a recipe {' or '.join(map(repr, PAIRS))}, not {config.recipe!r}; train trains a single one"
         )
     sam, base = PAIRS[config.recipe]
-    epochs = config.epochs if equal_epochs else 2 * config.epochs
+    epochs = config.epochs if equal_epochs else 2 * config.epochs - (config.sam_from - 1)
     lr = config.lr if config.base_lr is None else config.base_lr
     shared = dataclasses.replace(config, base_lr=None)
-    return dataclasses.replace(shared, recipe=sam), dataclasses.replace(shared, recipe=base, epochs=epochs, lr=lr)
+    return (
+        dataclasses.replace(shared, recipe=sam),
+        dataclasses.replace(shared, recipe=base, epochs=epochs, lr=lr, sam_from=1),
+    )
 
 
 def resolve_pair(

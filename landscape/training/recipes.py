@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from torch.optim import Optimizer
 
 from landscape.errors import LandscapeError
+from landscape.training.initial_weights import InitialWeights
 from landscape.training.pipeline.augment import Augment
 from landscape.training.schedule import Schedule
 
@@ -79,6 +80,7 @@ class TrainConfig:
 
     recipe: str = "adam"  # a key of RECIPES, or for `train_pair` of PAIRS
     model: str = "resnet20"
+    start: InitialWeights | None = None  # weights of a file; None: drawn from the seed
     epochs: int = 30  # of the recipe; the base member of a pair trains for twice as many
     batch_size: int = 128  # examples per step, of all processes together
     lr: float | None = None  # peak learning rate
@@ -93,6 +95,7 @@ class TrainConfig:
     eta: float = 0.01  # of ASAM, added to |w|
     every: int | None = None  # LookSAM: a perturbed gradient every k-th step
     gsam_alpha: float | None = None  # GSAM: weight of the orthogonal part
+    sam_from: int = 1  # first epoch of SAM's gradient; those before take the base optimizer's
     micro_batch: int | None = None  # examples per ascent (m-SAM); None: the batch of a process
     ascent: Ascent = "local"  # one perturbation per micro-batch, per process, or per batch
     noise: float | None = None  # relative standard deviation of the perturbation of "rwp"
@@ -115,9 +118,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.recipe not in {*RECIPES, *PAIRS}:
             raise LandscapeError(f"unknown recipe {self.recipe!r}; known: {', '.join([*RECIPES, *PAIRS])}")
-        for name in ("epochs", "batch_size", "every", "micro_batch", "history_examples"):
+        for name in ("epochs", "batch_size", "every", "sam_from", "micro_batch", "history_examples"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise LandscapeError(f"{name} must be at least 1, not {value}")
+        if self.sam_from > self.epochs:
+            raise LandscapeError(f"sam_from {self.sam_from} is more than the {self.epochs} epochs; lower it")
         for name in ("seed", "cutout", "patience"):
             if (value := getattr(self, name)) is not None and value < 0:
                 raise LandscapeError(f"{name} must be at least 0, not {value}")
@@ -135,6 +140,12 @@ class TrainConfig:
         for name, choices in _CHOICES.items():
             if (value := getattr(self, name)) is not None and value not in choices:
                 raise LandscapeError(f"unknown {name} {value!r}; known: {', '.join(choices)}")
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the settings as checkpoints and unfinished runs record them, JSON-able: `start` is a fingerprint."""
+        settings = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
+        arguments, start = dict(self.model_arguments), self.start and self.start.fingerprint
+        return {**settings, "model_arguments": arguments, "start": start}
 
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {

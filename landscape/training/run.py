@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import math
@@ -186,7 +185,7 @@ _COUNTERS = ("epoch", "step", "evaluated", "seconds", "resumed")
 
 def _identity(config: ResolvedConfig, dataset: Dataset, group: ProcessGroup) -> dict[str, Any]:
     """Return the settings and data that must be equal to resume a run, JSON-able."""
-    settings = json.loads(json.dumps(dataclasses.asdict(config)))
+    settings = json.loads(json.dumps(config.recorded()))
     fingerprints = {f"the {split} data": dataset.fingerprint(split) for split in dataset.splits}
     normalization = {"mean": dataset.mean and list(dataset.mean), "std": dataset.std and list(dataset.std)}
     return {**settings, **fingerprints, **normalization, "processes": group.size}

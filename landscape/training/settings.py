@@ -57,7 +57,9 @@ def resolve(config: TrainConfig, dataset: Dataset) -> ResolvedConfig:
     )
     arguments = dict(config.model_arguments)
     if config.model in MODELS:
-        arguments = {"num_classes": len(dataset.classes), "in_channels": dataset.input_shape[0], **arguments}
+        stored = config.start.model_arguments(config.model) if config.start is not None else {}
+        data = {"num_classes": len(dataset.classes), "in_channels": dataset.input_shape[0]}
+        arguments = {**data, **stored, **arguments}
     resolved = dataclasses.replace(
         resolved, device=str(choose_device(config.device)), augment=augment, model_arguments=arguments
     )
@@ -66,6 +68,8 @@ def resolve(config: TrainConfig, dataset: Dataset) -> ResolvedConfig:
         raise LandscapeError(f"batch_size {config.batch_size} is more than the {examples} training examples; lower it")
     if resolved.patience and not (resolved.hold_out or "validation" in dataset.splits):
         raise LandscapeError("patience needs a validation split; set hold_out too, to 0.1 for instance")
+    if config.sam_from > 1 and RECIPES[config.recipe].method != "sam":
+        raise LandscapeError(f"sam_from {config.sam_from} is for recipes of SAM, not {config.recipe}; leave it out")
     if config.precision == "auto":
         resolved = dataclasses.replace(resolved, precision=faster_precision(resolved, dataset))
     if config.compile == "auto":
@@ -81,9 +85,14 @@ def with_validation(config: TrainConfig, dataset: Dataset) -> Dataset:
 
 
 def initial_model(config: ResolvedConfig) -> nn.Module:
-    """Return a new model on its device, its weights drawn on the CPU from the seed, not the global generator."""
+    """Return a new model on its device, its weights of `start` or drawn on the CPU from the seed.
+
+    The global generator is not used.
+    """
     with seeded(config.seed, torch.device("cpu")):
         model = build(config.model, **config.model_arguments)
+    if config.start is not None:
+        config.start.load_into(model)
     move: Callable[..., nn.Module] = model.to  # torch's stubs lack memory_format for modules
     return move(torch.device(config.device), memory_format=torch.channels_last)
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
 from landscape.training.evaluation import autocast
-from landscape.training.recipes import RECIPES
 from landscape.training.run import TrainingRun
+from landscape.training.sam.displaced import DisplacedOptimizer
 
 
 class Step:
@@ -20,7 +20,6 @@ class Step:
 
     def __init__(self, run: TrainingRun) -> None:
         self.run, self.config = run, run.config
-        self.perturbs = RECIPES[run.config.recipe].method != "plain"
         self._parameters = [p for p in run.model.parameters() if p.requires_grad]
         self._loss: Callable[[Tensor, Tensor], Tensor] = self._eager_loss
         if run.config.compile == "on":
@@ -39,8 +38,10 @@ class Step:
         if lr is not None:
             for group in optimizer.param_groups:
                 group["lr"] = lr
-        if self.perturbs:
-            return self._perturbed(inputs, labels, share)
+        if isinstance(optimizer, DisplacedOptimizer):
+            if self.run.epoch + 1 >= self.config.sam_from:
+                return self._perturbed(inputs, labels, share)
+            optimizer = optimizer.base
         loss = self._gradient(inputs, labels, share)
         scaler = self.run.scaler
         if self.config.max_norm is not None:

@@ -174,6 +174,7 @@ def _train(
     reporter.say(
         f"{config.recipe}: {config.model} for {config.epochs} epochs of {len(dataset.splits['train'])} examples "
         f"in {config.precision} on {config.device}, seed {config.seed}"
+        + (f", from {config.start.path}" if config.start else "")
         + (f", resuming from {state}" if state.exists() else "")
     )
     try:
@@ -205,6 +206,7 @@ def _train(
 def _difference(stored: Checkpoint, config: TrainConfig, dataset: Dataset) -> str | None:
     """Return the first setting in which a checkpoint differs from a new run; None if there is none."""
     described = with_validation(config, dataset).describe()
+    training = {"start": None, **({"sam_from": 1} if "rho" in stored.training else {}), **stored.training}
     pairs: dict[str, tuple[Any, Any]] = {
         "model": (stored.model, config.model),
         "model_arguments": (stored.model_arguments, dict(config.model_arguments)),
@@ -213,9 +215,9 @@ def _difference(stored: Checkpoint, config: TrainConfig, dataset: Dataset) -> st
             for name, key in (("the data", "fingerprints"), ("mean", "mean"), ("std", "std"))
         },
         **{
-            field.name: (stored.training[field.name], getattr(config, field.name))
-            for field in dataclasses.fields(config)
-            if field.name in stored.training and (field.name != "rho" or stored.training["rho"] is not None)
+            name: (training[name], value)
+            for name, value in config.recorded().items()
+            if name in training and (name != "rho" or training["rho"] is not None)
         },
     }
     for name, (old, new) in pairs.items():
