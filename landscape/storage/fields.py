@@ -252,6 +252,8 @@ def _stored_field(kind: type[Any], name: str, hint: Any) -> StoredField:
     annotation = _annotation(hint)
     base = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
     origin, arguments = typing.get_origin(base) or base, typing.get_args(base)
+    if hasattr(origin, "__value__"):  # an alias statement, as NDArray from numpy 2.5 on
+        origin = typing.get_origin(origin.__value__) or origin.__value__
     dimensions = annotation.dimensions if annotation else None
     is_text = origin is tuple and arguments == (str, ...)
     if origin is np.ndarray or is_text:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from landscape.cli.tables.origin import origin_accuracy
 from landscape.cli.terminal import console
 from landscape.results import DensityResult, LayersResult, SpectrumResult
 from landscape.stats import number_format
@@ -79,7 +80,7 @@ def _remedy(result: SpectrumResult | LayersResult) -> str:
 def _print_eigenvalues(spectra: Mapping[str, SpectrumResult]) -> None:
     several = any("subsets" in spectrum.attributes for spectrum in spectra.values())
     rows = [row if several else row[:-1] for key, spectrum in spectra.items() for row in _rows(key, spectrum)]
-    columns = ["result", "", "λ", "residual", "bound", "converged", *(["± over subsets"] if several else [])]
+    columns = ["result", "", "value", "residual", "bound", "converged", *(["± over subsets"] if several else [])]
     of = "means over subsets; the bound is on the numerical error alone" if several else ""
     console.print_table(f"eigenvalues ({of or 'an exact one lies within the bound'})", columns, rows)
 
@@ -88,6 +89,9 @@ def _rows(key: str, spectrum: SpectrumResult) -> Iterator[list[str]]:
     places = {1: 0, -1: 0}
     total = int((spectrum.ends < 0).sum())
     errors = spectrum.attributes.get("subsets", {}).get("stderr", [np.nan] * len(spectrum.ends))
+    origin = origin_accuracy(spectrum)
+    if origin is not None:
+        yield [key, "accuracy at the origin", origin, "", "", "", ""]
     for i, value in enumerate(spectrum.eigenvalues):
         end = int(spectrum.ends[i])
         places[end] += 1

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from landscape.cli.tables.origin import origin_accuracy
 from landscape.cli.terminal import console
 from landscape.results import MeasureResult, SharpnessResult
 from landscape.stats import number_format
@@ -16,8 +17,10 @@ from landscape.stats.ranking import RankedMeasure, rank_by_measure
 def print_sharpness(results: Mapping[str, SharpnessResult]) -> None:
     """Print the measures, flattest checkpoint first, their meaning, and which checkpoint is flattest."""
     by_measure = rank_by_measure(results)
+    origins = {name: origin for name, result in results.items() if (origin := origin_accuracy(result)) is not None}
     if len(results) == 1:
         rows = [[label, _number(ranked[0])] for label, ranked in by_measure.items()]
+        rows = [*(["accuracy at the origin", origin] for origin in origins.values()), *rows]
         console.print_table("sharpness (higher is sharper)", ["measure", *results], rows)
     else:
         rows = [
@@ -25,6 +28,8 @@ def print_sharpness(results: Mapping[str, SharpnessResult]) -> None:
             for label, ranked in by_measure.items()
             for one in ranked
         ]
+        labels = ["accuracy at the origin", *[""] * len(origins)]
+        rows = [*([label, "", *origin, ""] for label, origin in zip(labels, origins.items(), strict=False)), *rows]
         columns = ["measure", "rank", "checkpoint", "sharpness", "above the flattest"]
         console.print_table("sharpness, flattest first", columns, rows)
     _say_meanings(results)

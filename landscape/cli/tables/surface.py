@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,20 @@ from landscape.stats import number_format
 
 
 def print_surfaces(found: Mapping[str, LineResult | SurfaceResult]) -> None:
-    """Print the loss at the origin and its range, and say how good estimates are and how high barriers."""
+    """Print loss and accuracy at the origin and the loss's range; say how good estimates and how high barriers are."""
     rows = []
     for key, result in found.items():
         for number, split in enumerate(result.splits):
             loss = result.grid("loss")[number]
             known = loss[~np.isnan(loss)]
             lowest, highest = (known.min(), known.max()) if len(known) else (np.nan, np.nan)
-            rows.append(
-                [key, split, _at_origin(result, number), number_format.number(lowest), number_format.number(highest)]
-            )
-    console.print_table("loss", ["result", "split", "at the origin", "lowest", "highest"], rows)
+            at_origin = [
+                _at_origin(result, number, "accuracy", number_format.percent),
+                _at_origin(result, number, "loss", number_format.number),
+            ]
+            rows.append([key, split, *at_origin, number_format.number(lowest), number_format.number(highest)])
+    columns = ["result", "split", "accuracy at the origin", "loss at the origin", "lowest loss", "highest loss"]
+    console.print_table("surfaces", columns, rows)
     print_widths(found)
     for key, result in found.items():
         _say_tolerance(key, result)
@@ -34,11 +37,14 @@ def print_surfaces(found: Mapping[str, LineResult | SurfaceResult]) -> None:
             console.say(f"{key}: barrier of the {split} loss {value} at t = {height['at']:.2f}")
 
 
-def _at_origin(result: LineResult | SurfaceResult, split: int) -> str:
+def _at_origin(result: LineResult | SurfaceResult, split: int, metric: str, to_text: Callable[[float], str]) -> str:
+    """Return a metric at the origin; a dash if it was not measured there."""
+    if metric not in result.metrics:
+        return "-"
     points = result.points
     there = points[(points["alpha"] == 0) & (points["beta"] == 0) & (points["split"] == split)]
-    there = there[(there["metric"] == result.metrics.index("loss")) & (there["level"] == 0)]
-    return number_format.number(float(there["value"][0])) if len(there) else "-"
+    there = there[(there["metric"] == result.metrics.index(metric)) & (there["level"] == 0)]
+    return to_text(float(there["value"][0])) if len(there) else "-"
 
 
 def _say_tolerance(key: str, result: LineResult | SurfaceResult) -> None:

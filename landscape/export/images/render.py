@@ -110,7 +110,7 @@ def _kaleido() -> Any:
         import kaleido
     except ImportError as error:
         raise LandscapeError(
-            "images are drawn by kaleido, which is missing; pip install 'landscape[export]'"
+            "images are drawn by kaleido, which is missing; pip install 'landscape-toolkit[export]'"
         ) from error
     if not hasattr(kaleido, "start_sync_server"):
         raise LandscapeError("kaleido is too old; pip install --upgrade 'kaleido>=1.0'")

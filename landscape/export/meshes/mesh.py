@@ -34,7 +34,7 @@ def import_trimesh() -> Any:
         import trimesh
     except ImportError as error:
         raise LandscapeError(
-            "stl and glb are written by trimesh, which is missing; pip install 'landscape[mesh]'"
+            "stl and glb are written by trimesh, which is missing; pip install 'landscape-toolkit[mesh]'"
         ) from error
     return trimesh
 

@@ -54,7 +54,7 @@ def test_a_missing_kaleido_or_browser_is_one_line_with_its_remedy(tmp_path, monk
         write_images(images)
     assert "\n" not in str(caught.value)
     monkeypatch.setitem(sys.modules, "kaleido", None)
-    with pytest.raises(LandscapeError, match=r"pip install 'landscape\[export\]'"):
+    with pytest.raises(LandscapeError, match=r"pip install 'landscape-toolkit\[export\]'"):
         write_images(images)
     assert not list(tmp_path.iterdir())
     write_images([])

@@ -42,5 +42,5 @@ def test_a_solid_is_watertight_stands_on_a_flat_base_and_has_the_volume_of_the_r
 @pytest.mark.parametrize("write", [stl_bytes, glb_bytes])
 def test_a_missing_trimesh_is_one_line_with_its_remedy(monkeypatch, write):
     monkeypatch.setitem(sys.modules, "trimesh", None)
-    with pytest.raises(LandscapeError, match=r"trimesh, which is missing; pip install 'landscape\[mesh\]'"):
+    with pytest.raises(LandscapeError, match=r"trimesh, which is missing; pip install 'landscape-toolkit\[mesh\]'"):
         write(relief(make.surface("a")))
