@@ -12,6 +12,7 @@ from landscape.cli.terminal import interrupts, streams
 from landscape.errors import LandscapeError, StorageWarning
 
 USAGE_ERROR = 2  # exit status of everything that a user can mend
+OUT_OF_MEMORY = "out of memory; try a smaller --subset or fewer --points, or another --device"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -57,7 +58,11 @@ def _run(arguments: list[str], *, owns_process: bool) -> int:
             for note in getattr(expected, "__notes__", ()):  # the traceback of a worker
                 console.say(note)
         except MemoryError:
-            error = "out of memory; try a smaller --subset or fewer --points, or another --device"
+            error = OUT_OF_MEMORY
+        except RuntimeError as failure:
+            if not _is_out_of_memory(failure):
+                raise
+            error = OUT_OF_MEMORY
         except UnicodeEncodeError as name:
             if name.reason != "surrogates not allowed":
                 raise
@@ -74,6 +79,11 @@ def _run(arguments: list[str], *, owns_process: bool) -> int:
             console.error(f"cannot write to stdout: {stdout.error.strerror}; what was measured is stored all the same")
             return streams.IO_ERROR
     return 0
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Return True for torch's own error of a GPU (`torch.OutOfMemoryError`) or of the CPU's allocator."""
+    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
 
 
 def _execute(arguments: list[str]) -> None:

@@ -132,6 +132,9 @@ class Dataset:
             self._constants[device] = (scale.view(-1, 1, 1).to(device), shift.view(-1, 1, 1).to(device))
         return self._constants[device]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_constants": {}}  # they lie on devices of this process
+
     def describe(self) -> dict[str, Any]:
         """Return the identity of the data for checkpoints and results, JSON-able and without paths."""
         return {

@@ -33,9 +33,13 @@ def choose_device(name: str | torch.device) -> torch.device:
 
 
 def free_memory(device: torch.device) -> float:
-    """Return the free bytes of a device; of the machine for the CPU (4 GB if the system does not say)."""
+    """Return the free bytes of a device; of the machine for the CPU (4 GB if the system does not say).
+
+    On CUDA with those that torch has reserved for tensors to come.
+    """
     if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return float(torch.cuda.mem_get_info(device)[0] + unused)
     try:
         return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, ValueError, OSError):  # not on Windows, SC_AVPHYS_PAGES not on macOS
@@ -45,5 +49,6 @@ def free_memory(device: torch.device) -> float:
 def has_bfloat16(device: torch.device) -> bool:
     """Return True if a device computes in bfloat16 at all, emulated or not on a CPU."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        with torch.cuda.device(device):  # it asks the current one
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu"

@@ -6,6 +6,7 @@ import importlib.util
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,8 @@ def unpack(payload: bytes, device: str) -> Callable[[Iterable[Any]], Iterable[An
         if name not in sys.modules:
             _import_file(name, file)
     tune_allocator()
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)  # so that nothing is allocated on the first GPU by the way
     torch.set_num_threads(received.threads)
     _switch(received.switches)
     function: Callable[[Iterable[Any]], Iterable[Any]] = pickle.loads(received.parts).assemble(device)
@@ -73,15 +76,20 @@ def _import_file(name: str, file: str) -> None:
 
 def _switches() -> dict[str, Any]:
     """Return the settings of torch that decide about values: a new process starts with the defaults."""
-    return {
+    switches: dict[str, Any] = {
         "dtype": torch.get_default_dtype(),
-        "matmul": torch.get_float32_matmul_precision(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "cudnn": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic),
     }
+    with suppress(RuntimeError):  # which torch raises if its newer switches contradict it; objectives set their own
+        switches["matmul"] = torch.get_float32_matmul_precision()
+    return switches
 
 
 def _switch(switches: Mapping[str, Any]) -> None:
     torch.set_default_dtype(switches["dtype"])
-    torch.set_float32_matmul_precision(switches["matmul"])
+    if "matmul" in switches:
+        torch.set_float32_matmul_precision(switches["matmul"])
     torch.use_deterministic_algorithms(switches["deterministic"], warn_only=switches["warn_only"])
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = switches["cudnn"]

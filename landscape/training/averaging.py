@@ -26,6 +26,23 @@ def averaged_model(config: TrainConfig, model: nn.Module) -> AveragedModel | Non
     return AveragedModel(model, multi_avg_fn=average(config.ema_decay) if kind == "ema" else None)
 
 
+def update_average(average: AveragedModel, model: nn.Module) -> None:
+    """Take the model's weights into an average, without waiting for the device.
+
+    As `AveragedModel.update_parameters`, which copies its counter to the device in each call and waits for that.
+    """
+    update = average.multi_avg_fn
+    if update is None or not average.n_averaged:  # an equal average weighs by the counter; the first one copies
+        average.update_parameters(model)
+        return
+    with torch.no_grad():
+        update(list(average.module.parameters()), list(model.parameters()), average.n_averaged)
+        buffers, current = list(average.module.buffers()), list(model.buffers())
+        if buffers:
+            torch._foreach_copy_(buffers, current)
+        average.n_averaged += 1
+
+
 def averages_after_step(config: TrainConfig) -> bool:
     """Return True if the average takes the weights after each step."""
     return RECIPES[config.recipe].average == "ema"

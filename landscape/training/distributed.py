@@ -55,14 +55,14 @@ def process_group() -> ProcessGroup:
 
 @contextmanager
 def join_process_group() -> Iterator[ProcessGroup]:
-    """Join the processes that torchrun started, if it did: with NCCL on GPUs, else with gloo."""
+    """Join the processes that torchrun started, if it did: with NCCL for tensors on GPUs, gloo for those on CPUs."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield process_group()
         return
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("nccl" if cuda else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
     try:
         yield process_group()
     finally:

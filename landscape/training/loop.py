@@ -14,7 +14,7 @@ from torch import Tensor
 from landscape.data import Dataset, quota_subset
 from landscape.errors import LandscapeError
 from landscape.models.checkpoint import Checkpoint
-from landscape.training.averaging import averages_after_epoch, averages_after_step, recalibrate
+from landscape.training.averaging import averages_after_epoch, averages_after_step, recalibrate, update_average
 from landscape.training.distributed import ProcessGroup, process_group
 from landscape.training.evaluation import LossAndAccuracy, autocast, evaluate
 from landscape.training.make_checkpoint import make_checkpoint
@@ -161,7 +161,7 @@ class _Loop:
             share = self.group.size * len(labels) / _length(self.batches[run.step])
             run.losses += self.step(inputs, labels, lr=self._learning_rate(steps_before + run.step), share=share)
             if run.average is not None and averages_after_step(self.config):
-                run.average.update_parameters(run.model)
+                update_average(run.average, run.model)
             run.step += 1
             if on_step:
                 on_step(steps_before + run.step, self.steps)
@@ -171,13 +171,13 @@ class _Loop:
     def finish_epoch(self) -> EpochReport:
         """Evaluate the epoch, add it to the history and store the state."""
         run, config = self.run, self.config
-        seconds = time.perf_counter() - self.epoch_start
         trained = self.batches[self.first_step :]
         loss = self.group.sum(run.losses.clone()).item() / self.group.size / len(self.batches)
+        seconds = time.perf_counter() - self.epoch_start  # `item` waited for the steps that a GPU still had queued
         run.epoch, run.step = run.epoch + 1, 0
         run.losses.zero_()
         if run.average is not None and averages_after_epoch(config, run.epoch):
-            run.average.update_parameters(run.model)
+            update_average(run.average, run.model)
         evaluations = {} if not math.isfinite(loss) else self._measure_epoch()
         nonfinite = [value for value in (loss, *evaluations.values()) if not math.isfinite(value)]
         if nonfinite:

@@ -22,6 +22,7 @@ from landscape.training.distributed import ProcessGroup
 from landscape.training.evaluation import LossAndAccuracy
 from landscape.training.optimizers import make_optimizer
 from landscape.training.recipes import ResolvedConfig
+from landscape.training.sam.passes import random_states, set_random_states
 from landscape.training.schedule import plateau_scheduler
 from landscape.training.settings import initial_model
 from landscape.training.state import FORMAT, StateSchema, read_state
@@ -116,9 +117,10 @@ class TrainingRun:
         try:
             for name, part in self._parts().items():
                 part.load_state_dict(content["parts"][name])
-            torch.set_rng_state(content["random"]["cpu"])
+            states = {torch.device("cpu"): content["random"]["cpu"]}
             if self.device.type != "cpu":
-                torch.get_device_module(self.device).set_rng_state(content["random"]["device"].cpu())
+                states[self.device] = content["random"]["device"].cpu()
+            set_random_states(states)
         except (RuntimeError, ValueError, TypeError, KeyError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise LandscapeError(f"{path} is damaged: {reason}; move it away, or --overwrite it") from error
@@ -129,9 +131,10 @@ class TrainingRun:
         self.resumed += 1
 
     def _content(self) -> dict[str, Any]:
-        random = {"cpu": torch.get_rng_state()}
+        states = random_states({self.device})
+        random = {"cpu": states[torch.device("cpu")]}
         if self.device.type != "cpu":
-            random["device"] = torch.get_device_module(self.device).get_rng_state()
+            random["device"] = states[self.device]
         return {
             "format": FORMAT,
             "identity": self._identity,

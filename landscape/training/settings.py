@@ -21,6 +21,7 @@ from landscape.training.pipeline.augment import Augment, choose_augmentation
 from landscape.training.recipes import PAIRS, RECIPES, Precision, ResolvedConfig, TrainConfig, with_recipe_defaults
 
 COMPILED_STEPS = 2000  # compiling takes about a minute on a GPU; shorter runs do not regain it
+TIMED_EXAMPLES = 4096  # that keep a GPU busy: eager steps of fewer take as long as their launches in every precision
 
 
 def resolve(config: TrainConfig, dataset: Dataset) -> ResolvedConfig:
@@ -70,10 +71,10 @@ def resolve(config: TrainConfig, dataset: Dataset) -> ResolvedConfig:
         raise LandscapeError("patience needs a validation split; set hold_out too, to 0.1 for instance")
     if config.sam_from > 1 and RECIPES[config.recipe].method != "sam":
         raise LandscapeError(f"sam_from {config.sam_from} is for recipes of SAM, not {config.recipe}; leave it out")
-    if config.precision == "auto":
-        resolved = dataclasses.replace(resolved, precision=faster_precision(resolved, dataset))
     if config.compile == "auto":
         resolved = dataclasses.replace(resolved, compile="on" if _compiling_pays(resolved, examples) else "off")
+    if config.precision == "auto":
+        resolved = dataclasses.replace(resolved, precision=faster_precision(resolved, dataset))
     return resolved
 
 
@@ -103,7 +104,8 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     if device.type == "cpu":
         fork = torch.random.fork_rng(devices=[])
     else:
-        index = 0 if device.index is None else device.index
+        current = torch.cuda.current_device() if device.type == "cuda" else 0
+        index = current if device.index is None else device.index
         fork = torch.random.fork_rng(devices=[index], device_type=device.type)
     with fork:
         torch.manual_seed(seed)
@@ -111,16 +113,21 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def faster_precision(config: ResolvedConfig, dataset: Dataset, *, steps: int = 5) -> Precision:
-    """Return "bfloat16" if steps of this model and batch size run at least a tenth faster in it, else "float32"."""
+    """Return "bfloat16" if steps of this model and batch size run at least a tenth faster in it, else "float32".
+
+    Eager steps are timed. If those of the run are compiled on a GPU, which launches few kernels, the eager ones take
+    more examples.
+    """
     device = torch.device(config.device)
     if not has_bfloat16(device):
         return "float32"
     model = initial_model(config)
     split = dataset.splits["train"]
-    inputs = dataset.preprocess(split.inputs[: config.batch_size].to(device))
+    count = timed_examples(config)
+    inputs = dataset.preprocess(split.inputs[:count].to(device))
     if dataset.is_images:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-    labels = split.labels[: config.batch_size].to(device)
+    labels = split.labels[:count].to(device)
     times: dict[Precision, list[float]] = {"float32": [], "bfloat16": []}
     with seeded(config.seed, device):  # dropout must not advance the caller's generators
         for step in range(1 + steps):  # alternating, so that load of other programs affects both; step 0 warms up
@@ -136,6 +143,12 @@ def faster_precision(config: ResolvedConfig, dataset: Dataset, *, steps: int = 5
                 return "float32"
     seconds = {precision: min(each[1:]) for precision, each in times.items()}
     return "bfloat16" if 1.1 * seconds["bfloat16"] < seconds["float32"] else "float32"
+
+
+def timed_examples(config: ResolvedConfig) -> int:
+    """Return the number of examples to time steps of this configuration with."""
+    on_gpu = torch.device(config.device).type == "cuda"
+    return max(config.batch_size, TIMED_EXAMPLES) if on_gpu and config.compile == "on" else config.batch_size
 
 
 def _compiling_pays(config: ResolvedConfig, examples: int) -> bool:

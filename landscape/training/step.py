@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,11 @@ class Step:
         self._parameters = [p for p in run.model.parameters() if p.requires_grad]
         self._loss: Callable[[Tensor, Tensor], Tensor] = self._eager_loss
         if run.config.compile == "on":
-            self._loss = _compiled(self._eager_loss)
+            shard = run.group.shard(slice(0, run.config.batch_size))
+            examples = run.config.micro_batch or shard.stop - shard.start
+            # Gradients of a CUDA graph lie in its memory: the next micro-batch would overwrite those that are summed.
+            graphs = run.device.type == "cuda" and run.config.micro_batch is None
+            self._loss = CompiledLoss(self._eager_loss, examples, graphs=graphs)
 
     def __call__(self, inputs: Tensor, labels: Tensor, *, lr: float | None, share: float) -> Tensor:
         """Take a step and return the loss of the batch, on the device.
@@ -90,11 +95,38 @@ class Step:
         return F.cross_entropy(outputs.float(), labels, label_smoothing=self.config.label_smoothing)
 
 
-def _compiled(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """Compile the loss, on CUDA into one graph of launches; its value is copied, as the graph reuses memory."""
-    cuda_graphs = torch.compile(loss, mode="reduce-overhead" if torch.cuda.is_available() else None)
+class CompiledLoss:
+    """A loss by `torch.compile` for batches of one size; others, such as the last of an epoch, run eagerly.
 
-    def copied(inputs: Tensor, labels: Tensor) -> Tensor:
-        return cuda_graphs(inputs, labels).clone()
+    Another size would be compiled again, with dynamic shapes that all batches then take.
 
-    return copied
+    Args:
+        loss: of inputs and labels.
+        examples: size of the batches to compile for.
+        graphs: whether the launches are replayed as CUDA graphs, whose results are valid until the next call.
+    """
+
+    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor], examples: int, *, graphs: bool) -> None:
+        self._eager, self._examples = loss, examples
+        self._compiled: Callable[[Tensor, Tensor], Tensor] | None = torch.compile(
+            loss, mode="reduce-overhead" if graphs else None, dynamic=False
+        )
+        self._succeeded = False
+
+    def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss; eagerly, with a warning, if it cannot be compiled here (without a C compiler, say)."""
+        if self._compiled is None or len(labels) != self._examples:
+            return self._eager(inputs, labels)
+        if self._succeeded:
+            return self._compiled(inputs, labels).clone()  # a graph's next replay overwrites its result
+        try:
+            with warnings.catch_warnings():  # float32 is float32 here, unless torch is told otherwise
+                warnings.filterwarnings("ignore", "TensorFloat32 tensor cores", UserWarning)
+                loss = self._compiled(inputs, labels).clone()
+        except Exception as error:  # of the compiler, or of the model, which then fails eagerly too
+            self._compiled = None
+            loss = self._eager(inputs, labels)
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            warnings.warn(f"torch.compile failed, so that steps run uncompiled: {reason}", RuntimeWarning, stacklevel=2)
+        self._succeeded = self._compiled is not None
+        return loss

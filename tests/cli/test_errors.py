@@ -294,9 +294,18 @@ def test_a_bug_is_no_expected_error(run, pair, monkeypatch: pytest.MonkeyPatch) 
         run("surface", pair.sam)
 
 
-def test_no_memory_is_one_line(run, pair, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] data. DefaultCPUAllocator: not enough memory: you tried"),
+    ],
+    ids=["Python", "CUDA", "CPU"],
+)
+def test_no_memory_is_one_line(run, pair, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def exhausted(self: object) -> None:
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr("landscape.cli.commands.surface.SurfaceCommand.run", exhausted)
     run("surface", pair.sam).refused("out of memory", "--subset")

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -187,3 +188,13 @@ def test_a_users_factory(tmp_path):
     assert "must return a landscape.data.Dataset, got int" in refused(f"{tmp_path / 'mine.py'}:wrong")
     assert "ValueError: no data today" in refused(f"{tmp_path / 'mine.py'}:fails")
     assert "no such Python file" in refused(f"{tmp_path / 'none.py'}:make")
+
+
+def test_pickled_data_hold_no_tensors_of_a_device() -> None:
+    dataset = load_dataset("digits")
+    images = dataset.splits["train"].inputs[:2]
+    expected = dataset.preprocess(images)
+    assert dataset._constants
+    copied = pickle.loads(pickle.dumps(dataset))
+    assert not copied._constants
+    assert torch.equal(copied.preprocess(images), expected)

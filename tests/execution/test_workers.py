@@ -15,6 +15,7 @@ from landscape.errors import LandscapeError
 from landscape.execution import Workers, count_workers, serving, use
 from landscape.execution import open as open_workers
 from landscape.execution.payload import pack, unpack
+from landscape.execution.processes import Processes, _Process
 
 
 class InThisProcess:
@@ -179,6 +180,34 @@ def test_torch_s_own_settings_go_with_a_task() -> None:
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_float32_matmul_precision("highest")
+
+
+def test_settings_of_convolutions_go_with_a_task_and_mixed_precisions_do_not_stop_it() -> None:
+    cudnn = torch.backends.cudnn
+    cudnn.benchmark, cudnn.deterministic = True, True
+    torch.backends.cuda.matmul.fp32_precision = "tf32"  # torch then refuses to read its older switch
+    try:
+        payload = pack(Simple(Squares()))
+        cudnn.benchmark, cudnn.deterministic = False, False
+        assert list(unpack(payload, "cpu")([2])) == [(2, 4)]
+        assert (cudnn.benchmark, cudnn.deterministic) == (True, True)
+    finally:
+        cudnn.benchmark, cudnn.deterministic = False, False
+        torch.backends.cuda.matmul.fp32_precision = "none"
+
+
+def test_each_worker_has_a_gpu_of_its_own_and_makes_it_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[str] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    with pytest.raises(LandscapeError, match="got 3 workers for 2 GPUs; expected one for each"):
+        Processes().start(3, "cuda", 1)
+    lane = object.__new__(_Process)
+    lane._number = 1
+    device = lane.device("cuda:0")
+    (about,) = unpack(pack(Simple(About())), device)([0])
+    assert about["device"] == "cuda:1"
+    assert chosen == ["cuda:1"]
 
 
 def test_what_cannot_be_opened_is_refused() -> None:

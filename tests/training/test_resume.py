@@ -79,6 +79,24 @@ def test_a_run_stopped_anywhere_resumes_to_the_same_weights(few, tmp_path, setti
     assert_same(train(config, few, state=state), undisturbed)  # killed between the end and the saving
 
 
+def test_a_state_holds_the_generator_of_the_device_that_trains(unfinished, monkeypatch, tmp_path):
+    _, make_run = unfinished
+    states = {"cuda:1": torch.arange(16, dtype=torch.uint8)}
+
+    class FakeCuda:
+        get_rng_state = staticmethod(lambda device: states[str(device)].clone())
+        set_rng_state = staticmethod(lambda state, device: states.update({str(device): state}))
+
+    monkeypatch.setattr(torch, "get_device_module", lambda device: FakeCuda)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    run = make_run()
+    run.device = torch.device("cuda:1")
+    run.save(tmp_path / "a.partial")
+    states["cuda:1"] = torch.zeros(16, dtype=torch.uint8)
+    run.restore(tmp_path / "a.partial", steps=STEPS)
+    assert torch.equal(states["cuda:1"], torch.arange(16, dtype=torch.uint8))
+
+
 def test_only_the_steps_since_the_last_time_are_taken_again(few, tmp_path):
     state = tmp_path / "a.partial"
     with pytest.raises(StoppedError):

@@ -26,9 +26,14 @@ def choose_batch_size(objective: Objective, precision: Precision) -> tuple[int, 
     for size in sizes:
         parallel = count_parallel_batches(objective.device, objective.parallel_batches)
         limit = max(sizes[-1], size * parallel)  # every thread has work
-        objective.sums(splits=(split,), precision=precision, batch_size=size, limit=size)
+        _examples_of_pass(objective, precision, size, limit=size)  # waits for a GPU, too: it would fall into the timing
         started = time.perf_counter()
-        count = objective.sums(splits=(split,), precision=precision, batch_size=size, limit=limit)[0, 0, 2].item()
-        rates[size] = count / (time.perf_counter() - started)
+        rates[size] = _examples_of_pass(objective, precision, size, limit=limit) / (time.perf_counter() - started)
     best = max(rates, key=lambda size: rates[size])
     return best, rates[best]
+
+
+def _examples_of_pass(objective: Objective, precision: Precision, size: int, *, limit: int) -> float:
+    """Evaluate about `limit` examples of the first split, wait for the result, and return their number."""
+    sums = objective.sums(splits=objective.splits[:1], precision=precision, batch_size=size, limit=limit)
+    return float(sums[0, 0, 2])

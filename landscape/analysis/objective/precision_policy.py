@@ -22,6 +22,7 @@ from landscape.analysis.objective.weights import Weights
 from landscape.execution.device import EMULATED_SLOWDOWN, has_bfloat16
 
 PROBE_EXAMPLES = 500  # per split and probe point
+GPU_PROBE_EXAMPLES = 10_000  # that keep a GPU busy: a pass over few takes as long as its launches in every precision
 FEW_EXAMPLES = 16  # to recognize emulated bfloat16 by
 MAX_TIME_RATIO = 0.8  # of bfloat16 to float32; nearer to 1 the choice would depend on the noise of the timing
 
@@ -112,10 +113,15 @@ def _random_sample(objective: Objective, splits: tuple[str, ...]) -> Objective:
     for split in splits:
         examples = objective.data[split]
         if objective.batchnorm == "batch":  # the batches stay as they are
-            data[split] = examples.sample_batches(PROBE_EXAMPLES, objective.batch_size)
+            data[split] = examples.sample_batches(probe_examples(objective.device), objective.batch_size)
         else:
-            data[split] = examples.sample(PROBE_EXAMPLES)
+            data[split] = examples.sample(probe_examples(objective.device))
     return objective.variant(data=data)
+
+
+def probe_examples(device: torch.device) -> int:
+    """Return the number of examples per split and probe point that tell precisions apart on a device."""
+    return GPU_PROBE_EXAMPLES if device.type == "cuda" else PROBE_EXAMPLES
 
 
 def _probe(
@@ -128,7 +134,8 @@ def _probe(
     losses, seconds = [], []
     for weights, buffers in points:
         started = time.perf_counter()
-        sums = objective.sums(weights, buffers=buffers, splits=splits, precision=precision, limit=PROBE_EXAMPLES)
+        limit = probe_examples(objective.device)
+        sums = objective.sums(weights, buffers=buffers, splits=splits, precision=precision, limit=limit)
         losses.append((sums[:, 0, 0] / sums[:, 0, 2]).cpu().double().numpy())
         seconds.append(time.perf_counter() - started)
     return np.array(losses), min(seconds)

@@ -41,11 +41,12 @@ def gradient_norm(
     if not (objective.has_per_example_loss and 0 < length < float("inf")):
         return without_stderr
     unit = {name: g / length for name, g in total.items()}
-    slope, squares = 0.0, 0.0
+    sums = torch.zeros(2, dtype=objective.evaluation.exact, device=objective.device)
     with derivatives.twice_differentiable():
         for inputs, targets, count in objective.batches(split):
-            slopes = _along(_losses(objective, still, (inputs, targets, count), split), point, unit).cpu().double()
-            slope, squares = slope + float(slopes.sum()), squares + float(slopes.square().sum())
+            slopes = _along(_losses(objective, still, (inputs, targets, count), split), point, unit).to(sums.dtype)
+            sums += torch.stack([slopes.sum(), slopes.square().sum()])
+    slope, squares = sums.tolist()
     return Mean(without_stderr.value, mean_of_sums(slope, squares, n).stderr, n)
 
 

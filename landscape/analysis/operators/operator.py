@@ -207,7 +207,7 @@ class CurvatureOperator:
     def _now(self) -> float:
         """Return the time after all work on the device is done."""
         if self._objective.device.type == "cuda":
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(self._objective.device)
         return time.perf_counter()
 
     def release(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -17,6 +17,7 @@ from landscape.analysis.objective.precision_policy import PrecisionChoice, choos
 from landscape.analysis.operators.gradient_norm import gradient_norm
 from landscape.analysis.planes import Plane
 from landscape.analysis.surfaces.levels import Levels
+from landscape.execution.transfer import start_transfer
 from landscape.results import points_table
 from landscape.stats.mean import Mean, mean_of_sums
 
@@ -49,7 +50,7 @@ class Pending(NamedTuple):
     """A pass that has been launched."""
 
     request: Request
-    sums: Mapping[str, Tensor]  # by split, perhaps still being computed
+    sums: Callable[[], Mapping[str, Tensor]]  # waits for them: by split, on the CPU
     norms: Mapping[str, Mean]  # of the gradient, by split; empty where not asked for
 
 
@@ -104,17 +105,19 @@ class Measurer:
                     batch_size=settings.batch_size,
                 )
                 sums = dict(zip(self.splits, table, strict=True))
+            transfer = start_transfer(sums, objective.device)
         norms = {}
         if self.gradient_norm:
             norms = {split: gradient_norm(objective, weights, buffers=buffers, split=split) for split in self.splits}
-        return Pending(request, sums, norms)
+        return Pending(request, transfer, norms)
 
     def rows(self, done: Pending) -> Points:
         """Return the table's rows of a pass, having waited for it."""
         level, alpha, beta = done.request
         rows = []
+        found = done.sums()
         for number, split in enumerate(self.splits):
-            sums = done.sums[split].cpu().double()
+            sums = found[split].double()
             if level > 1:
                 assert self.levels is not None
                 tables = self.levels.estimates(level - 1, split, sums)

@@ -84,6 +84,33 @@ def test_bfloat16_where_it_is_faster_and_good_enough_with_the_error_found(clock:
     assert 1e-6 < max(errors) < 0.05
 
 
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_a_gpu_is_probed_with_enough_examples_to_be_busy(kind: str) -> None:
+    launches_do_not_matter = precision_policy.probe_examples(torch.device(kind)) >= 10_000
+    assert launches_do_not_matter == (kind == "cuda")
+
+
+def test_the_clock_of_a_batch_size_starts_after_the_warm_up_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, calls = objective(batch_size=50), []
+
+    class OnDevice:  # a result that is waited for when it is read
+        def __init__(self, count: int) -> None:
+            self.count = count
+
+        def __getitem__(self, index: tuple[int, ...]) -> float:
+            calls.append("wait")
+            return float(self.count)
+
+    def clock() -> float:
+        calls.append("clock")
+        return float(len(calls))
+
+    monkeypatch.setattr(found, "sums", lambda limit, **_: calls.append("launch") or OnDevice(limit))
+    monkeypatch.setattr(batch_size.time, "perf_counter", clock)
+    choose_batch_size(found, "float32")
+    assert calls[:6] == ["launch", "wait", "clock", "launch", "wait", "clock"]
+
+
 @pytest.mark.parametrize(("tolerance", "cost"), [(1e-9, bfloat16_is_fast), (0.05, bfloat16_is_slow)])
 def test_float32_where_the_error_is_too_large_or_nothing_is_gained(tolerance: float, cost: Any, clock: Any) -> None:
     clock(cost)
