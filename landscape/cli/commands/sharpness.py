@@ -22,7 +22,8 @@ class SharpnessCommand(AnalysisOptions, SharpnessOptions):
         from landscape.cli.requests.measures import chosen_measures
         from landscape.cli.requests.session import session
         from landscape.cli.tables.sharpness import print_sharpness, summaries
-        from landscape.cli.tables.study import print_study, study_summary
+        from landscape.cli.tables.study import print_paired, print_study, study_summary
+        from landscape.workflow.measurements.matching import match_runs
         from landscape.workflow.measurements.sharpness import Sharpness
         from landscape.workflow.measurements.study import check_study, conduct_study
 
@@ -30,13 +31,18 @@ class SharpnessCommand(AnalysisOptions, SharpnessOptions):
         expect_derivatives(self)
         measurement = Sharpness(chosen_measures(self), derivative_mode(self), self.seed)
         with session(self) as opened:
+            runner, models = opened.runner, opened.models
             if self.study:
-                check_study(opened.models)
-            measured = opened.runner.measure_all([(measurement, model, self.name) for model in opened.models])
-            by_label = {model.label: result for model, (_, result) in zip(opened.models, measured, strict=True)}
+                check_study(models)
+            matched = match_runs(runner, models, measurement) if self.match == "loss" else None
+            if matched is None:
+                measured = runner.measure_all([(measurement, model, self.name) for model in models])
+                by_label = {model.label: result for model, (_, result) in zip(models, measured, strict=True)}
+            else:
+                by_label = dict(matched.sharpness)
             studies = {}
             if self.study:
-                key, study = conduct_study(opened.runner, opened.models, by_label, seed=self.seed, name=self.name)
+                key, study = conduct_study(runner, models, by_label, seed=self.seed, name=self.name, matched=matched)
                 studies[key] = study
             if self.json:
                 console.print_json({**summaries(by_label), **{key: study_summary(s) for key, s in studies.items()}})
@@ -44,3 +50,4 @@ class SharpnessCommand(AnalysisOptions, SharpnessOptions):
             print_sharpness(by_label)
             for study in studies.values():
                 print_study(study)
+                print_paired(study)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import arg
 
@@ -21,6 +21,9 @@ class SharpnessOptions:
     """Any of keskar, sam, asam, max (worst case), average, lambda_max."""
     study: bool = False
     """Also correlate every measure with the generalization gap over the checkpoints (Kendall's tau)."""
+    match: Literal["none", "loss"] = "none"
+    """With --study: loss compares training runs where they pass the lowest train loss that all reach, between the
+    snapshots in <checkpoint>-snapshots around it."""
     epsilons: Numbers = (1e-3, 5e-4)
     """Box sizes of Keskar's ε-sharpness."""
     restarts: Annotated[int, arg(metavar="N")] = 1
@@ -59,6 +62,7 @@ def check_sharpness(options: SharpnessOptions) -> None:
     Raises:
         LandscapeError: for one that cannot be.
     """
+    expect(options.match == "none" or options.study, "--match", options.match, "it together with --study")
     for option, words, known in (
         ("--measures", options.measures, MEASURES),
         ("--scales", options.scales, ("adaptive", "plain")),

@@ -10,6 +10,7 @@ from typing import Any
 from landscape.errors import LandscapeError
 from landscape.results import SharpnessResult, StudyResult, with_attributes
 from landscape.stats.rank_correlation import MIN_CHECKPOINTS, study
+from landscape.workflow.measurements.matching import MatchedRuns
 from landscape.workflow.names import resolve_name
 from landscape.workflow.runner import Runner
 from landscape.workflow.sources.loaded_model import LoadedModel
@@ -56,6 +57,7 @@ def conduct_study(
     *,
     seed: int = 0,
     name: str | None = None,
+    matched: MatchedRuns | None = None,
 ) -> tuple[str, StudyResult]:
     """Return the name and the result of a study, stored.
 
@@ -65,8 +67,9 @@ def conduct_study(
         sharpness: results of the same measures, by label.
         seed: of the bootstrap.
         name: of the result.
+        matched: runs at equal train loss, whose losses there take the place of those at the end.
     """
-    losses, origin = _losses(models)
+    losses, origin = _losses(models) if matched is None else (matched.losses, "at equal train loss, on the samples")
     gap = {label: split["test"] - split["train"] for label, split in losses.items()}
     correlations = study(sharpness, gap, seed=seed)
     first = next(iter(sharpness.values())).attributes
@@ -75,8 +78,9 @@ def conduct_study(
         "batchnorm": first["batchnorm"],
         "measures": first["settings"]["measures"],
         "checkpoint": [model.sha256 for model in models],
+        **({} if matched is None else {"match": "loss"}),
     }
-    wanted = f"study/{name or 'sharpness'}"
+    wanted = f"study/{name or ('sharpness' if matched is None else 'equal-loss')}"
     key, _ = resolve_name(
         runner.file, wanted, settings, StudyResult, is_given=name is not None, overwrite=runner.overwrite
     )
@@ -88,6 +92,8 @@ def conduct_study(
         checkpoints=[{"label": model.label, "sha256": model.sha256} for model in models],
         losses=losses,
         groups=[groups[label] for label in correlations.checkpoints],
+        seeds=[_seed(model) for model in models],
+        **({} if matched is None else {"match": _describe(matched)}),
         gap=f"test loss − train loss, {origin}",
         settings=settings,
         **({"command": runner.command} if runner.command else {}),
@@ -95,6 +101,17 @@ def conduct_study(
     )
     runner.file.put(key, result)
     return key, result
+
+
+def _describe(matched: MatchedRuns) -> dict[str, Any]:
+    """Return the loss at which runs are compared, and their epochs and accuracies there, JSON-able."""
+    return {"train_loss": matched.loss, "epochs": dict(matched.epochs), "accuracies": dict(matched.accuracies)}
+
+
+def _seed(model: LoadedModel) -> int | None:
+    """Return the seed that a checkpoint was trained with, if it is known."""
+    seed = model.checkpoint.training.get("seed") if model.checkpoint else None
+    return seed if isinstance(seed, int) else None
 
 
 def _groups(models: Sequence[LoadedModel]) -> dict[str, str]:
