@@ -8,36 +8,36 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from landscape.errors import LandscapeError
 from landscape.execution.allocator import tune_allocator
-from landscape.execution.protocol import Task
+from landscape.execution.protocol import Portable, Task
 
 USER_MODULES = "landscape_user_"  # prefix of the modules that were imported from a file by its path
 
 
 @dataclass(frozen=True)
-class Payload:
-    """A pickled task with the state of the process that it comes from."""
+class Header:
+    """State of the process that a task comes from."""
 
     folders: list[str]  # that modules are imported from
     files: Mapping[str, str]  # paths of the user's modules by name
     switches: Mapping[str, Any]  # of torch
     threads: int
-    parts: bytes
 
 
-def pack(task: Task[Any, Any]) -> bytes:
-    """Return a task as bytes.
+def pack(task: Task[Any, Any], dumps: Callable[[Any], bytes] = pickle.dumps) -> tuple[Header, bytes]:
+    """Return the header and the pickled parts of a task.
 
     Raises:
         LandscapeError: if it holds objects that cannot be pickled.
     """
     try:
-        parts = pickle.dumps(task.portable())
+        parts = dumps(task.portable())
     except LandscapeError:
         raise
     except Exception as error:  # whatever the user's objects raise
@@ -47,23 +47,28 @@ def pack(task: Task[Any, Any]) -> bytes:
             "module, or use one worker"
         ) from error
     files = {name: str(m.__file__) for name, m in sys.modules.items() if name.startswith(USER_MODULES)}
-    return pickle.dumps(Payload(list(sys.path), files, _switches(), task.threads, parts))
+    return Header(list(sys.path), files, _switches(), task.threads), parts
 
 
-def unpack(payload: bytes, device: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
-    """Return the function of a packed task in this process, with its state on a device."""
-    received: Payload = pickle.loads(payload)  # from the process that started this one
-    sys.path[:] = received.folders
-    for name, file in received.files.items():
-        if name not in sys.modules:
+def unpack(header: Header, parts: Any, device: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
+    """Return the function of a task in this process, with its state on a device.
+
+    Args:
+        header: of the process that it comes from.
+        parts: bytes, or an array of them.
+        device: "cpu", "cuda:1", ...
+    """
+    sys.path += [folder for folder in header.folders if folder not in sys.path and Path(folder or ".").is_dir()]
+    for name, file in header.files.items():
+        if name not in sys.modules and Path(file).is_file():
             _import_file(name, file)
     tune_allocator()
     if device.startswith("cuda"):
         torch.cuda.set_device(device)  # so that nothing is allocated on the first GPU by the way
-    torch.set_num_threads(received.threads)
-    _switch(received.switches)
-    function: Callable[[Iterable[Any]], Iterable[Any]] = pickle.loads(received.parts).assemble(device)
-    return function
+    torch.set_num_threads(header.threads)
+    _switch(header.switches)
+    portable: Portable[Any, Any] = pickle.loads(memoryview(parts))  # from the process that started this one
+    return portable.assemble(device)
 
 
 def _import_file(name: str, file: str) -> None:

@@ -43,8 +43,8 @@ class Processes:
             self._lanes = [_Process(number) for number in range(count)]
         return self._lanes
 
-    def share(self, task: Task[Any, Any]) -> Any:
-        """Return the task's parts, pickled once for all processes."""
+    def share(self, task: Task[Any, Any]) -> tuple[Any, Any]:
+        """Return the task's header and parts, pickled once for all processes."""
         from landscape.execution.payload import pack
 
         return pack(task)
@@ -59,7 +59,9 @@ class Processes:
 
 
 class _Process:
-    """One process."""
+    """One process; it can be called at once, and is not replaced when it dies, perhaps for lack of memory."""
+
+    ready = None
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -81,6 +83,13 @@ class _Process:
     def device(self, kind: str) -> str:
         """Return the device; each process has a GPU of its own."""
         return f"cuda:{self._number}" if kind.startswith("cuda") else kind
+
+    def greet(self, hello: Any) -> None:
+        """Check nothing: it is of this machine."""
+
+    def revive(self) -> bool:
+        """Start no other process: there may be too little memory for as many."""
+        return False
 
     def lost(self, error: BaseException) -> str | None:
         """Return the exit status if the process ended."""

@@ -54,6 +54,19 @@ class Lane(Protocol):
         """Identifier of its process, if that runs on this machine."""
         ...
 
+    @property
+    def ready(self) -> Future[Any] | None:
+        """What a worker that is still to be placed will say of itself; None if it can be called."""
+        ...
+
+    def greet(self, hello: Any) -> None:
+        """Check what a new worker said of itself."""
+        ...
+
+    def revive(self) -> bool:
+        """Start a new worker in place of a lost one, if the engine does; return True if it will be `ready`."""
+        ...
+
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Call a function in the worker; a lost worker fails the future, or raises."""
         ...
@@ -78,8 +91,8 @@ class Engine(Protocol):
         """Start workers for tasks of this device and number of threads."""
         ...
 
-    def share(self, task: Task[Any, Any]) -> Any:
-        """Return a task's parts as an argument of `serving.load`."""
+    def share(self, task: Task[Any, Any]) -> tuple[Any, Any]:
+        """Return a task's header and parts, as arguments of `serving.load`."""
         ...
 
     def stop(self) -> None:

@@ -35,7 +35,7 @@ def begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # if started by another thread than the main one
 
 
-def load(key: int, parts: Any, device: str, live: Sequence[int]) -> Outcome:
+def load(key: int, header: Any, parts: Any, device: str, live: Sequence[int]) -> Outcome:
     """Assemble a task on a device, having freed those that are not `live` any more."""
     for other in set(_tasks) - set(live):
         del _tasks[other]
@@ -43,7 +43,7 @@ def load(key: int, parts: Any, device: str, live: Sequence[int]) -> Outcome:
     def assemble() -> list[Any]:
         from landscape.execution.payload import unpack
 
-        _tasks[key] = unpack(parts, device)
+        _tasks[key] = unpack(header, parts, device)
         return []
 
     return _attempt(assemble)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from landscape.errors import LandscapeError
 from landscape.execution import serving
@@ -23,21 +23,8 @@ Result = TypeVar("Result")
 
 BRIEF = 0.1  # seconds: a worker gets more requests at once as long as they take less
 LONG = 1.0  # seconds: requests that take longer are not sent ahead, since another worker may be free first
-
-
-@dataclass(eq=False)
-class _Worker:
-    lane: Lane
-    loaded: set[int] = field(default_factory=set)  # keys of the tasks whose state it holds
-
-
-@dataclass(frozen=True)
-class _Call:
-    """A call that a worker has been given: the loading of a task, or some of its requests."""
-
-    worker: _Worker
-    key: int
-    requests: tuple[Any, ...]  # none: loading
+MAX_LOSSES = 3  # workers that may be lost with the same request
+PATIENCE = 60.0  # seconds without any worker before a warning
 
 
 class Workers:
@@ -50,7 +37,7 @@ class Workers:
         self.count = count
         self._engine = engine
         self._workers: list[_Worker] = []
-        self._tasks: dict[int, tuple[Task[Any, Any], Any]] = {}  # by key, with what `Engine.share` made of them
+        self._tasks: dict[int, tuple[Task[Any, Any], tuple[Any, Any]]] = {}  # by key, with what `Engine.share` returned
         self._keys = itertools.count()
 
     @property
@@ -69,7 +56,7 @@ class Workers:
 
     @property
     def processes(self) -> list[int]:
-        """Identifiers of the workers' processes that are alive, as far as they run on this machine."""
+        """Identifiers of the workers' processes, as far as they are alive and run on this machine."""
         return [worker.lane.process_id for worker in self._workers if worker.lane.process_id is not None]
 
     def __enter__(self) -> Workers:
@@ -95,91 +82,160 @@ class Workers:
         if self._engine is None:
             yield from task(requests)
             return
-        key = self._key(task)
+        queue = deque(_Request(number, request) for number, request in enumerate(requests))
+        key = self._key(task, self._engine)
         for other in set(self._tasks) - {key}:
             del self._tasks[other]
-        yield from self._run(key, deque(requests), self._engine)
+        if queue and not self._workers:
+            kind = task.device.partition(":")[0]
+            self._workers = [_Worker(lane) for lane in self._engine.start(self.count, kind, task.threads)]
+        if queue:
+            yield from _Run(self._workers, self._tasks, key, queue).results()
 
-    def _key(self, task: Task[Any, Any]) -> int:
+    def _key(self, task: Task[Any, Any], engine: Engine) -> int:
         for key, (known, _) in self._tasks.items():
             if known is task:
                 return key
-        assert self._engine is not None
         key = next(self._keys)
-        self._tasks[key] = task, self._engine.share(task)
+        self._tasks[key] = task, engine.share(task)
         return key
 
-    def _run(self, key: int, queue: deque[Any], engine: Engine) -> Iterator[Any]:
-        task = self._tasks[key][0]
-        if queue and not self._workers:
-            kind = task.device.partition(":")[0]
-            self._workers = [_Worker(lane) for lane in engine.start(self.count, kind, task.threads)]
-        calls: dict[Future[Any], _Call] = {}
-        size, seconds = 1, LONG
+
+@dataclass(eq=False)
+class _Worker:
+    lane: Lane
+    loaded: set[int] = field(default_factory=set)  # keys of the tasks whose state it holds
+
+
+class _Request(NamedTuple):
+    number: int
+    content: Any
+
+
+class _Call(NamedTuple):
+    """A call that a worker has been given: the loading of a task, or some of its requests."""
+
+    worker: _Worker
+    requests: tuple[_Request, ...]  # none: loading
+
+
+class _Run:
+    """One `map`: requests in a queue, and calls under way."""
+
+    def __init__(
+        self,
+        workers: list[_Worker],
+        tasks: dict[int, tuple[Task[Any, Any], tuple[Any, Any]]],
+        key: int,
+        queue: deque[_Request],
+    ) -> None:
+        self._workers, self._tasks, self._key, self._queue = workers, tasks, key, queue
+        self._calls: dict[Future[Any], _Call] = {}
+        self._losses: Counter[int] = Counter()  # of each request
+        self._size, self._seconds = 1, LONG  # requests of the next call, seconds of the last
+
+    def results(self) -> Iterator[Any]:
+        """Yield the results as they come."""
         try:
-            while queue or calls:
-                ahead = 2 if seconds < LONG else 1
-                for _ in range(ahead):  # one for each worker before the second of any
-                    for worker in list(self._workers):
-                        given = sum(call.worker is worker and bool(call.requests) for call in calls.values())
-                        if queue and given < ahead:
-                            share = len(queue) // (2 * len(self._workers))
-                            self._give(worker, key, queue, max(1, min(size, share)), calls)
-                for future in wait(calls, return_when=FIRST_COMPLETED).done:
-                    call = calls.pop(future, None)
-                    if call is None:  # of a worker that is lost
-                        continue
-                    try:
-                        outcome = future.result()
-                    except Exception as error:
-                        self._bury(call.worker, error, queue, {future: call, **calls})
-                        calls = {f: other for f, other in calls.items() if other.worker is not call.worker}
-                        continue
-                    if outcome.failure is not None:
-                        raise outcome.failure
-                    if call.requests:
-                        seconds = outcome.seconds
-                        size = 2 * size if seconds < BRIEF else max(1, size // 2) if seconds > 2 * BRIEF else size
-                        yield from outcome.value
+            while self._queue or any(call.requests for call in self._calls.values()):
+                self._feed()
+                starting = {worker.lane.ready: worker for worker in self._workers if worker.lane.ready is not None}
+                done = wait({*self._calls, *starting}, PATIENCE, FIRST_COMPLETED).done
+                if not done and len(starting) == len(self._workers):
+                    _warn(f"no worker yet: the cluster has no room for any of {len(starting)}; waiting for it")
+                for future in done:
+                    if future in starting:
+                        self._greet(starting[future], future)
+                    elif future in self._calls:  # else of a worker that is lost
+                        yield from self._finish(future)
         finally:
-            for future in calls:
+            for future in self._calls:
                 future.cancel()
 
-    def _give(self, worker: _Worker, key: int, queue: deque[Any], size: int, calls: dict[Future[Any], _Call]) -> None:
-        """Send the next requests to a worker, and the task before the first of them."""
-        requests: tuple[Any, ...] = ()
-        try:
-            if key not in worker.loaded:
-                task, parts = self._tasks[key]
-                device = worker.lane.device(task.device)
-                future = worker.lane.submit(serving.load, key, parts, device, tuple(self._tasks))
-                calls[future] = _Call(worker, key, ())
-                worker.loaded = (worker.loaded & set(self._tasks)) | {key}
-            requests = tuple(queue.popleft() for _ in range(size))
-            calls[worker.lane.submit(serving.answer, key, requests)] = _Call(worker, key, requests)
-        except Exception as error:
-            queue.extendleft(reversed(requests))
-            self._bury(worker, error, queue, calls)
-            for future in [future for future, call in calls.items() if call.worker is worker]:
-                del calls[future]
+    def _feed(self) -> None:
+        """Give each worker a call, and then a second one if calls are brief, so that it never waits for the next."""
+        ahead = 2 if self._seconds < LONG else 1
+        for limit in range(1, ahead + 1):
+            for worker in list(self._workers):
+                given = sum(call.worker is worker and bool(call.requests) for call in self._calls.values())
+                if self._queue and given < limit and worker.lane.ready is None:
+                    share = len(self._queue) // (2 * len(self._workers))
+                    self._give(worker, max(1, min(self._size, share)))
 
-    def _bury(self, worker: _Worker, error: Exception, queue: deque[Any], calls: dict[Future[Any], _Call]) -> None:
-        """Remove a lost worker, and put its requests back.
+    def _give(self, worker: _Worker, size: int) -> None:
+        """Send the next requests to a worker, and the task before the first of them."""
+        requests: tuple[_Request, ...] = ()
+        try:
+            if self._key not in worker.loaded:
+                task, shared = self._tasks[self._key]
+                device = worker.lane.device(task.device)
+                future = worker.lane.submit(serving.load, self._key, *shared, device, tuple(self._tasks))
+                self._calls[future] = _Call(worker, ())
+                worker.loaded = (worker.loaded & set(self._tasks)) | {self._key}
+            requests = tuple(self._queue.popleft() for _ in range(size))
+            future = worker.lane.submit(serving.answer, self._key, tuple(request.content for request in requests))
+            self._calls[future] = _Call(worker, requests)
+        except Exception as error:
+            self._queue.extendleft(reversed(requests))
+            self._bury(worker, error)
+
+    def _finish(self, future: Future[Any]) -> Iterator[Any]:
+        """Yield the results of a finished call; raise if a request failed."""
+        call = self._calls[future]
+        try:
+            outcome: serving.Outcome = future.result()
+        except Exception as error:
+            self._bury(call.worker, error)
+            return
+        del self._calls[future]
+        if outcome.failure is not None:
+            if not call.requests:
+                call.worker.loaded.discard(self._key)
+            raise outcome.failure
+        if call.requests:
+            self._seconds = outcome.seconds
+            if outcome.seconds < BRIEF:
+                self._size = max(self._size, 2 * len(call.requests))
+            elif outcome.seconds > 2 * BRIEF:
+                self._size = max(1, len(call.requests) // 2)
+            yield from outcome.value
+
+    def _greet(self, worker: _Worker, future: Future[Any]) -> None:
+        """Take a worker that has started."""
+        try:
+            hello = future.result()
+        except Exception as error:
+            self._bury(worker, error)
+            return
+        worker.lane.greet(hello)
+
+    def _bury(self, worker: _Worker, error: Exception) -> None:
+        """Put the requests of a lost worker back, and replace it if the engine does.
 
         Raises:
-            LandscapeError: if it was the last; any other error than that of a lost worker is raised again.
+            LandscapeError: if it was the last, or a request was lost too often; any error but that of a lost worker is
+                raised again.
         """
         reason = worker.lane.lost(error)
         if reason is None:
             raise error
+        lost = [future for future, call in self._calls.items() if call.worker is worker]
+        requests = [request for future in lost for request in self._calls.pop(future).requests]
+        self._queue.extendleft(reversed(requests))
+        self._losses.update(request.number for request in requests[:1])  # it was working on the first
+        often = any(count >= MAX_LOSSES for count in self._losses.values())
+        worker.loaded.clear()
+        if not often and worker.lane.revive():
+            _warn(f"a worker was lost ({reason}); its tasks are repeated")
+            return
         self._workers.remove(worker)
-        mine = [call.requests for call in calls.values() if call.worker is worker]
-        queue.extendleft(reversed([request for requests in mine for request in requests]))
-        if not self._workers:
+        if often or not self._workers:
+            which = f"{MAX_LOSSES} workers died at one task" if often else "the last worker died"
             raise LandscapeError(
-                f"the last worker died ({reason}), perhaps for lack of memory; what was finished is kept, resume with "
-                "fewer workers"
+                f"{which} ({reason}), perhaps for lack of memory; what was finished is kept, resume with fewer workers"
             ) from error
-        warnings.warn(
-            f"a worker died ({reason}); the other {len(self._workers)} repeat its tasks", RuntimeWarning, stacklevel=4
-        )
+        _warn(f"a worker died ({reason}); the other {len(self._workers)} repeat its tasks")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=2)

@@ -32,7 +32,7 @@ class InThisProcess:
         self.lanes = [_Lane(self, number) for number in range(count)]
         return self.lanes
 
-    def share(self, task: Any) -> bytes:
+    def share(self, task: Any) -> Any:
         return pack(task)
 
     def stop(self) -> None:
@@ -40,7 +40,13 @@ class InThisProcess:
 
 
 class _Lane:
-    process_id = None
+    process_id = ready = None
+
+    def greet(self, hello: Any) -> None:
+        pass
+
+    def revive(self) -> bool:
+        return False
 
     def __init__(self, engine: InThisProcess, number: int) -> None:
         self.engine, self.number = engine, number
@@ -175,7 +181,7 @@ def test_torch_s_own_settings_go_with_a_task() -> None:
         payload = pack(Simple(About(), threads=1))
         torch.set_default_dtype(torch.float32)
         torch.set_float32_matmul_precision("highest")
-        (about,) = unpack(payload, "cpu")([0])
+        (about,) = unpack(*payload, "cpu")([0])
         assert (about["dtype"], about["matmul"], about["threads"]) == (torch.float64, "medium", 1)
     finally:
         torch.set_default_dtype(torch.float32)
@@ -189,7 +195,7 @@ def test_settings_of_convolutions_go_with_a_task_and_mixed_precisions_do_not_sto
     try:
         payload = pack(Simple(Squares()))
         cudnn.benchmark, cudnn.deterministic = False, False
-        assert list(unpack(payload, "cpu")([2])) == [(2, 4)]
+        assert list(unpack(*payload, "cpu")([2])) == [(2, 4)]
         assert (cudnn.benchmark, cudnn.deterministic) == (True, True)
     finally:
         cudnn.benchmark, cudnn.deterministic = False, False
@@ -205,7 +211,7 @@ def test_each_worker_has_a_gpu_of_its_own_and_makes_it_the_current_one(monkeypat
     lane = object.__new__(_Process)
     lane._number = 1
     device = lane.device("cuda:0")
-    (about,) = unpack(pack(Simple(About())), device)([0])
+    (about,) = unpack(*pack(Simple(About())), device)([0])
     assert about["device"] == "cuda:1"
     assert chosen == ["cuda:1"]
 

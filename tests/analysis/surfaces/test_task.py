@@ -118,7 +118,7 @@ def test_a_surface_does_not_depend_on_the_order_that_workers_answer_in() -> None
 
 def sent(found: Measurer) -> Any:
     """Return what a worker makes of what it is sent, made in this process."""
-    return unpack(pack(SurfaceTask(found, threads=1)), "cpu")
+    return unpack(*pack(SurfaceTask(found, threads=1)), "cpu")
 
 
 @pytest.mark.parametrize(
