@@ -23,6 +23,7 @@ _HOMES = {
     "Axes": "landscape.workflow.measurements.axes",
     "Convexity": "landscape.workflow.measurements.convexity",
     "Density": "landscape.workflow.measurements.density",
+    "Dynamics": "landscape.workflow.measurements.dynamics",
     "Eigenvalues": "landscape.workflow.measurements.eigenvalues",
     "Evaluation": "landscape.workflow.measurements.evaluation",
     "InitialWeights": "landscape.training",
@@ -41,6 +42,7 @@ _HOMES = {
     "SAM": "landscape.training",
     "SamSharpness": "landscape.analysis.sharpness",
     "Sharpness": "landscape.workflow.measurements.sharpness",
+    "StepSizes": "landscape.workflow.measurements.dynamics",
     "Surface": "landscape.workflow.measurements.surface",
     "Trace": "landscape.workflow.measurements.eigenvalues",
     "TrainConfig": "landscape.training",
@@ -86,6 +88,7 @@ __all__ = [
     "Convexity",
     "CurvatureOperator",
     "Density",
+    "Dynamics",
     "Eigenvalues",
     "Evaluation",
     "InitialWeights",
@@ -103,6 +106,7 @@ __all__ = [
     "RandomPlane",
     "SamSharpness",
     "Sharpness",
+    "StepSizes",
     "Surface",
     "Trace",
     "TrainConfig",
@@ -188,6 +192,7 @@ if TYPE_CHECKING:
     from landscape.workflow.measurements.axes import Axes
     from landscape.workflow.measurements.convexity import Convexity
     from landscape.workflow.measurements.density import Density
+    from landscape.workflow.measurements.dynamics import Dynamics, StepSizes
     from landscape.workflow.measurements.eigenvalues import Eigenvalues, Trace
     from landscape.workflow.measurements.evaluation import Evaluation
     from landscape.workflow.measurements.layers import Layers

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -20,7 +18,8 @@ from landscape.analysis.objective.provenance import describe
 from landscape.errors import LandscapeError
 from landscape.monitoring.measures.registry import chosen_measures
 from landscape.monitoring.protocol import MonitorMeasure, Probe, Reading
-from landscape.results import DynamicsResult
+from landscape.results import DynamicsResult, with_attributes
+from landscape.stats.dynamics import appended, before, empty_dynamics
 from landscape.stats.stability import StepRule
 from landscape.storage.json_values import jsonable
 from landscape.storage.result_file import ResultFile
@@ -120,26 +119,20 @@ class Monitor:
 
     def _add(self, step: int, readings: Sequence[Reading], rule: StepRule | None, seconds: float) -> None:
         """Add a probe to the result and store it; probes at or after its step, of a killed attempt, are replaced."""
-        old, earlier = self.result, self.result.position < step
-        names = tuple(dict.fromkeys([*old.quantities, *(reading.quantity for reading in readings)]))
-        new = {reading.quantity: (reading.value, reading.error) for reading in readings}
-        last = np.array([new.get(name, (math.nan, math.nan)) for name in names])
-        values = [np.append(old.series(name)[earlier], last[index, 0]) for index, name in enumerate(names)]
-        errors = [np.append(old.error(name)[earlier], last[index, 1]) for index, name in enumerate(names)]
+        old = before(self.result, step)
         kinds = {reading.quantity: reading.error_kind for reading in readings if reading.error_kind}
         known = list(old.attributes.get("warnings", ()))
         found = [f"step {step}: {reading.warning}" for reading in readings if reading.warning]
         if found and not known:
             warnings.warn(found[0], MonitorWarning, stacklevel=4)
         attributes = {
-            **old.attributes,
             "errors": {**old.attributes.get("errors", {}), **kinds},
             **({} if rule is None else {"step_rule": rule.attributes()}),
             "seconds": float(old.attributes.get("seconds", 0.0)) + seconds,
             **({"warnings": [*known, *found]} if known or found else {}),
         }
-        position = np.append(old.position[earlier], float(step))
-        self.result = DynamicsResult(position, names, np.stack(values), np.stack(errors), attributes)
+        new = {reading.quantity: (reading.value, reading.error) for reading in readings}
+        self.result = with_attributes(appended(old, float(step), new), **attributes)
         if self.file is not None:
             with ResultFile(self.file) as file:
                 file.put(self.name, self.result)
@@ -153,7 +146,7 @@ class Monitor:
             "position": "step",
             "settings": self._settings(),
         }
-        return DynamicsResult(np.empty(0), (), np.empty((0, 0)), np.empty((0, 0)), jsonable(attributes))
+        return with_attributes(empty_dynamics(), **jsonable(attributes))
 
     def _settings(self) -> dict[str, Any]:
         measures = [{"name": measure.name, **measure.parameters()} for measure in self.measures]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from landscape.analysis.curvature.warm_start import leading_vectors, start_from,
 from landscape.analysis.linalg.eigenpairs import Eigenpairs, EigenRequest, OnProduct
 from landscape.analysis.linalg.lanczos import extreme_eigenpairs
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.objective.weights import Weights, unflatten
+from landscape.analysis.objective.weights import Weights, flatten, unflatten
 from landscape.analysis.operators.metadata import MeasurementMetadata
 from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.operators.rounding import matvec_rounding_error
@@ -78,11 +79,13 @@ def eigenvectors(
     seed: int = 0,
     split: str | None = None,
     on_product: OnProduct | None = None,
+    start: Sequence[Weights] = (),
 ) -> tuple[SpectrumResult, tuple[Weights, ...]]:
     """Return the result of `hessian`, and one unit vector of weights per eigenvalue, its largest entry positive.
 
-    The residuals ‖Hv − λv‖ are then at most `vector_tolerance` times |λ| or a tenth of the largest |λ|, or flagged; the
-    other options are those of `hessian`.
+    The residuals ‖Hv − λv‖ are then at most `vector_tolerance` times |λ| or a tenth of the largest |λ|, or flagged. A
+    `start`, such as the eigenvectors at nearby weights, saves products (warm start). The other options are those of
+    `hessian`.
     """
     metadata = MeasurementMetadata(objective, operator, split, seed)
     request = EigenRequest(
@@ -94,7 +97,7 @@ def eigenvectors(
         seed=seed,
     )
     pairs, method, used = _eigenpairs(
-        CurvatureOperator(objective, operator, split=split), objective, request, on_product
+        CurvatureOperator(objective, operator, split=split), objective, request, on_product, start
     )
     values = pairs.values.numpy()
     rounding = matvec_rounding_error(objective, pairs.vectors[:, int(np.argmax(np.abs(values)))], operator, split)
@@ -124,10 +127,20 @@ def eigenvectors(
 
 
 def _eigenpairs(
-    exact: CurvatureOperator, objective: Objective, request: EigenRequest, on_product: OnProduct | None
+    exact: CurvatureOperator,
+    objective: Objective,
+    request: EigenRequest,
+    on_product: OnProduct | None,
+    start: Sequence[Weights],
 ) -> tuple[Eigenpairs, str, dict[str, int]]:
     """Return the pairs, a description of the method, and the products used by operator and precision."""
     name = f"{objective.precision} {exact.operator}"
+    if start:
+        vectors = torch.stack([flatten(vector).cpu().double() for vector in start], dim=1)
+        pairs = extreme_eigenpairs(
+            exact, exact.size, request, device=objective.device, start=vectors, on_product=on_product
+        )
+        return pairs, f"Rayleigh–Ritz from given vectors on the {name}", {name: exact.num_matvecs}
     suited = 0 < request.top < exact.size and request.bottom == 0 and request.vector_tolerance > SURROGATE_VECTORS
     surrogate = surrogate_operator(objective, exact, request.tolerance) if suited else None
     spent: dict[str, int] = {}
