@@ -58,7 +58,8 @@ def test_python_blocks_of_a_page_run_in_order(
 
 
 def commands() -> list[str]:
-    text = "\n".join(block.replace("\\\n", " ") for page in PAGES for block in blocks(page, "sh"))
+    pages = [*PAGES, ROOT / "figures/README.md", ROOT / "checkpoints/README.md"]
+    text = "\n".join(block.replace("\\\n", " ") for page in pages for block in blocks(page, "sh"))
     return sorted({line.strip() for line in text.splitlines() if line.strip().startswith("landscape ")})
 
 

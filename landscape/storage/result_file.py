@@ -89,7 +89,9 @@ class ResultFile:
         except (OSError, NotImplementedError) as error:  # the latter where a file system has no locks
             reason = getattr(error, "strerror", None) or error
             without = isinstance(error, NotImplementedError) or error.errno in WITHOUT_LOCKS
-            remedy = "choose another --out" + (", or --no-lock for a drive without file locks" if without else "")
+            remedy = "choose another --out" + (
+                ", or set HDF5_USE_FILE_LOCKING=FALSE for a drive without file locks" if without else ""
+            )
             raise LandscapeError(f"cannot write {self.path}: {reason}; {remedy}") from error
         try:
             if isinstance(self._lock, Lock):  # nobody else is writing

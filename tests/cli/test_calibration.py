@@ -75,7 +75,7 @@ def test_only_so_many_are_drawn() -> None:
 
 def test_the_test_loss_is_measured_with_statistics_of_training_examples(run, pair) -> None:
     """Whichever splits and however many examples are measured, the statistics are the same."""
-    words = ("surface", pair.sam, *pair.data, "--line", "--points", "3", "--precision", "float32")
+    words = ("surface", pair.sam, *pair.data, "--plane", "line", "--points", "3", "--precision", "float32")
     for name, more in {"both": ("train,test", "all"), "one": ("test", "all")}.items():
         options = ("--splits", more[0], "--subset", more[1], "--batchnorm", "recalibrated", "--name", name)
         assert run(*words, *options).code == 0

@@ -131,7 +131,7 @@ def test_a_killed_run_loses_at_most_the_point_in_flight(run, pair, tmp_path: Pat
 
 
 def test_several_checkpoints_and_other_settings_have_names_of_their_own(run, pair) -> None:
-    few = ("--alpha=0,1", "--beta=0", *FEW[2:])
+    few = ("--points", "3", *FEW[2:])
     assert run("convexity", pair.sam, pair.adam, *pair.data, *few).code == 0
     outcome = run("convexity", pair.sam, pair.adam, *pair.data, *few, "--quick")
     assert outcome.err.count("bounds within the tolerance of 0.1 at ") == 2
@@ -144,8 +144,8 @@ def test_several_checkpoints_and_other_settings_have_names_of_their_own(run, pai
 
 
 def test_other_planes_and_modes_of_batchnorm_have_their_names(run, pair) -> None:
-    few = ("--alpha=0,0.1", "--beta=0", *FEW[2:])
-    assert run("convexity", pair.sam, *pair.data, *few, "--along", "gradient,random").code == 0
+    few = ("--points", "3", "--span", "0.1", *FEW[2:])
+    assert run("convexity", pair.sam, *pair.data, *few, "--plane", "gradient,random").code == 0
     assert run("convexity", pair.sam, *pair.data, *few, "--batchnorm", "fixed,recalibrated").code == 0
     assert run("convexity", pair.sam, *pair.data, *few, "--seeds", "3,4", "--name", "mine").code == 0
     results = load("results/sam.h5")
@@ -161,14 +161,12 @@ def test_other_planes_and_modes_of_batchnorm_have_their_names(run, pair) -> None
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--line"], ["of a plane", "--line"]),
-        (["--between"], ["--between takes two checkpoints"]),
-        (["--along", "gradient"], ["of a plane", "--along two directions"]),
-        (["--region=-1,1,0,1"], ["--region is for surface"]),
+        (["--plane", "line"], ["of a plane, got --plane line"]),
+        (["--plane", "between"], ["--plane between takes 2 checkpoints"]),
+        (["--plane", "gradient"], ["of a plane, got --plane gradient", "two directions"]),
         (["--points", "4"], ["got 4 points", "odd"]),
         (["--points", "five"], ["--points five"]),
         (["--tolerance", "0"], ["got --tolerance 0", "relative error"]),
-        (["--max-products", "1"], ["got --max-products 1", "at least 2"]),
         (["--batchnorm", "batch"], ["got --batchnorm batch", "derivatives"]),
         (["--params", "nothing.*"], ["nothing.*"]),
     ],
@@ -179,9 +177,9 @@ def test_what_cannot_be_is_refused_in_one_line_and_writes_nothing(run, pair, opt
 
 
 def test_a_point_where_the_loss_diverges_is_left_empty_and_said(run, pair) -> None:
-    outcome = run("convexity", pair.sam, *pair.data, *FEW[2:], "--alpha=-1e39,0,1", "--beta=0")
+    outcome = run("convexity", pair.sam, *pair.data, *FEW[2:], "--points", "3", "--span", "1e39")
     assert outcome.code == 0, outcome.err
-    assert "the loss diverges at 1 points" in outcome.err
+    assert "the loss diverges at 8 points" in outcome.err
     found = load("results/sam.h5")["sam/convexity"]
-    np.testing.assert_array_equal(np.isnan(found.grid("lambda_max")[0, 0]), [True, False, False])
+    np.testing.assert_array_equal(np.isfinite(found.grid("lambda_max")[0]), np.diag([0, 1, 0]))
     assert run("report").code == 0

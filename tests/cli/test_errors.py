@@ -15,7 +15,7 @@ from landscape.errors import LandscapeError
 from landscape.storage.loading import load
 
 TINY = "--data npz:tiny.npz --points 3 --precision float32"
-OWN = "--data npz:tiny.npz --no-normalize --points 3"
+OWN = "--data npz:tiny.npz --normalize none --points 3"
 FOREIGN = "foreign.pt"
 
 
@@ -93,7 +93,7 @@ def zoo(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("train adam digits", ["digits", "see landscape train --help"]),
         ("surface sam.pt --normalization pixel", ["--normalization", "pixel", "'filter', 'layer'"]),
         ("surface sam.pt --points", ["--points", "see landscape surface --help"]),
-        ("surface sam.pt --mean 0.1,x", ["--mean", "'x'", "float"]),
+        ("surface sam.pt --normalize 0.1,x/0.2,0.2", ["--normalize 0.1,x/0.2,0.2", "or none"]),
         # checkpoints
         ("surface", ["at least one checkpoint"]),
         (f"surface nope.pt {TINY}", ["no such file: nope.pt"]),
@@ -123,8 +123,8 @@ def zoo(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("surface sam.pt --data npz:train.npz --splits train,test", ["no split 'test' in the data; it has train"]),
         (f"surface sam.pt {TINY} --splits train,", ["--splits train,", "each once"]),
         (f"surface sam.pt {TINY} --splits train,train", ["--splits train,train", "each once"]),
-        (f"surface sam.pt {TINY} --mean 0.5", ["mean and std go together"]),
-        (f"surface sam.pt {TINY} --mean 0.5,0.5 --std 1,1", ["need 1 values"]),
+        (f"surface sam.pt {TINY} --normalize 0.5", ["--normalize 0.5; expected means/standard deviations"]),
+        (f"surface sam.pt {TINY} --normalize 0.5,0.5/1,1", ["need 1 values"]),
         (f"surface sam.pt {TINY} --image-size 8", ["image size"]),
         # numbers
         ("surface sam.pt --data npz:tiny.npz --points 0", ["got 0 points", "odd number"]),
@@ -132,32 +132,29 @@ def zoo(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("surface sam.pt --data npz:tiny.npz --points 5x4", ["got 4 points", "odd number"]),
         ("surface sam.pt --data npz:tiny.npz --points many", ["--points many", "51x31"]),
         ("surface sam.pt --data npz:tiny.npz --points 3x3x3", ["--points 3x3x3", "51x31"]),
-        ("surface sam.pt --data npz:tiny.npz --points 5x3 --line", ["5x3 for a line", "one number"]),
+        ("surface sam.pt --data npz:tiny.npz --points 5x3 --plane line", ["5x3 for a line", "one number"]),
         (f"surface sam.pt {TINY} --span 0", ["span of 0.0", "positive"]),
         (f"surface sam.pt {TINY} --span nan", ["span of nan", "positive"]),
-        (f"surface sam.pt {TINY} --precision-tolerance -1", ["--precision-tolerance -1"]),
         (f"surface sam.pt {TINY} --subset 0", ["--subset 0", "positive number of examples, or all"]),
         (f"surface sam.pt {TINY} --subset abc", ["--subset abc", "positive number of examples, or all"]),
         (f"surface sam.pt {TINY} --subset ²", ["--subset ²"]),
         (f"surface sam.pt {TINY} --seed -1", ["--seed -1"]),
         (f"surface sam.pt {TINY} --seed 99999999999999999999", ["--seed 99999999999999999999"]),
         (f"surface sam.pt {TINY} --device tpu", ["device 'tpu' cannot be used here"]),
-        (f"surface sam.pt {TINY} --between", ["--between takes two checkpoints", "got 1"]),
-        (f"surface sam.pt adam.pt {TINY} --between --line", ["contradict"]),
-        (f"surface sam.pt adam.pt {TINY} --between --beyond nan", ["--beyond nan"]),
-        (f"surface sam.pt {TINY} --beyond 1", ["--beyond is for --between"]),
+        (f"surface sam.pt {TINY} --plane between", ["--plane between takes 2 checkpoints", "got 1"]),
+        (f"surface sam.pt adam.pt {TINY} --plane between,line", ["--plane between,line", "one direction, or two"]),
+        (f"surface sam.pt adam.pt {TINY} --plane between --beyond nan", ["--beyond nan"]),
+        (f"surface sam.pt {TINY} --beyond 1", ["--beyond is for --plane between"]),
         ("hessian sam.pt --top 0", ["at least one eigenvalue"]),
         ("hessian sam.pt --top -1", ["--top -1"]),
         ("hessian sam.pt --tolerance 0", ["--tolerance 0"]),
         ("hessian sam.pt --max-products 0", ["--max-products 0"]),
         ("hessian sam.pt --batchnorm batch", ["--batchnorm batch", "derivatives"]),
-        ("hessian linear.pt --data npz:tiny.npz --no-normalize --model mine:flat --top 3", ["mine has no 'flat'"]),
-        ("sharpness sam.pt --epsilons 0", ["--epsilons 0"]),
-        ("sharpness sam.pt --epsilons 1e-3,", ["--epsilons", "float: ''"]),
+        ("hessian linear.pt --data npz:tiny.npz --normalize none --model mine:flat --top 3", ["mine has no 'flat'"]),
+        ("sharpness sam.pt --rho 0", ["--rho 0"]),
+        ("sharpness sam.pt --rho 1e-3,", ["--rho", "float: ''"]),
         ("sharpness sam.pt --rho nan", ["--rho nan"]),
-        ("sharpness sam.pt --average-rho 0", ["--average-rho 0"]),
         ("sharpness sam.pt --pairs 0", ["--pairs 0"]),
-        ("sharpness sam.pt --restarts -1", ["--restarts -1"]),
         # losses, parameters, names
         (
             f"surface sam.pt {TINY} --loss huber",
@@ -174,7 +171,7 @@ def zoo(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("surface linear.pt --model mine:make", ["linear.pt does not say which data", "--data"]),
         (
             "surface linear.pt --model mine:make --data npz:tiny.npz",
-            ["normalization", "--mean and --std, or --no-normalize"],
+            ["normalization", "--normalize MEAN/STD, or --normalize none"],
         ),
         (f"surface linear.pt {OWN} --model nope:make", ["no module 'nope'"]),
         (f"surface linear.pt {OWN} --model nope.py:make", ["no such Python file: nope.py"]),
@@ -238,10 +235,14 @@ def zoo(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("train adam --data npz:tiny.npz", ["batch_size 128 is more than the 64"]),
         ("train adam --lr 0", ["lr must be a finite number above 0"]),
         ("train adam --rho -1", ["rho must be"]),
-        ("train adam --warmup 1", ["warmup must be"]),
+        ("train adam --set warmup=1", ["warmup must be"]),
+        ("train adam --set warmup=slow", ["got --set warmup=slow; expected warmup as float"]),
+        ("train adam --set warm=0", ["got --set warm=0; expected KEY=VALUE with a key of", "warmup"]),
+        ("train adam --set lr=1", ["got --set lr=1; expected KEY=VALUE"]),
+        ("train adam --set p", ["got --set p; expected p as float"]),
         ("train adam --seed -1", ["got --seed -1; expected a whole number of at least 0"]),
         ("train adam --seed 99999999999999999999", ["--seed 99999999999999999999"]),
-        ("train adam --augment spin", ["'spin'", "--augment", "'crop-flip'"]),
+        ("train adam --set augment=spin", ["unknown augment 'spin'", "crop-flip"]),
         ("train adam --data npz:tiny.npz --batch-size 8 --device tpu", ["device 'tpu'"]),
         ("train pair --out both.pt", ["a pair makes two checkpoints", "folder"]),
         ("train adam --out sam.pt/a.pt", ["sam.pt is a file, not a folder"]),

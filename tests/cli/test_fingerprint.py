@@ -68,12 +68,12 @@ def of_relu(text: str) -> str:
 
 COMMANDS = {
     "surface": ("surface", "raw.pt", *OWN, *PLANE),
-    "line": ("surface", "raw.pt", *OWN, *PLANE, "--line"),
-    "between": ("surface", "raw.pt", "other.pt", *OWN, *PLANE, "--between"),
+    "line": ("surface", "raw.pt", *OWN, *PLANE, "--plane", "line"),
+    "between": ("surface", "raw.pt", "other.pt", *OWN, *PLANE, "--plane", "between"),
     "convexity": ("convexity", "raw.pt", *OWN, "--points", "3", "--quick"),
     "hessian": ("hessian", "raw.pt", *OWN, "--top", "1"),
-    "trace": ("hessian", "raw.pt", *OWN, "--top", "1", "--trace", "--trace-products", "6"),
-    "density": ("hessian", "raw.pt", *OWN, "--top", "0", "--density", "--density-vectors", "1", "--density-steps", "4"),
+    "trace": ("hessian", "raw.pt", *OWN, "--top", "1", "--trace"),
+    "density": ("hessian", "raw.pt", *OWN, "--top", "0", "--density"),
     "layers": ("hessian", "raw.pt", *OWN, "--top", "0", "--layers"),
     "sharpness": ("sharpness", "raw.pt", *OWN, "--measures", "sam"),
     "curve": ("curve", "raw.pt", "other.pt", *OWN, *PLANE, "--steps", "3", "--plane", "0"),

@@ -1,6 +1,5 @@
-"""Any grid: uneven and logarithmic axes, refinement and regions, and what is measured on them."""
+"""Grids: refinement and regions, and the metrics and tolerances of their points."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 import torch
 import xarray
 
-from landscape.analysis.planes.axes import axis
+import landscape
 from landscape.analysis.surfaces.measuring import Measurer
 from landscape.execution import Workers
 from landscape.results import SurfaceResult
@@ -54,6 +53,18 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
     torch.save(model.state_dict(), "mine.pt")
     return "surface", "mine.pt", "--model", "mine.py:make", "--data", "npz:mine.npz", "--subset", "all", *QUICK
+
+
+def surface_at(**axes: Any) -> SurfaceResult:
+    """Measure the surface of the same seed at given coordinates, without the command line."""
+    arrays = np.load("mine.npz")
+    model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    model.load_state_dict(torch.load("mine.pt", weights_only=True))
+    inputs, labels = torch.tensor(arrays["train_inputs"]), torch.tensor(arrays["train_labels"])
+    objective = landscape.Objective(model, "cross_entropy", inputs, labels, batch_size=200, precision="float32")
+    measurement = landscape.Surface(axes=landscape.Axes(**axes), evaluation=landscape.Evaluation("float32"))
+    with landscape.AnalysisFile("direct.h5") as file:
+        return file.measure(measurement, objective, name="mine/plane")
 
 
 def plane(path: str = "results/mine.h5", name: str = "mine/plane") -> SurfaceResult:
@@ -102,8 +113,7 @@ def test_a_region_joins_the_points_of_a_finished_plane(run, mine, interrupt, pas
     }
     assert len(passes) == 6 + 1  # none twice, but for the one in flight
     assert fine.attributes["regions"] == [{"alpha": [-0.2, 0.2, 5], "beta": [0.0, 0.4, 3]}]
-    run(*mine, "--alpha=-0.1,0,0.1", "--beta", "0.2", "--out", "direct.h5")
-    direct = plane("direct.h5").grid("loss")[0]
+    direct = surface_at(alpha=(-0.1, 0.0, 0.1), beta=(0.2,)).grid("loss")[0]
     for row in off[(off["metric"] == 0) & (off["beta"] == 0.2)]:
         assert row["value"] == direct[0, 0 if row["alpha"] < 0 else 2]
     before = Path("results/mine.h5").read_bytes()
@@ -113,23 +123,8 @@ def test_a_region_joins_the_points_of_a_finished_plane(run, mine, interrupt, pas
     assert run("report").code == 0
 
 
-def test_uneven_and_logarithmic_axes(run, mine) -> None:
-    assert run(*mine, "--alpha=-1,-0.3,0,2", "--beta", "0.5,1").code == 0
-    found = plane()
-    assert (found.alpha.tolist(), found.beta.tolist()) == ([-1, -0.3, 0, 2], [0.5, 1])
-    assert found.complete
-    outcome = run(*mine, "--axis", "log", "--points", "9x3", "--span", "2", "--json")
-    assert outcome.code == 0
-    stored = plane(name="mine/plane-2")
-    np.testing.assert_array_equal(stored.alpha, axis(9, 2.0, spacing="log"))
-    assert json.loads(outcome.out)["mine/plane-2"]["alpha"] == stored.alpha.tolist()
-    again = run(*mine, "--axis", "log", "--points", "9x3", "--span", "2")
-    assert "mine/plane-2 is already" in again.err
-    assert run(*mine, "--line", "--alpha", "0,1").code == 0
-
-
 def test_metrics_of_the_user_s_own_and_the_gradient_s_norm(run, mine) -> None:
-    words = (*mine, "--points", "3", "--metrics", "mine.py:margin,mine.py:entropy", "--gradient-norm")
+    words = (*mine, "--points", "3", "--metrics", "mine.py:margin,mine.py:entropy,gradient_norm")
     assert run(*words).code == 0
     found = plane()
     assert found.metrics == ("loss", "accuracy", "margin", "entropy", "gradient_norm")
@@ -197,9 +192,6 @@ def test_workers_and_their_threads_are_recorded(run, mine, monkeypatch: pytest.M
     [
         (["--region=0,1,0,1"], ["no finished result of mine", "measure it without --region first"]),
         (["--region=0,1"], ["got --region 0.0,1.0; expected X0,X1,Y0,Y1"]),
-        (["--region=0,1,0,1", "--alpha", "0,1"], ["leave out --alpha"]),
-        (["--line", "--beta", "0,1"], ["a line has one"]),
-        (["--alpha", "1,0"], ["ascending"]),
         (["--workers", "0"], ["got --workers 0; expected a whole number of at least 1"]),
         (["--tolerance", "1"], ["got --tolerance 1.0; expected a relative error"]),
         (["--metrics", "mine.py:nothing"], ["has no 'nothing'"]),

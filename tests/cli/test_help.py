@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,11 @@ def test_every_option_is_explained_with_its_default(
     assert "None" not in text
     assert "INT" not in text
     assert options > 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_newcomer_can_read_a_commands_options(command: str) -> None:
+    assert len(dataclasses.fields(COMMANDS[command][0])) <= 32  # what hardly anyone combines belongs in Python
 
 
 def test_the_version(run) -> None:

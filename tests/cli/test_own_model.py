@@ -193,8 +193,8 @@ def test_the_normalization_must_be_known_or_stated(run, own, trained) -> None:
     data = ("--data", f"npz:{trained.npz}")  # which states none
     refused = run("surface", "raw.pt", *OPTIONS[:2], *data, "--points", "3")
     assert refused.code == 2
-    assert refused.err.endswith("give --mean and --std, or --no-normalize\n")
-    for words in (["--no-normalize"], ["--mean", "0.25", "--std", "0.5"]):
+    assert refused.err.endswith("give --normalize MEAN/STD, or --normalize none\n")
+    for words in (["--normalize", "none"], ["--normalize", "0.25/0.5"]):
         assert run("surface", "raw.pt", *OPTIONS[:2], *data, *OPTIONS[4:], *words).code == 0
     run("surface", "raw.pt", *OPTIONS, "--out", "stated.h5")
     assert centre("results/raw.h5", "raw/plane-2") == centre("stated.h5", "raw/plane")
@@ -204,7 +204,7 @@ def test_one_of_our_models_with_plain_weights(run, pair) -> None:
     torch.save(torch.load(pair.sam, weights_only=True)["state"], "plain.pt")
     words = (*pair.data, "--points", "3", "--precision", "float32")
     mean_std = torch.load(pair.sam, weights_only=True)["data"]
-    stated = ("--mean", str(mean_std["mean"][0]), "--std", str(mean_std["std"][0]))
+    stated = ("--normalize", f"{mean_std['mean'][0]}/{mean_std['std'][0]}")
     assert (
         run("surface", "plain.pt", *words, *stated, "--model", "resnet20", "--model-args", '{"in_channels": 1}').code
         == 0
@@ -222,11 +222,14 @@ def test_the_caller_s_random_numbers_are_left_alone(run, own) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_no_lock_writes_beside_a_lock_that_is_held_and_warns(run, own) -> None:
+def test_without_file_locking_it_writes_beside_a_lock_that_is_held_and_warns(
+    run, own, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path("results").mkdir()
     with filelock.FileLock("results/raw.h5.lock"):
         assert "another process" in run("surface", "raw.pt", *OPTIONS).err
-        outcome = run("surface", "raw.pt", *OPTIONS, "--no-lock")
+        monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "FALSE")
+        outcome = run("surface", "raw.pt", *OPTIONS)
     assert outcome.code == 0
     assert "warning: results/raw.h5 is written without a lock" in outcome.err
     assert list(load("results/raw.h5")) == ["raw/plane"]

@@ -31,7 +31,7 @@ def test_a_report_of_the_latest_file_needs_no_network(run) -> None:
 
 @pytest.mark.usefixtures("measured")
 def test_several_files_a_title_and_a_place(run, pair) -> None:
-    run("surface", pair.sam, *pair.data, "--line", "--points", "3")
+    run("surface", pair.sam, *pair.data, "--plane", "line", "--points", "3")
     outcome = run(
         "report", "results/sam+adam.h5", "results/sam.h5", "--out", "my pages/r.html", "--title", "Flat & sharp"
     )
@@ -42,7 +42,7 @@ def test_several_files_a_title_and_a_place(run, pair) -> None:
 @pytest.mark.usefixtures("measured")
 def test_results_of_the_same_name_are_all_shown(run, pair) -> None:
     for path in ("x/f.h5", "y/f.h5"):
-        run("surface", pair.sam, *pair.data, "--line", "--points", "3", "--out", path)
+        run("surface", pair.sam, *pair.data, "--plane", "line", "--points", "3", "--out", path)
     names = set(merged([Path("results/sam+adam.h5"), Path("x/f.h5"), Path("y/f.h5"), Path("y/f.h5")]))
     assert names == {
         "sam/plane", "adam/plane", "sam/history", "adam/history",

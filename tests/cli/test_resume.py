@@ -108,7 +108,7 @@ def test_another_checkpoint_or_other_data_does_not_go_on(run, interrupt, pair, t
 
 def test_an_unfinished_run_lets_others_use_the_file(run, interrupt, pair) -> None:
     interrupt("surface", pair.sam, *pair.data, *PLANE, after=4)
-    assert run("surface", pair.sam, *pair.data, "--line", "--points", "3").code == 0
+    assert run("surface", pair.sam, *pair.data, "--plane", "line", "--points", "3").code == 0
     quick = ("--top", "1", "--max-products", "2", "--params", "linear.*")
     assert run("hessian", pair.sam, *pair.data, *quick).code == 0
     assert run("surface", pair.sam, *pair.data, *PLANE, "--seed", "3", "--name", "third").code == 0
@@ -151,7 +151,7 @@ def test_a_run_that_would_give_other_bits_is_not_gone_on_with(run, interrupt, pa
 def test_a_second_writer_is_refused_and_readers_are_not(run, pair) -> None:
     run("surface", pair.sam, *pair.data, "--points", "3")
     with ResultFile("results/sam.h5"):
-        run("surface", pair.sam, *pair.data, "--line", "--points", "3").refused(
+        run("surface", pair.sam, *pair.data, "--plane", "line", "--points", "3").refused(
             "sam.h5", "being written by another process"
         )
         assert run("report").code == 0
@@ -162,7 +162,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(run, pair, monkeypatch) -> No
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    run("surface", pair.sam, *pair.data, "--line", "--points", "3")
+    run("surface", pair.sam, *pair.data, "--plane", "line", "--points", "3")
     before = Path("results/sam.h5").read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
@@ -184,7 +184,7 @@ def test_a_torn_journal_alone_is_no_obstacle(run, pair, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "name", "derived"),
     [
-        (("surface", "--between", "--points", "3", "--precision", "float32"), "sam..adam/between", "barrier"),
+        (("surface", "--plane", "between", "--points", "3", "--precision", "float32"), "sam..adam/between", "barrier"),
         (("convexity", "--points", "3", "--subset", "20", "--params", "linear.*"), "sam/convexity", "tolerance"),
     ],
 )

@@ -51,7 +51,7 @@ def test_the_centre_is_the_recorded_loss(run, pair) -> None:
 
 
 def test_a_line(run, pair) -> None:
-    assert run("surface", pair.sam, *pair.data, "--line", "--points", "5", "--span", "0.5").code == 0
+    assert run("surface", pair.sam, *pair.data, "--plane", "line", "--points", "5", "--span", "0.5").code == 0
     line = load("results/sam.h5")["sam/line"]
     assert isinstance(line, LineResult)
     assert line.alpha.tolist() == [-0.5, -0.25, 0.0, 0.25, 0.5]
@@ -63,7 +63,8 @@ def test_between_two_checkpoints(run, pair) -> None:
         pair.sam,
         pair.adam,
         *pair.data,
-        "--between",
+        "--plane",
+        "between",
         "--points",
         "3",
         "--beyond",
@@ -83,7 +84,7 @@ def test_between_two_checkpoints(run, pair) -> None:
 
 
 def test_the_table_shows_the_origin_of_a_line_that_starts_before_it(run, pair) -> None:
-    options = ("--between", "--points", "3", "--beyond", "1", "--batchnorm", "fixed", "--precision", "float32")
+    options = ("--plane", "between", "--points", "3", "--beyond", "1", "--batchnorm", "fixed", "--precision", "float32")
     outcome = run("surface", pair.sam, pair.adam, *pair.data, *options)
     assert number_format.number(load_checkpoint(pair.sam).final["train_loss"]) in outcome.out
 
@@ -132,7 +133,7 @@ def test_overwrite_replaces_the_result_of_the_same_settings(run, pair) -> None:
 
 
 def test_a_name_of_another_kind_of_result_is_not_taken(run, pair) -> None:
-    run("surface", pair.sam, *pair.data, "--line", "--points", "3", "--name", "mine")
+    run("surface", pair.sam, *pair.data, "--plane", "line", "--points", "3", "--name", "mine")
     run("surface", pair.sam, *pair.data, *PLANE, "--name", "mine").refused("'line'", "'surface'")
 
 
@@ -206,7 +207,7 @@ def test_hostile_file_names(run, pair, tmp_path: Path) -> None:
     for name in names:
         shutil.copy(pair.sam, tmp_path / name)
     run("surface", "--", "-dash.pt").refused("no such file: -dash.pt")
-    outcome = run("surface", *names, *pair.data, "--points", "3", "--line", "--precision", "float32")
+    outcome = run("surface", *names, *pair.data, "--points", "3", "--plane", "line", "--precision", "float32")
     assert outcome.code == 0, outcome.err
     (path,) = Path("results").glob("*.h5")
     labels = {name.split("/")[0] for name in load(path)}
@@ -235,7 +236,7 @@ def test_a_random_model_is_warned_of_in_terminal_file_and_page(run, pair, tmp_pa
     (tmp_path / "random_model.py").write_text(RANDOM)
     torch.manual_seed(0)
     torch.save({f"2.{k}": v for k, v in torch.nn.Linear(64, 10).state_dict().items()}, "random.pt")
-    words = ("random.pt", "--model", "random_model.py:make", *pair.data, "--no-normalize", "--points", "3")
+    words = ("random.pt", "--model", "random_model.py:make", *pair.data, "--normalize", "none", "--points", "3")
     outcome = run("surface", *words, "--precision", "float32")
     assert outcome.code == 0
     assert outcome.err.count("warning: two passes over the same inputs give different outputs") == 1
@@ -255,7 +256,7 @@ def test_an_accuracy_near_chance_is_warned_of_in_terminal_file_and_page(run, pai
         "from torch import nn\n\ndef make():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
     )
     name, *words = command
-    outcome = run(name, "fresh.pt", "--model", "linear.py:make", *pair.data, "--no-normalize", *words)
+    outcome = run(name, "fresh.pt", "--model", "linear.py:make", *pair.data, "--normalize", "none", *words)
     assert outcome.code == 0
     assert outcome.err.count("warning: fresh: the accuracy on 64 train examples is") == 1
     assert "is what one constant answer gives" in outcome.err

@@ -89,12 +89,18 @@ def test_a_stopped_pair_resumes_with_its_second_member(run, pair, monkeypatch: p
 
 
 def test_digits_are_the_default_and_options_reach_the_training(run) -> None:
-    words = ("--epochs", "1", "--batch-size", "1024", "--precision", "float32", "--augment", "none", "--no-normalize")
-    assert run("train", "sam", *words, "--rho", "0.1", "--weight-decay", "0.01", "--warmup", "0").code == 0
+    words = ("--epochs", "1", "--batch-size", "1024", "--precision", "float32", "--normalize", "none")
+    assert (
+        run(
+            "train", "sam", *words, "--rho", "0.1", "--weight-decay", "0.01", "--set", "augment=none, warmup=0,p=inf"
+        ).code
+        == 0
+    )
     checkpoint = load_checkpoint("checkpoints/resnet20-digits-sam-s0.pt")
     assert checkpoint.training["rho"] == 0.1
     assert checkpoint.training["weight_decay"] == 0.01
     assert checkpoint.training["warmup"] == 0
+    assert checkpoint.training["p"] == float("inf")
     assert checkpoint.training["augment"] == "none"
     assert checkpoint.data["mean"] is None
     assert checkpoint.provenance["command"].startswith("landscape train sam --epochs 1")
@@ -147,7 +153,7 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_weights(run, pair, tmp_p
             child.kill()
         if (tmp_path / "a.pt").exists():
             break  # it was faster than we are: then the weights are those of a run that went on once
-    outcome = run(*words, "--resume") if kept.exists() else run(*words)
+    outcome = run(*words)
     assert outcome.code == 0
     assert not kept.exists()
     assert run(*words[:-1], "b.pt").code == 0
@@ -157,7 +163,6 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_weights(run, pair, tmp_p
     assert sorted(path.name for path in Path("a-snapshots").iterdir()) == sorted(
         path.name for path in Path("b-snapshots").iterdir()
     )
-    run(*words, "--resume").refused("no unfinished run of a.pt; leave out --resume to start")
 
 
 def test_an_unfinished_run_of_other_settings_is_refused_unless_overwritten(
@@ -224,14 +229,14 @@ def test_the_courseworks_protocol(run, pair) -> None:
         }
     assert (sam.training["rho"], adam.training["rho"]) == (0.05, None)
     names = [f"checkpoints/coursework-tiny-coursework-{name}-s0.pt" for name in ("sam", "adam")]
-    found = run("surface", names[0], *pair.data, "--line", "--points", "3", "--splits", "train,validation")
+    found = run("surface", names[0], *pair.data, "--plane", "line", "--points", "3", "--splits", "train,validation")
     assert found.code == 0  # on the examples it was trained on, and those held out
     assert "reproduces the loss on 58 train examples" in found.err
     assert "fingerprint differs" not in found.err
 
 
 def test_a_diverged_run_leaves_nothing_that_would_lead_there_again(run, pair) -> None:
-    words = ("train", "sgd", *pair.data, *QUICK[2:], "--warmup", "0", "--epochs", "3", "--out", "a.pt")
+    words = ("train", "sgd", *pair.data, *QUICK[2:], "--set", "warmup=0", "--epochs", "3", "--out", "a.pt")
     outcome = run(*words, "--lr", "1e30")
     assert outcome.code == 2
     assert outcome.err.splitlines()[-1].startswith("error: the loss of sgd became nan in epoch 1 of 3; take an lr")

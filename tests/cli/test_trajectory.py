@@ -44,7 +44,7 @@ def test_the_run_and_the_surface_on_its_plane(run, pair, snapshots: Path) -> Non
     assert (way.alpha[-1], way.beta[-1]) == (0, 0)
     assert way.attributes["snapshots"] == [f"epoch-{n:04d}.safetensors" for n in range(4)]
     outcome = run(
-        "surface", pair.sam, *pair.data, "--pca", "--points", "5", "--precision", "float32", "--beyond", "0.1"
+        "surface", pair.sam, *pair.data, "--plane", "pca", "--points", "5", "--precision", "float32", "--beyond", "0.1"
     )
     assert outcome.code == 0, outcome.err
     plane = load("results/sam.h5")["sam/pca"]
@@ -59,16 +59,17 @@ def test_the_run_and_the_surface_on_its_plane(run, pair, snapshots: Path) -> Non
 
 def test_files_in_order_as_json(run, pair, snapshots: Path) -> None:
     files = ",".join(str(path) for path in sorted(snapshots.iterdir()))
-    outcome = run("trajectory", pair.sam, *pair.data, "--snapshots", files, "--centred", "--json")
+    outcome = run("trajectory", pair.sam, *pair.data, "--snapshots", files, "--json")
     assert outcome.code == 0
     found = json.loads(outcome.out)["sam/trajectory"]
-    assert found["attributes"]["directions"]["centred"] is True
+    assert len(found["attributes"]["snapshots"]) == 4
+    assert run("surface", pair.sam, *pair.data, "--plane", f"pca:{files}", "--points", "3").code == 0
     assert np.diff(found["explained"]).max() <= 0
     assert "is already" not in outcome.err
 
 
 def test_a_surface_on_it_goes_on_to_the_same_bits(run, interrupt, pair, snapshots: Path) -> None:
-    words = ("surface", pair.sam, *pair.data, "--pca", "--points", "3", "--precision", "float32")
+    words = ("surface", pair.sam, *pair.data, "--plane", "pca", "--points", "3", "--precision", "float32")
     assert run(*words, "--out", "whole.h5").code == 0
     assert interrupt(*words, after=4).code == 130
     assert run(*words).code == 0

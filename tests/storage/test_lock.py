@@ -21,10 +21,10 @@ def lockless_drive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
 
 
-def test_a_drive_without_locks_is_refused_with_the_option_that_writes_there(
+def test_a_drive_without_locks_is_refused_with_the_variable_that_writes_there(
     tmp_path: Path, lockless_drive: None
 ) -> None:
-    with pytest.raises(LandscapeError, match="No locks available; choose another --out, or --no-lock"):
+    with pytest.raises(LandscapeError, match="No locks available; choose another --out, or set HDF5_USE_FILE"):
         ResultFile(tmp_path / "f.h5").__enter__()
     with ResultFile(tmp_path / "f.h5", lock=False) as file:
         file.put("a/line", LINE)

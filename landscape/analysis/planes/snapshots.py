@@ -79,7 +79,7 @@ def find_snapshots(folder: str | Path, *, names: Collection[str] | None = None, 
     folder = Path(folder)
     if not folder.is_dir():
         raise LandscapeError(
-            f"no folder {folder} of snapshots; train with --snapshots, or name the folder or the files with --snapshots"
+            f"no folder {folder} of snapshots; train with --snapshots, or name the folder or the files"
         )
     files = [path for path in folder.iterdir() if path.suffix in SUFFIXES]
     epochs = [path for path in files if path.match("epoch-*.safetensors")]

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from landscape.cli.options.analysis import AnalysisOptions, expect, expect_number
+from landscape.cli.options.analysis import AnalysisOptions, expect
 from landscape.cli.options.grid import GridOptions, check_grid
-from landscape.cli.options.planes import PlaneOptions, check_planes, known_points, sampled_line
+from landscape.cli.options.planes import PlaneOptions, check_planes, is_line, known_points
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 
@@ -25,8 +25,6 @@ class ConvexityOptions:
     quick: bool = False
     """Half the time: a few products from the eigenvectors of the point before, for errors of about 1 %; the proven
     bounds are then wide."""
-    max_products: Annotated[int, arg(metavar="N")] = 100
-    """Most Hessian-vector products at a point; where they do not suffice, the stated bounds are larger."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,6 @@ class ConvexityCommand(AnalysisOptions, ConvexityOptions, PlaneOptions, GridOpti
                         axes=axes_of(self, beyond=self.beyond),
                         tolerance=self.tolerance,
                         quick=self.quick,
-                        max_products=self.max_products,
                         batchnorm=plane.batchnorm,
                         seed=self.seed,
                         suffix=plane.suffix,
@@ -76,18 +73,14 @@ def _check(options: ConvexityCommand) -> None:
     from landscape.cli.requests.axes import axes_of
 
     check_planes(options, len(options.checkpoints))
-    if options.between or sampled_line(options):
-        raise LandscapeError(
-            "a convexity map is of a plane: leave out --line and --between, give --along two directions"
-        )
-    if options.region is not None:
-        raise LandscapeError("--region is for surface; a convexity map has --alpha and --beta for other coordinates")
+    if is_line(options):
+        text = ",".join(options.plane)
+        raise LandscapeError(f"a convexity map is of a plane, got --plane {text}; expected plane or two directions")
     known = known_points(options)
     check_grid(options, is_line=False, known=known)
     if known is None:
-        axes_of(options).coordinates(is_line=False, extent=None, margin=0.0)
+        axes_of(options, beyond=None).coordinates(is_line=False, extent=None, margin=0.0)
     expect(0 < options.tolerance < 1, "--tolerance", options.tolerance, "a relative error such as 0.05")
-    expect_number("--max-products", options.max_products, least=2)
     for mode in options.batchnorm.split(","):
         expect(
             mode.strip() in ("auto", "fixed", "recalibrated"),

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from landscape.cli.options.analysis import AnalysisOptions, expect, expect_number, grid_size, subset_size
+from landscape.cli.options.analysis import AnalysisOptions, expect, expect_number, grid_size
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 
@@ -18,16 +18,10 @@ class CurveOptions:
     """Training of the curve, and the points measured on it."""
 
     steps: Annotated[int, arg(metavar="N")] = 2000
-    """Steps of Adam on the control point."""
-    batch_size: Annotated[int, arg(metavar="N")] = 128
-    """Examples of a step."""
-    learning_rate: Annotated[float, arg(metavar="X")] = 3e-3
-    """At the start; it falls to 0 by a cosine."""
-    train_subset: Annotated[str, arg(metavar="N|all")] = "all"
-    """Examples that the curve is trained on, of the first of --splits."""
+    """Steps of Adam on the control point, on all examples of the first of --splits."""
     points: Annotated[str, arg(metavar="N")] = "51"
     """Points along the curve, and along the straight line."""
-    plane: Annotated[str, arg(metavar="N|NxM")] = "25"
+    plane_points: Annotated[str, arg(metavar="N|NxM")] = "25"
     """Points along each axis of the plane through both ends and the control point; 0 for no plane."""
     precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
     """Of the forward passes that measure, as for landscape surface; the curve is trained in float32."""
@@ -61,12 +55,10 @@ class CurveCommand(AnalysisOptions, CurveOptions):
             evaluation=Evaluation(self.precision),
             seed=self.seed,
         )
-        training = CurveTrainingOptions(
-            self.steps, self.batch_size, self.learning_rate, subset_size(self.train_subset), self.seed
-        )
+        training = CurveTrainingOptions(self.steps, seed=self.seed)
         with session(self) as opened:
             first, second = opened.models
-            plane = None if self.plane == "0" else grid_size(self.plane)
+            plane = None if self.plane_points == "0" else grid_size(self.plane_points)
             modes: list[BatchNormMode | None] = [*modes_of(self.batchnorm)]
             results: dict[str, Result] = {}
             for mode in modes or [None]:
@@ -92,10 +84,7 @@ def _check(options: CurveCommand) -> None:
     if len(options.checkpoints) != 2:
         raise LandscapeError(f"a curve connects two checkpoints; got {len(options.checkpoints)}")
     expect_number("--steps", options.steps, least=1)
-    expect_number("--batch-size", options.batch_size, least=1)
-    expect_number("--learning-rate", options.learning_rate, above=True)
     expect("x" not in options.points.lower(), "--points", options.points, "one number, for a curve")
-    subset_size(options.train_subset)
     grid_size(options.points)
-    if options.plane != "0":
-        grid_size(options.plane)
+    if options.plane_points != "0":
+        grid_size(options.plane_points)

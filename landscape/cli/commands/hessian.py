@@ -12,10 +12,7 @@ from tyro.conf import arg
 
 from landscape.cli.options.analysis import (
     AnalysisOptions,
-    OptionalNumber,
-    default,
     derivative_mode,
-    expect,
     expect_derivatives,
     expect_number,
     subset_size,
@@ -46,21 +43,11 @@ class HessianOptions:
     subsets: Annotated[int, arg(metavar="N")] = 1
     """Disjoint stratified subsets of --subset examples each: means with standard errors over them."""
     vectors: bool = False
-    """Also keep the eigenvectors beside the results, as directions for surface --along."""
+    """Also keep the eigenvectors beside the results, as directions for surface --plane."""
     trace: bool = False
-    """Also estimate trace and Frobenius norm with standard errors, and of the GGN the effective rank."""
-    trace_method: Literal["hutch++", "hutchinson"] = "hutch++"
-    """How they are estimated."""
-    trace_products: Annotated[int, arg(metavar="N")] = 60
-    """Products for it."""
+    """Also estimate trace and Frobenius norm with standard errors (Hutch++), and of the GGN the effective rank."""
     density: bool = False
     """Also the spectral density, by stochastic Lanczos quadrature."""
-    density_vectors: Annotated[int, arg(metavar="N")] = 4
-    """Its random starting vectors; the standard error is over them."""
-    density_steps: Annotated[int, arg(metavar="N")] = 60
-    """Lanczos steps, of one product each, from every starting vector."""
-    sigma: Annotated[OptionalNumber, default("a hundredth of the largest eigenvalue")] = None
-    """Width of the Gaussians it is drawn with; curves of other widths do not compare."""
     layers: bool = False
     """Also the largest eigenvalue and the trace of each layer's own block."""
 
@@ -96,10 +83,7 @@ class HessianCommand(AnalysisOptions, HessianOptions):
             yield self._eigenvalues(results, model), ""
         mode = derivative_mode(self)
         if self.density:
-            yield (
-                Density(self.operator, mode, self.seed, self.density_vectors, self.density_steps, self.sigma),
-                "-density",
-            )
+            yield Density(self.operator, mode, self.seed), "-density"
         if self.layers:
             yield Layers(self.operator, mode, self.seed, self.tolerance, self.max_products), "-layers"
 
@@ -116,7 +100,7 @@ class HessianCommand(AnalysisOptions, HessianOptions):
             bottom=self.bottom,
             tolerance=self.tolerance,
             max_products=self.max_products,
-            trace=Trace(self.trace_method, self.trace_products) if self.trace else None,
+            trace=Trace() if self.trace else None,
             subsets=self.subsets,
             subset_size=subset_size(self.subset),
         )
@@ -138,12 +122,6 @@ def _check(options: HessianCommand) -> None:
     expect_number("--tolerance", options.tolerance, above=True)
     expect_number("--max-products", options.max_products, least=1)
     expect_number("--subsets", options.subsets, least=1)
-    expect_number("--trace-products", options.trace_products, least=6 if options.trace_method == "hutch++" else 2)
-    expect_number("--density-vectors", options.density_vectors, least=1)
-    expect_number("--density-steps", options.density_steps, least=1)
-    if options.sigma is not None:
-        expect_number("--sigma", options.sigma, above=True)
-        expect(options.density, "--sigma", options.sigma, "--density with it, whose width it is")
     expect_derivatives(options)
     if options.top + options.bottom == 0:
         for flag, given in (("--trace", options.trace), ("--vectors", options.vectors)):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from landscape.cli.options.analysis import AnalysisOptions, OptionalNames, default, expect, expect_number
-from landscape.cli.options.grid import GridOptions, check_grid
-from landscape.cli.options.planes import PlaneOptions, check_planes, known_points, sampled_line
+from landscape.cli.options.analysis import AnalysisOptions, OptionalNames, default, expect
+from landscape.cli.options.grid import RegionOptions, check_grid, check_region
+from landscape.cli.options.planes import PlaneOptions, check_planes, is_line, known_points
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from landscape.workflow.sources.loaded_model import LoadedModel
 
 
+GRADIENT_NORM = "gradient_norm"
+
+
 @dataclass(frozen=True)
 class SurfaceOptions:
     """Quantities measured at each point, and their precision."""
 
     metrics: Annotated[OptionalNames, default("loss and accuracy")] = None
-    """Further metrics: package.module:function or file.py:function of (outputs, targets), one value per example."""
-    gradient_norm: bool = False
-    """Measure the norm of the loss's gradient, too."""
+    """Further metrics: gradient_norm (of the loss), and package.module:function or file.py:function of (outputs,
+    targets), one value per example."""
     tolerance: Annotated[float, arg(metavar="X")] = 0.0
     """Relative error of the loss that 95 % of the points may have; 0 is exact. With --subset all, 0.01 takes a fraction
     of the passes; the error is measured on held-out points and reported."""
@@ -36,13 +38,16 @@ class SurfaceOptions:
     """Processes that share out the points, on CUDA one per GPU."""
     precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
     """Of the forward passes; auto takes bfloat16 where it is measured to be faster and accurate enough."""
-    precision_tolerance: Annotated[float, arg(metavar="X")] = 0.01
-    """Largest relative error of the loss, at probe points of the grid, that auto accepts."""
+
+    @property
+    def own_metrics(self) -> tuple[str, ...]:
+        """The metrics that are functions of the user's."""
+        return tuple(name for name in self.metrics or () if name != GRADIENT_NORM)
 
 
 @dataclass(frozen=True)
-class SurfaceCommand(AnalysisOptions, PlaneOptions, SurfaceOptions, GridOptions):
-    """Measure loss and accuracy on a plane (or --line) of filter-normalized random directions, or of others.
+class SurfaceCommand(AnalysisOptions, PlaneOptions, SurfaceOptions, RegionOptions):
+    """Measure loss and accuracy on a plane or a line of filter-normalized random directions, or of others.
 
     Several checkpoints are measured along the same raw directions, each normalized to its own weights, and in the same
     precision. A run that was stopped is resumed by the same command.
@@ -75,12 +80,10 @@ def measure(
 
     shared = Surface(
         axes=axes_of(options, beyond=options.beyond),
-        metrics=load_metrics(options.metrics),
-        gradient_norm=options.gradient_norm,
+        metrics=load_metrics(options.own_metrics),
+        gradient_norm=GRADIENT_NORM in (options.metrics or ()),
         tolerance=options.tolerance,
-        evaluation=Evaluation(
-            options.precision, options.precision_tolerance, _affordable(options.workers, options.device)
-        ),
+        evaluation=Evaluation(options.precision, workers=_affordable(options.workers, options.device)),
         seed=options.seed,
     )
     wanted = [
@@ -102,18 +105,18 @@ def check_surface(options: SurfaceCommand) -> None:
     """
     from landscape.cli.requests.axes import axes_of
 
-    is_line = sampled_line(options)
-    check_grid(options, is_line=is_line, known=known_points(options))
+    line = is_line(options)
+    check_grid(options, is_line=line, known=known_points(options))
+    check_region(options, is_line=line)
     if options.region is None:
-        axes_of(options, beyond=options.beyond).coordinates(is_line=is_line, extent=None, margin=0.0)
-    expect_number("--precision-tolerance", options.precision_tolerance)
+        axes_of(options, beyond=options.beyond).coordinates(is_line=line, extent=None, margin=0.0)
     expect(
         0 <= options.tolerance < 1, "--tolerance", options.tolerance, "a relative error such as 0.01, or 0 for exact"
     )
     expect(options.workers >= 1, "--workers", options.workers, "a whole number of at least 1")
-    if options.gradient_norm and "batch" in options.batchnorm.split(","):
+    if GRADIENT_NORM in (options.metrics or ()) and "batch" in options.batchnorm.split(","):
         raise LandscapeError(
-            "--gradient-norm is of the loss in evaluation mode; expected --batchnorm fixed or recalibrated with it"
+            "gradient_norm is of the loss in evaluation mode; expected --batchnorm fixed or recalibrated with it"
         )
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
 from tyro.conf import Positional, arg
 
 from landscape.cli.options.analysis import (
     DataOptions,
-    OptionalCount,
     OptionalCounts,
+    OptionalNames,
     OptionalNumber,
-    OptionalNumbers,
     default,
     expand,
     expect,
@@ -28,62 +28,10 @@ if TYPE_CHECKING:
     from landscape.data import Dataset
     from landscape.training import TrainConfig
 
-RECIPE = "the recipe's"
-
-
-@dataclass(frozen=True)
-class SharpnessAwareOptions:
-    """Options of SAM and its variants."""
-
-    rho: Annotated[OptionalNumber, default("0.05; 0.5 for asam")] = None
-    """Radius of SAM's perturbation."""
-    p: Annotated[OptionalNumber, default("2")] = None
-    """Norm of the perturbation: 2, inf, or any number above 1."""
-    adaptive: Annotated[
-        Literal["none", "all", "weights-only"] | None, default("none; all for asam", "{none,all,weights-only}")
-    ] = None
-    """Scale the perturbation to the weights (ASAM): to all parameters, or only to those named weight."""
-    eta: Annotated[float, arg(metavar="X")] = 0.01
-    """ASAM's η, added to the absolute weights."""
-    micro_batch: Annotated[OptionalCount, default("the whole batch")] = None
-    """Examples that share a perturbation (m-SAM)."""
-    every: Annotated[OptionalCount, default("1; 5 for looksam")] = None
-    """Take the perturbed gradient every so many steps only (LookSAM)."""
-    gsam_alpha: Annotated[OptionalNumber, default("0; 0.4 for gsam")] = None
-    """Weight of GSAM's orthogonal part."""
-    ascent: Literal["local", "process", "global"] = "local"
-    """With micro-batches or processes: a perturbation for each micro-batch, for each process, or one for all."""
-    noise: Annotated[OptionalNumber, default("0.01")] = None
-    """Size of rwp's random perturbation, relative to the weights."""
-
-
-@dataclass(frozen=True)
-class RegularizationOptions:
-    """Regularization and averaging."""
-
-    weight_decay: Annotated[OptionalNumber, default("0 for Adam, 0.0005 for SGD")] = None
-    """L2 term of the optimizer."""
-    decay: Literal["all", "weights"] = "all"
-    """Parameters that decay: all, or only those of two and more dimensions (no biases, no BatchNorm)."""
-    label_smoothing: Annotated[float, arg(metavar="X")] = 0.0
-    """Share of each label spread over all classes."""
-    max_norm: Annotated[OptionalNumber, default("no clipping")] = None
-    """Clip the gradients to this norm."""
-    ema_decay: Annotated[float, arg(metavar="X")] = 0.999
-    """Decay of ema's moving average per step."""
-    average_from: Annotated[float, arg(metavar="X")] = 0.75
-    """Fraction of the epochs after which swa averages."""
-    augment: Literal["auto", "crop-flip", "crop", "none"] = "auto"
-    """Augmentation of the training images; auto crops and flips, but only crops digits."""
-    cutout: Annotated[int, arg(metavar="N")] = 0
-    """Blank a square of this side, in pixels."""
-    brightness: Annotated[OptionalNumber, default("0; 0.5 for coursework")] = None
-    """Add a constant of up to this to each image, of pixels scaled to 0...1."""
-
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Model, budget and schedule of the training."""
+    """Recipe, model and budget of the training."""
 
     recipe: Positional[Annotated[str, arg(metavar="[RECIPE]")]] = "pair"
     """One of those above."""
@@ -100,25 +48,21 @@ class TrainOptions:
     """Examples per step, of all processes together."""
     lr: Annotated[OptionalNumber, default("0.001 for Adam, 0.1 for SGD")] = None
     """Peak learning rate."""
-    base_lr: Annotated[OptionalNumber, default("--lr")] = None
-    """That of a pair's base, where each member is tuned for itself."""
-    schedule: Annotated[
-        Literal["cosine", "constant", "swa", "plateau"] | None, default(RECIPE, "{cosine,constant,swa,plateau}")
-    ] = None
-    """Of the learning rate after the warm-up: a cosine to 0; constant; a cosine to a fifth that stays while swa
-    averages; or halved whenever the validation loss has not fallen for 3 epochs."""
-    warmup: Annotated[OptionalNumber, default("0.05; 0 for coursework")] = None
-    """Fraction of the steps in which the learning rate rises."""
-    hold_out: Annotated[OptionalNumber, default("0; 0.1 for coursework")] = None
-    """Fraction of the training examples that becomes a validation split."""
-    patience: Annotated[OptionalCount, default("0, never; 10 for coursework")] = None
-    """Stop after so many epochs without a lower validation loss, and keep the weights that had the lowest."""
-    history_examples: Annotated[int, arg(metavar="N")] = 5000
-    """Training examples on which the curve of the train loss is measured (its last point on all)."""
+    rho: Annotated[OptionalNumber, default("0.05; 0.5 for asam")] = None
+    """Radius of SAM's perturbation."""
+    weight_decay: Annotated[OptionalNumber, default("0 for Adam, 0.0005 for SGD")] = None
+    """L2 term of the optimizer."""
+    set: Annotated[OptionalNames, default("the recipe's", "KEY=VALUE,...")] = None
+    """Further settings of the recipe, such as warmup=0,schedule=constant or p=inf,micro_batch=32; an unknown key gets
+    the list of all. The documentation of landscape.TrainConfig states what each means."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Seeds, device, and destination of the checkpoints."""
+
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the training steps; auto takes bfloat16 where a few timed steps show that it is faster."""
-    compile: Literal["auto", "on", "off"] = "auto"
-    """Compile the steps; auto for long runs on a GPU."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seed of the initial weights, the order of the examples and the augmentation."""
     seeds: Annotated[OptionalCounts, default("--seed alone")] = None
@@ -129,14 +73,12 @@ class TrainOptions:
     """Keep the weights after each epoch, in <checkpoint>-snapshots/."""
     out: Annotated[str | None, default("checkpoints/<model>-<data>-<recipe>-s<seed>.pt", "F.pt|DIR")] = None
     """The checkpoint, or a folder for it; for several runs a folder."""
-    resume: bool = False
-    """Go on with a run that was stopped, or refuse; without this the same command goes on, or starts."""
     overwrite: bool = False
     """Replace checkpoints and unfinished runs that are there."""
 
 
 @dataclass(frozen=True)
-class TrainCommand(DataOptions, RegularizationOptions, SharpnessAwareOptions, TrainOptions):
+class TrainCommand(DataOptions, RunOptions, TrainOptions):
     """Train a model by a recipe.
 
     adam, sgd: the optimizer alone. sam, asam, gsam, looksam (over Adam), sam-sgd, asam-sgd: sharpness-aware. rwp:
@@ -150,10 +92,9 @@ class TrainCommand(DataOptions, RegularizationOptions, SharpnessAwareOptions, Tr
 
     data: Annotated[str, arg(metavar="DATA")] = "digits"
     """digits, cifar10, cifar100, svhn, folder:PATH, npz:FILE, package.module:factory or file.py:factory."""
-    mean: Annotated[OptionalNumbers, default("measured on the train split")] = None
-    """Mean of each channel, of images scaled to 0...1, to normalize by."""
-    std: Annotated[OptionalNumbers, default("measured on the train split")] = None
-    """Standard deviation of each channel; goes with --mean."""
+    normalize: Annotated[str | None, default("measured on the train split", "MEAN/STD|none")] = None
+    """Mean and standard deviation of each channel of images scaled to 0...1, such as 0.5,0.5,0.5/0.2,0.2,0.2; none
+    passes them unchanged."""
 
     def run(self) -> None:
         """Train, save, and print the final losses and accuracies."""
@@ -165,14 +106,12 @@ class TrainCommand(DataOptions, RegularizationOptions, SharpnessAwareOptions, Tr
     def _run(self) -> None:
         from landscape.cli.tables.training import print_final, print_seeds
         from landscape.execution.allocator import tune_allocator
-        from landscape.workflow.training import TrainingOptions, prepare_paths, train_or_resume, unfinished_path
+        from landscape.workflow.training import TrainingOptions, prepare_paths, train_or_resume
 
         tune_allocator()
         config, seeds = self.config(), self.seeds or (self.seed,)
         by_seed = {seed: self.paths(seed) for seed in seeds}
         paths = {(recipe, seed): path for seed, members in by_seed.items() for recipe, path in members.items()}
-        if self.resume and not any(unfinished_path(path).exists() for path in paths.values()):
-            raise LandscapeError(f"no unfinished run of {next(iter(paths.values()))}; leave out --resume to start")
         prepare_paths(paths.values())
         dataset = self._dataset()
         options = TrainingOptions(self.equal_epochs, self.overwrite, self.snapshots, console.recorded_command())
@@ -204,10 +143,11 @@ class TrainCommand(DataOptions, RegularizationOptions, SharpnessAwareOptions, Tr
             expect(0 <= seed < 2**63, "--seed", seed, "a whole number of at least 0")
         model = self._model()
         expect(model in MODELS, "--model", model, f"one of {', '.join(MODELS)}")
-        options = {field.name for field in dataclasses.fields(self)}
-        shared = [field.name for field in dataclasses.fields(TrainConfig) if field.name in options]
+        own = {field.name for field in dataclasses.fields(self)}
+        shared = [field.name for field in dataclasses.fields(TrainConfig) if field.name in own]
         given = {name: getattr(self, name) for name in shared}
-        return TrainConfig(**{**given, "model": model, "model_arguments": json_object(self.model_args)})
+        further = further_settings(self.set or (), set(shared))
+        return TrainConfig(**{**given, **further, "model": model, "model_arguments": json_object(self.model_args)})
 
     def paths(self, seed: int) -> dict[str, Path]:
         """Return the path of each checkpoint of a seed by recipe."""
@@ -235,9 +175,40 @@ class TrainCommand(DataOptions, RegularizationOptions, SharpnessAwareOptions, Tr
         from landscape.workflow.sources.loading import read_data
 
         options: DataOptions = self
-        if self.recipe.startswith("coursework") and self.mean is None:  # its images are at 0…1
-            options = dataclasses.replace(self, no_normalize=True)
+        if self.recipe.startswith("coursework") and self.normalize is None:  # its images are at 0…1
+            options = dataclasses.replace(self, normalize="none")
         dataset = read_data(data_spec(options), self.data)
         for note in dataset.notes:
             console.say(f"data: {note}")
         return dataset
+
+
+def further_settings(pairs: Sequence[str], own: set[str]) -> dict[str, Any]:
+    """Return the settings of a --set option by name, each of the type that `TrainConfig` states.
+
+    Args:
+        pairs: KEY=VALUE.
+        own: settings that have an option of their own.
+
+    Raises:
+        LandscapeError: for an unknown key, or a value of another type.
+    """
+    from landscape.training import TrainConfig
+
+    types = {
+        name: kind
+        for name, kind in get_type_hints(TrainConfig).items()
+        if name not in {*own, "model", "model_arguments"}
+    }
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, _, text = pair.partition("=")
+        name = key.strip().replace("-", "_")
+        expect(name in types, "--set", pair or "''", f"KEY=VALUE with a key of {', '.join(types)}")
+        kinds = {kind for kind in (types[name], *get_args(types[name])) if kind in (int, float)}
+        convert = kinds.pop() if kinds else str
+        try:
+            settings[name] = convert(text.strip())
+        except ValueError:
+            raise LandscapeError(f"got --set {pair}; expected {name} as {convert.__name__}") from None
+    return settings

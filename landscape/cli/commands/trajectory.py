@@ -16,8 +16,6 @@ class TrajectoryOptions:
 
     snapshots: Annotated[str | None, default("<checkpoint>-snapshots beside it", "DIR|A,B,...")] = None
     """Folder of the run's snapshots (landscape train --snapshots), or weight files in order."""
-    centred: bool = False
-    """Subtract the snapshots' mean before the analysis, as the code of Li et al. does."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class TrajectoryCommand(AnalysisOptions, TrajectoryOptions):
     """Project training runs onto the plane of their two principal components through the final weights.
 
     Tells how much of the variance the plane explains, and how far off it every snapshot lies. The loss on that plane is
-    measured by landscape surface --pca.
+    measured by landscape surface --plane pca.
     """
 
     def run(self) -> None:
@@ -38,8 +36,7 @@ class TrajectoryCommand(AnalysisOptions, TrajectoryOptions):
             raise LandscapeError(f"--snapshots are of one run; got {len(self.checkpoints)} checkpoints")
         with session(self) as opened:
             results = dict(
-                opened.runner.measure(Trajectory(snapshots_of(model, self.snapshots), self.centred), model)
-                for model in opened.models
+                opened.runner.measure(Trajectory(snapshots_of(model, self.snapshots)), model) for model in opened.models
             )
             if self.json:
                 console.print_json({key: summary(result) for key, result in results.items()})

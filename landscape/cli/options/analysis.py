@@ -64,12 +64,9 @@ class DataOptions:
     """digits, cifar10, cifar100, svhn, folder:PATH, npz:FILE, package.module:factory or file.py:factory."""
     image_size: Annotated[OptionalCount, default("their own")] = None
     """Scale and crop the images of a folder to this side."""
-    mean: Annotated[OptionalNumbers, default("the checkpoint's")] = None
-    """Mean of each channel, of images scaled to 0...1, to normalize by."""
-    std: Annotated[OptionalNumbers, default("the checkpoint's")] = None
-    """Standard deviation of each channel; goes with --mean."""
-    no_normalize: bool = False
-    """Pass images at 0...1, not normalized."""
+    normalize: Annotated[str | None, default("the checkpoint's", "MEAN/STD|none")] = None
+    """Mean and standard deviation of each channel of images scaled to 0...1, such as 0.5,0.5,0.5/0.2,0.2,0.2; none
+    passes them unchanged."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +112,6 @@ class OutputOptions:
     """Name of the result in the file."""
     overwrite: bool = False
     """Compute again, and replace the result of that name."""
-    no_lock: bool = False
-    """Write without a file lock, on drives that have none. Run one command at a time on a file then."""
     json: bool = False
     """Print the result as JSON on stdout."""
 
@@ -196,6 +191,23 @@ def grid_size(text: str) -> tuple[int, int]:
     fits = len(parts) <= 2 and all(part.isdecimal() for part in parts)
     expect(fits, "--points", text, "an odd number such as 51, or two such as 51x31 (x by y)")
     return int(parts[0]), int(parts[-1])
+
+
+def normalization(text: str | None) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None, bool]:
+    """Return (mean, std, normalize) of a --normalize option, "0.5,0.5,0.5/0.2,0.2,0.2" or "none".
+
+    Raises:
+        LandscapeError: for anything else.
+    """
+    if text is None or text == "none":
+        return None, None, text is None
+    try:
+        mean, std = (tuple(float(number) for number in part.split(",")) for part in text.split("/"))
+    except ValueError:
+        raise LandscapeError(
+            f"got --normalize {text}; expected means/standard deviations such as 0.5,0.5,0.5/0.2,0.2,0.2, or none"
+        ) from None
+    return mean, std, True
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from landscape.cli.options.grid import GridOptions
 from landscape.workflow.measurements.axes import Axes
 
 
-def axes_of(options: GridOptions, *, beyond: float | None = None) -> Axes:
+def axes_of(options: GridOptions, *, beyond: float | None) -> Axes:
     """Return the coordinates that the options ask for.
 
     Args:
@@ -20,9 +20,6 @@ def axes_of(options: GridOptions, *, beyond: float | None = None) -> Axes:
     return Axes(
         points=grid_size(options.points),
         span=1.0 if options.span is None else options.span,
-        spacing=options.axis,
         margin=beyond,
-        alpha=options.alpha,
-        beta=options.beta,
-        region=options.region,
+        region=getattr(options, "region", None),
     )

@@ -10,7 +10,7 @@ from landscape.analysis.objective.model.batchnorm import MODES, BatchNormMode
 from landscape.analysis.objective.model.parameters import moving_parameters
 from landscape.analysis.planes import triangle
 from landscape.cli.options.analysis import AnalysisOptions
-from landscape.cli.options.planes import PlaneOptions
+from landscape.cli.options.planes import PlaneOptions, is_line, kind_of, snapshots_named
 from landscape.errors import LandscapeError
 from landscape.workflow.measurements.trajectory import Trajectory, snapshots_of
 from landscape.workflow.planes import LineBetween, PcaPlane, PlaneAlong, PlaneSpec, PlaneThrough, RandomPlane, Weights
@@ -63,17 +63,18 @@ def chosen_planes(
 def _specs(
     runner: Runner, models: Sequence[LoadedModel], options: AnalysisOptions, planes: PlaneOptions
 ) -> Iterator[tuple[LoadedModel, PlaneSpec]]:
-    if planes.between:
+    kind = kind_of(planes)
+    if kind == "between":
         yield models[0], LineBetween(_weights(models[1]))
         return
-    if planes.through:
+    if kind == "through":
         first, second, third = models
         placed = triangle(moving_parameters(first.model, options.params), second.state, third.state)
         yield first, PlaneThrough(first.label, _weights(second), _weights(third), placed)
         return
     for model in models:
-        if planes.pca:
-            trajectory = Trajectory(snapshots_of(model, planes.snapshots))
+        if kind == "pca":
+            trajectory = Trajectory(snapshots_of(model, snapshots_named(planes)))
             _, projected = runner.measure(trajectory, model)
             yield model, PcaPlane(trajectory.snapshots, trajectory.digest, projected)
             continue
@@ -86,20 +87,19 @@ def _around(
 ) -> PlaneSpec:
     """Return the plane around one checkpoint, as one of a family over seeds if there is a seed."""
     drawn = options.seed if seed is None else seed
-    if planes.along is not None:
+    if kind_of(planes) is None:
         names = list(moving_parameters(model.model, options.params))
-        directions = parse_directions(planes.along, names)
+        directions = parse_directions(planes.plane, names)
         single: PlaneAlong | RandomPlane = PlaneAlong(
             directions,
             model,
             runner.file.path,
             drawn,
             planes.normalization,
-            orthogonal=planes.orthogonal,
             reporter=runner.reporter,
         )
     else:
-        single = RandomPlane(drawn, planes.line, planes.normalization, orthogonal=planes.orthogonal, rises=planes.rises)
+        single = RandomPlane(drawn, is_line(planes), planes.normalization)
     return single if seed is None else dataclasses.replace(single, family=options.name or single.name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,9 +40,10 @@ def session(options: AnalysisOptions) -> Iterator[Session]:
     tune_allocator()
     models = load(options)
     path = expand(options.out) if options.out is not None else default_out([model.label for model in models])
-    if options.no_lock:
+    lock = os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() not in ("FALSE", "0")  # the variable of HDF5 itself
+    if not lock:
         console.warn(f"{path} is written without a lock: a second command that writes to it now would lose results")
-    with ResultFile(path, lock=not options.no_lock) as file, in_one_line(LossWarning):
+    with ResultFile(path, lock=lock) as file, in_one_line(LossWarning):
         for model in models:
             stage_history(file, model)
         runner = Runner(file, reporter=console, overwrite=options.overwrite, command=console.recorded_command())
@@ -58,7 +60,7 @@ def load(options: AnalysisOptions) -> list[LoadedModel]:
         model=model_spec(options),
         data=data_spec(options),
         sample=sample_of(options),
-        metrics=getattr(options, "metrics", None) or (),
+        metrics=getattr(options, "own_metrics", ()),
         reporter=console,
     )
 

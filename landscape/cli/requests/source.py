@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from landscape.cli.options.analysis import AnalysisOptions, DataOptions, expect, json_object, subset_size
+from landscape.cli.options.analysis import AnalysisOptions, DataOptions, expect, json_object, normalization, subset_size
 from landscape.errors import LandscapeError
 from landscape.workflow.sources.specs import DataSpec, ModelSpec, Sample
 
@@ -13,8 +13,13 @@ def model_spec(options: AnalysisOptions) -> ModelSpec:
 
 
 def data_spec(options: DataOptions) -> DataSpec:
-    """Return the data set."""
-    return DataSpec(options.data, options.image_size, options.mean, options.std, not options.no_normalize)
+    """Return the data set.
+
+    Raises:
+        LandscapeError: for an impossible normalization.
+    """
+    mean, std, normalize = normalization(options.normalize)
+    return DataSpec(options.data, options.image_size, mean, std, normalize)
 
 
 def sample_of(options: AnalysisOptions) -> Sample:

@@ -176,7 +176,7 @@ class Eigenvalues(CurvatureMeasurement[SpectrumResult]):
         }
         file.write(tensors, what="unit eigenvectors, <name>/<parameter>")
         along = ",".join(f"{file.path}:{name}" for name in names[:2])
-        keep.reporter.say(f"wrote the eigenvectors {', '.join(names)}; landscape surface ... --along {along}")
+        keep.reporter.say(f"wrote the eigenvectors {', '.join(names)}; landscape surface ... --plane {along}")
         return with_attributes(spectrum, vectors=f"{file.path.parent.name}/{file.path.name}")
 
     def _with_trace(self, objective: Objective, spectrum: SpectrumResult, keep: Keep, *, seed: int) -> SpectrumResult:

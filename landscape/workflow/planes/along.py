@@ -173,11 +173,11 @@ def parse_directions(words: Sequence[str], names: Sequence[str]) -> tuple[str, .
         elif word in ("random", "gradient", "sam") or any(count_eigenpairs([word])) or sam_radius(word) > 0:
             directions.append(word)
         else:
-            raise LandscapeError(f"got --along {word}; expected {EXPECTED}")
+            raise LandscapeError(f"got --plane {word}; expected {EXPECTED}")
     if len(directions) > 2:
-        raise LandscapeError(f"--along names {len(directions)} directions, {', '.join(directions)}; expected 1 or 2")
+        raise LandscapeError(f"--plane names {len(directions)} directions, {', '.join(directions)}; expected 1 or 2")
     if len(set(directions)) < len(directions) and directions[0] != "random":
-        raise LandscapeError(f"--along names {directions[0]} twice; a plane needs two different directions")
+        raise LandscapeError(f"--plane names {directions[0]} twice; a plane needs two different directions")
     return tuple(directions)
 
 

@@ -65,7 +65,7 @@ def load_models(
         if checkpoint is None and dataset.is_images and dataset.normalization == "measured":
             raise LandscapeError(
                 "the normalization that these weights were trained with is not known; "
-                "give --mean and --std, or --no-normalize"
+                "give --normalize MEAN/STD, or --normalize none"
             )
         code = code_fingerprints([model.name, sample.loss, data.spec, *metrics])  # imported by now
         loaded.append(
