@@ -18,7 +18,8 @@ OUT_OF_MEMORY = "out of memory; try a smaller --subset or fewer --points, or ano
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line.
 
-    Exit 0 when done, 2 on an expected error, 74 where stdout could not be written, 130 on Ctrl-C.
+    Exit 0 when done, 1 if `landscape doctor` found something broken, 2 on an expected error, 74 where stdout could not
+    be written, 130 on Ctrl-C.
 
     Args:
         argv: the arguments; None for those of this process, which then is the command's alone.
@@ -47,11 +48,11 @@ def _run(arguments: list[str], *, owns_process: bool) -> int:
     with streams.guarded() as stdout:
         from landscape.cli.terminal import console
 
-        error = None
+        error, status = None, 0
         try:
             for word in arguments:
                 word.encode()  # files of results could not say which checkpoint they are of
-            _execute(arguments)
+            status = _execute(arguments)
             sys.stdout.flush()
         except LandscapeError as expected:
             error = str(expected)
@@ -78,7 +79,7 @@ def _run(arguments: list[str], *, owns_process: bool) -> int:
         if stdout.error is not None:
             console.error(f"cannot write to stdout: {stdout.error.strerror}; what was measured is stored all the same")
             return streams.IO_ERROR
-    return 0
+    return status
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
@@ -86,8 +87,8 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
 
 
-def _execute(arguments: list[str]) -> None:
-    """Run the command that the arguments ask for."""
+def _execute(arguments: list[str]) -> int:
+    """Run the command that the arguments ask for, and return its exit status."""
     from landscape.cli.parsing import HELP, parse
     from landscape.cli.terminal import console
     from landscape.cli.terminal.warned import in_one_line
@@ -95,16 +96,16 @@ def _execute(arguments: list[str]) -> None:
 
     if arguments in ([], ["-h"], ["--help"]):
         print(HELP)
-        return
+        return 0
     if arguments == ["--version"]:
         print(f"landscape {__version__}")
-        return
+        return 0
     command = parse(arguments)
     if command is None:  # help was printed
-        return
+        return 0
     with console.results_only_on_stdout(), in_one_line(StorageWarning):
         try:
-            command.run()
+            return command.run() or 0
         except SystemExit as stop:  # none of ours: it would claim success, or leave without a word
             raise LandscapeError(
                 f"a model, loss or data set of your own called sys.exit({stop.code!r}); remove that call"

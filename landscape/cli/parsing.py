@@ -17,6 +17,7 @@ import tyro
 from landscape.cli.commands.convexity import ConvexityCommand
 from landscape.cli.commands.curve import CurveCommand
 from landscape.cli.commands.demo import DemoCommand
+from landscape.cli.commands.doctor import DoctorCommand
 from landscape.cli.commands.export import ExportCommand
 from landscape.cli.commands.hessian import HessianCommand
 from landscape.cli.commands.info import InfoCommand
@@ -31,8 +32,8 @@ from landscape.errors import LandscapeError
 class Runnable(Protocol):
     """A parsed command."""
 
-    def run(self) -> None:
-        """Measure, store, and print."""
+    def run(self) -> int | None:
+        """Measure, store, and print; return the exit status, None for 0."""
 
 
 COMMANDS: dict[str, tuple[type[Runnable], str]] = {  # name → class, and its line in the overview
@@ -46,6 +47,7 @@ COMMANDS: dict[str, tuple[type[Runnable], str]] = {  # name → class, and its l
     "sharpness": (SharpnessCommand, "a table of sharpness measures"),
     "report": (ReportCommand, "one interactive page of all results, for any browser"),
     "export": (ExportCommand, "images, tables, files for ParaView, printers and slides"),
+    "doctor": (DoctorCommand, "is the machine set up, and a checkpoint what it seems?"),
     "info": (InfoCommand, "the contents of a checkpoint or an analysis file"),
 }
 

@@ -46,3 +46,16 @@ class Quiet:
             pass
 
         yield advance
+
+
+class ProgressOnly:
+    """Shows the progress of another reporter and drops messages and warnings."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.progress = reporter.progress
+
+    def say(self, message: str) -> None:
+        """Drop a message."""
+
+    def warn(self, message: str) -> None:
+        """Drop a warning."""

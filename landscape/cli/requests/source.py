@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from landscape.cli.options.analysis import AnalysisOptions, DataOptions, expect, json_object, normalization, subset_size
+from landscape.cli.options.analysis import (
+    AnalysisOptions,
+    DataOptions,
+    ModelOptions,
+    expect,
+    json_object,
+    normalization,
+    subset_size,
+)
 from landscape.errors import LandscapeError
 from landscape.workflow.sources.specs import DataSpec, ModelSpec, Sample
 
 
-def model_spec(options: AnalysisOptions) -> ModelSpec:
+def model_spec(options: ModelOptions) -> ModelSpec:
     """Return the architecture of weight files."""
     return ModelSpec(options.model, json_object(options.model_args), options.weights_key)
 

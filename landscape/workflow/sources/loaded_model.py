@@ -177,7 +177,7 @@ class LoadedModel:
 
         The accuracy at the origin is measured and judged, too.
         """
-        self._check_accuracy()
+        self.origin()
         reference = self.checkpoint.reference if self.checkpoint else {}
         if self.sample.loss != "cross_entropy" or not {"split", "subset", "seed", "loss"} <= reference.keys():
             return None
@@ -207,10 +207,13 @@ class LoadedModel:
         self._reproduced.update(recorded=recorded, reproduced=loss, agrees=agrees)
         return self._reproduced
 
-    def _check_accuracy(self) -> None:
-        """Measure the accuracy on the first split once, report it, and warn if it is implausible."""
+    def origin(self) -> dict[str, Any]:
+        """Measure the accuracy on the first split once, report it, warn if it is implausible, and return it.
+
+        The entries are those of `origin_accuracy` and the split; the split alone for a loss without an accuracy.
+        """
         if self._origin:
-            return
+            return self._origin
         split = self.sample.splits[0]
         objective = self.objective(first_split=True)
         self._origin["split"] = split
@@ -222,3 +225,4 @@ class LoadedModel:
             self.reporter.say(f"{self.label}: accuracy on {origin['n']} {split} examples {origin['accuracy']:.1%}")
             for message in origin["warnings"]:
                 self.reporter.warn(f"{self.label}: {message}")
+        return self._origin

@@ -85,6 +85,16 @@ def read_data(data: DataSpec, spec: str) -> Dataset:
     )
 
 
+def changed_splits(dataset: Dataset, checkpoint: Checkpoint) -> list[str]:
+    """Return the splits whose examples are not those that a checkpoint's training recorded."""
+    recorded = checkpoint.data.get("fingerprints") or {}
+    return [
+        split
+        for split in dataset.splits
+        if recorded.get(split, dataset.fingerprint(split)) != dataset.fingerprint(split)
+    ]
+
+
 def labels_of(paths: Sequence[Path]) -> list[str]:
     """Return the stems of the files; for equal stems, with their folders' names.
 
@@ -138,9 +148,7 @@ def _fitted(dataset: Dataset, checkpoint: Checkpoint | None, data: DataSpec, lab
         raise LandscapeError(
             f"{label} was trained on {len(classes)} classes, the data has {len(dataset.classes)}; use other --data"
         )
-    prints = recorded.get("fingerprints") or {}
-    changed = [split for split in dataset.splits if split in prints and prints[split] != dataset.fingerprint(split)]
-    if changed:
+    if changed := changed_splits(dataset, checkpoint):
         reporter.warn(f"{label} was trained on other examples: the {' and '.join(changed)} data's fingerprint differs")
     if data.mean is not None or not data.normalize or not dataset.is_images:
         return dataset

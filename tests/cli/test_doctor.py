@@ -1,0 +1,44 @@
+import json
+
+import torch
+
+from landscape.models.checkpoint import load_checkpoint, save_checkpoint
+
+
+def test_the_machine_is_checked(run) -> None:
+    done = run("doctor")
+    assert done.code == 0, done.out
+    for check in ("packages", "processor", "devices", "threads", "cache", "image export"):
+        assert check in done.out
+
+
+def test_a_checkpoint_is_checked_and_reproduces_its_loss(run, pair) -> None:
+    done = run("doctor", pair.sam, *pair.data, "--subset", "40", "--device", "cpu", "--json")
+    found = {one["check"]: one for one in json.loads(done.out)["sam"]["findings"]}
+    assert found["data"]["status"] == found["recorded loss"]["status"] == "ok"
+    assert set(found) == {
+        "data",
+        "recorded loss",
+        "accuracy",
+        "normalization",
+        "class order",
+        "BatchNorm statistics",
+        "minimum",
+    }
+    broken = any(one["status"] == "broken" for one in found.values())  # after one epoch it may be no better than chance
+    assert done.code == int(broken)
+
+
+def test_damaged_weights_are_broken(run, pair) -> None:
+    checkpoint = load_checkpoint(pair.sam)
+    checkpoint.state["linear.weight"].copy_(torch.flip(checkpoint.state["linear.weight"], (0,)))
+    save_checkpoint(checkpoint, pair.sam)
+    done = run("doctor", pair.sam, *pair.data, "--subset", "40", "--device", "cpu")
+    assert done.code == 1
+    row = next(line for line in done.out.splitlines() if "recorded loss" in line)
+    assert "broken" in row
+
+
+def test_what_cannot_be_read_is_refused(run, pair) -> None:
+    run("doctor", "missing.pt").refused("missing.pt")
+    run("doctor", *pair.data).refused("--data", "checkpoint")
