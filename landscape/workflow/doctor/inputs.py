@@ -63,7 +63,7 @@ def class_order(model: LoadedModel) -> Finding:
     values = {"accuracy": float(given), "accuracy_in_best_order": best.value}
     if not is_clearly_higher(best, _share(given, examples)):
         return Finding("class order", "ok", "no other order of the classes fits the answers better", "", values)
-    labels, answers = linear_sum_assignment(sum(confusions), maximize=True)
+    labels, answers = linear_sum_assignment(confusions[0] + confusions[1], maximize=True)
     names = model.dataset.classes
     moved = [
         f"{names[label]} as {names[answer]}" for label, answer in zip(labels, answers, strict=True) if label != answer
