@@ -20,12 +20,12 @@ _HOMES = {
     "AnalysisFile": "landscape.analysis_file",
     "AsamSharpness": "landscape.analysis.sharpness",
     "AverageSharpness": "landscape.analysis.sharpness",
-    "Axes": "landscape.workflow.measurements.axes",
+    "Axes": "landscape.analysis.surfaces.axes",
     "Convexity": "landscape.workflow.measurements.convexity",
     "Density": "landscape.workflow.measurements.density",
     "Dynamics": "landscape.workflow.measurements.dynamics",
     "Eigenvalues": "landscape.workflow.measurements.eigenvalues",
-    "Evaluation": "landscape.workflow.measurements.evaluation",
+    "Evaluation": "landscape.analysis.surfaces.evaluation",
     "InitialWeights": "landscape.training",
     "KeskarSharpness": "landscape.analysis.sharpness",
     "LandscapeError": "landscape.errors",
@@ -175,7 +175,9 @@ if TYPE_CHECKING:
         WorstCaseSharpness,
         sharpness,
     )
+    from landscape.analysis.surfaces.axes import Axes
     from landscape.analysis.surfaces.convexity import convexity
+    from landscape.analysis.surfaces.evaluation import Evaluation
     from landscape.analysis.surfaces.surface import surface
     from landscape.analysis_file import AnalysisFile
     from landscape.data import load_dataset
@@ -189,12 +191,10 @@ if TYPE_CHECKING:
     from landscape.storage.loading import load
     from landscape.training import SAM, InitialWeights, RandomPerturbation, TrainConfig, train, train_pair
     from landscape.workflow.measurement import Measurement
-    from landscape.workflow.measurements.axes import Axes
     from landscape.workflow.measurements.convexity import Convexity
     from landscape.workflow.measurements.density import Density
     from landscape.workflow.measurements.dynamics import Dynamics, StepSizes
     from landscape.workflow.measurements.eigenvalues import Eigenvalues, Trace
-    from landscape.workflow.measurements.evaluation import Evaluation
     from landscape.workflow.measurements.layers import Layers
     from landscape.workflow.measurements.sharpness import Sharpness
     from landscape.workflow.measurements.surface import Surface

@@ -7,6 +7,7 @@ import torch
 from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness import sharpness
+from landscape.analysis.surfaces.evaluation import Evaluation
 from landscape.analysis.surfaces.surface import surface
 from landscape.data import load_dataset
 from landscape.models import build
@@ -43,7 +44,9 @@ def test_values_gradients_and_products_are_the_cpus() -> None:
 
 
 def test_a_surface_draws_the_same_directions_and_gives_the_same_losses() -> None:
-    a, b = (surface(objective(device), points=5, precision="float32") for device in ("cpu", "cuda"))
+    a, b = (
+        surface(objective(device), points=5, evaluation=Evaluation(precision="float32")) for device in ("cpu", "cuda")
+    )
     assert a.attributes["directions"]["seed"] == b.attributes["directions"]["seed"]
     np.testing.assert_allclose(b.grid(), a.grid(), rtol=1e-3)
     chosen = surface(objective("cuda"), points=5)

@@ -9,7 +9,7 @@ import torch
 from landscape import seeding
 from landscape.analysis.planes.normalization import raw_direction
 from landscape.analysis.sharpness.solvers.random_subspace import RandomManifold
-from landscape.analysis.surfaces.tolerance import held_out
+from landscape.analysis.surfaces.multilevel.tolerance import held_out
 from landscape.data.subset import stratified_subset
 from landscape.seeding import derived_seed, numbered_generator, random_indices, random_words, seeded_generator
 from landscape.training.pipeline.shuffling import epoch_order

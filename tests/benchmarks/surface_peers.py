@@ -54,7 +54,8 @@ from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler
 
 import landscape
 from landscape.analysis.planes import Plane, random_plane
-from landscape.analysis.surfaces.measuring import Measurer, Request, choose_settings
+from landscape.analysis.surfaces.evaluation import Evaluation, choose_settings
+from landscape.analysis.surfaces.measuring import Measurer, Request
 from landscape.data import load_dataset, stratified_subset
 from landscape.data.downloads import import_datasets
 from landscape.models.checkpoint import build_model
@@ -116,7 +117,7 @@ def by_landscape(problem: Problem, precision: str) -> Way:
         problem.model, "cross_entropy", problem.images, problem.labels, device="cpu", preprocess=problem.normalized
     )
     plane = random_plane(objective, seed=0)
-    settings = choose_settings(objective, [plane], [(0.3, 0.2)], precision=precision)  # type: ignore[arg-type]
+    settings = choose_settings(objective, plane, [(0.3, 0.2)], Evaluation(precision=precision))  # type: ignore[arg-type]
     measurer = Measurer(objective, plane, ("train",), settings)
 
     def point(at: Point) -> Timed:

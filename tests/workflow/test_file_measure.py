@@ -29,21 +29,30 @@ MEASURES = (landscape.SamSharpness(rho=0.1), landscape.AverageSharpness(rho=0.1,
 CASES: dict[str, tuple[landscape.Measurement[Any], Callable[[landscape.Objective], Result]]] = {
     "surface": (
         landscape.Surface(points=5, evaluation=FLOAT32),
-        lambda objective: landscape.surface(objective, points=5, precision="float32"),
+        lambda objective: landscape.surface(objective, points=5, evaluation=FLOAT32),
     ),
     "surface-within-a-tolerance": (
         landscape.Surface(points=5, tolerance=0.1, evaluation=FLOAT32),
-        lambda objective: landscape.surface(objective, points=5, tolerance=0.1, precision="float32"),
+        lambda objective: landscape.surface(objective, points=5, tolerance=0.1, evaluation=FLOAT32),
     ),
     "gradient-norm": (
         landscape.Surface(points=(3, 5), span=0.5, seed=3, gradient_norm=True, evaluation=FLOAT32),
         lambda objective: landscape.surface(
-            objective, points=(3, 5), span=0.5, seed=3, gradient_norm=True, precision="float32"
+            objective,
+            axes=landscape.Axes((3, 5), span=0.5),
+            seed=3,
+            gradient_norm=True,
+            evaluation=FLOAT32,
         ),
     ),
     "line": (
         landscape.Surface(landscape.RandomPlane(line=True), points=7, evaluation=FLOAT32),
-        lambda objective: landscape.surface(objective, line=True, points=7, precision="float32"),
+        lambda objective: landscape.surface(
+            objective,
+            landscape.random_plane(objective, dimensions=1),
+            points=7,
+            evaluation=FLOAT32,
+        ),
     ),
     "eigenvalues": (
         landscape.Eigenvalues(top=2, bottom=1),
@@ -67,7 +76,7 @@ CASES: dict[str, tuple[landscape.Measurement[Any], Callable[[landscape.Objective
     ),
     "convexity": (
         landscape.Convexity(axes=landscape.Axes(points=(3, 3), span=0.5)),
-        lambda objective: landscape.convexity(objective, points=3, span=0.5),
+        lambda objective: landscape.convexity(objective, axes=landscape.Axes(3, span=0.5)),
     ),
 }
 
@@ -390,7 +399,7 @@ def test_points_of_other_axes_are_reused(path: Path) -> None:
         measured = file.measure(fine, objective_of(), name="mine/fine", reporter=reporter)
     assert "mine/fine: 9 points are taken from a result on other axes" in reporter.messages
     assert reporter.steps == 25 - 9
-    assert_same(measured, landscape.surface(objective_of(), points=5, precision="float32"))
+    assert_same(measured, landscape.surface(objective_of(), points=5, evaluation=FLOAT32))
 
 
 @pytest.mark.parametrize("changes", [{"seed": 1}, {"gradient_norm": True}])

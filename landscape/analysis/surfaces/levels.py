@@ -22,18 +22,29 @@ from landscape.stats.mean import Mean
 
 @dataclass(frozen=True)
 class Level:
-    """A subset of each split, on the device."""
+    """A subset of each split, on the device.
 
-    objective: Objective  # on these examples
-    groups: Mapping[str, Tensor]  # by split: (n,) which class and half each example belongs to
+    Attributes:
+        objective: loss on these examples.
+        groups: (n,) index of the class, and of the half, of each example, by split.
+        classes: number of classes, by split.
+    """
+
+    objective: Objective
+    groups: Mapping[str, Tensor]
     classes: Mapping[str, int]
 
 
 class Levels:
-    """The subsets of a scheme, finest first; the last, the half of the cheapest, is measured along with that.
+    """Nested subsets of a scheme, finest first; the last, half of the cheapest, is measured with it.
+
+    Args:
+        objective: on all the examples.
+        scheme: sizes of the subsets.
+        seed: of the subsets.
 
     Raises:
-        LandscapeError: where a subset of the examples would not do as they are measured.
+        LandscapeError: if the objective's loss on subsets differs from that on all the examples, see `check_subsets`.
     """
 
     def __init__(self, objective: Objective, scheme: Scheme, *, seed: int) -> None:
@@ -71,17 +82,17 @@ class Levels:
         precision: Precision,
         batch_size: int,
     ) -> dict[str, Tensor]:
-        """Return by split (G, M, 3): sum, sum of squares and count per group and metric, without waiting."""
-        found = self._levels[level]
-        objective = found.objective
-        exact = torch.float64 if found.objective.device.type != "mps" else torch.float32
+        """Return (G, M, 3) sums, sums of squares and counts per group and metric, by split, without synchronizing."""
+        subset = self._levels[level]
+        objective = subset.objective
+        exact = torch.float64 if objective.device.type != "mps" else torch.float32
         dtype = DTYPES[precision]
         table = {}
         with torch.no_grad(), full_float32():
             forward = objective.network.forward(weights, buffers, dtype)
 
             def moments(split: str, indexed: tuple[int, tuple[Nested, Nested, int]]) -> tuple[Tensor, int]:
-                """Return (B, M, 3): value, square and 1 of each example and metric."""
+                """Return the (B, M, 3) value, square and 1 of each example and metric."""
                 index, (inputs, targets, count) = indexed
                 with torch.no_grad():
                     columns = []
@@ -90,8 +101,8 @@ class Levels:
                         columns.append(torch.stack([x, x.square() if single else x * torch.nan, torch.ones_like(x)], 1))
                     return torch.stack(columns, dim=1), count
 
-            for split, groups in found.groups.items():
-                total = torch.zeros(2 * found.classes[split], len(objective.metrics), 3, dtype=exact)
+            for split, groups in subset.groups.items():
+                total = torch.zeros(2 * subset.classes[split], len(objective.metrics), 3, dtype=exact)
                 total = total.to(objective.device)
                 seen = 0
                 batches = enumerate(objective.data[split].iterate(batch_size, dtype))
@@ -103,7 +114,7 @@ class Levels:
         return table
 
     def estimates(self, level: int, split: str, sums: Tensor) -> list[list[Mean]]:
-        """Return the metrics of a pass, and after them those of the half where this level has one."""
+        """Return the means of a pass by metric, followed by those of its half if the level has one."""
         classes = self._levels[level].classes[split]
         first, second = sums[:classes], sums[classes:]
         tables = [first + second, first] if level == self.scheme.base else [first]
@@ -111,10 +122,10 @@ class Levels:
 
 
 def check_subsets(objective: Objective) -> None:
-    """Check that a subset of the examples can stand for all of them.
+    """Check that the mean loss over a subset estimates that over all the examples.
 
     Raises:
-        LandscapeError: for losses of whole batches, or of batches' statistics.
+        LandscapeError: for losses of whole batches, or that depend on batch statistics.
     """
     if objective.batchnorm == "batch":
         raise LandscapeError(
@@ -131,9 +142,12 @@ def check_subsets(objective: Objective) -> None:
 def stratified_estimate(sums: Tensor) -> Mean:
     """Return mean and standard error of a stratified sample from (C, 3) sums, squares and counts per class.
 
-    The squared error is Σ (n_c/n)² s_c²/n_c ≈ s²/n, s² the variance within classes, pooled since a class may hold one
-    example (Cochran 1977, Sampling Techniques, section 5.4). Classes that hold one example of the sample each are one
-    stratum (section 5A.12): which of the rare classes are in it is random, so that the spread between them counts.
+    The squared error is Σ (n_c/n)² s_c²/n_c ≈ s²/n with the pooled variance s² within classes, since a class may have
+    one example (Cochran 1977, Sampling Techniques, section 5.4). Classes of one example are collapsed into one stratum
+    (section 5A.12): the choice among rare classes is random, so that the spread between them counts.
+
+    >>> stratified_estimate(torch.tensor([[2.0, 2.0, 2.0], [6.0, 18.0, 2.0]])).value
+    2.0
     """
     sums = _collapsed(sums)
     total, squares, counts = sums[:, 0], sums[:, 1], sums[:, 2]
@@ -141,13 +155,13 @@ def stratified_estimate(sums: Tensor) -> Mean:
     mean = float(total.sum()) / n
     if n > present:
         within, freedom = float((squares - total.square() / counts.clamp_min(1)).clamp_min(0).sum()), n - present
-    else:  # no class holds two: the spread includes that between classes
+    else:  # no class has two examples: the spread includes that between classes
         within, freedom = max(float(squares.sum()) - mean * mean * n, 0.0), n - 1
     stderr = (within / freedom / n) ** 0.5 if freedom > 0 and math.isfinite(within) else float("nan")
     return Mean(mean, stderr, int(n))
 
 
 def _collapsed(sums: Tensor) -> Tensor:
-    """Return (C', 3) sums with all classes of one example put together."""
+    """Return (C', 3) sums with all classes of one example merged."""
     single = sums[:, 2] == 1
     return torch.cat([sums[~single], sums[single].sum(0, keepdim=True)])

@@ -1,21 +1,20 @@
-"""From points of a plane to rows of a table: one pass over the examples for each, and nothing else that costs."""
+"""Evaluation of all metrics at points of a plane, one pass over the examples each, into rows of a table."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from landscape.analysis.objective.batch_size import choose_batch_size
-from landscape.analysis.objective.objective import Objective, Precision
-from landscape.analysis.objective.precision_policy import PrecisionChoice, choose_precision
+from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.gradient_norm import gradient_norm
 from landscape.analysis.planes import Plane
+from landscape.analysis.surfaces.evaluation import EvaluationSettings
 from landscape.analysis.surfaces.levels import Levels
 from landscape.execution.transfer import start_transfer
 from landscape.results import points_table
@@ -24,56 +23,54 @@ from landscape.stats.mean import Mean, mean_of_sums
 Points: TypeAlias = NDArray[Any]  # of dtype landscape.results.POINT
 
 GRADIENT_NORM = "gradient_norm"
-IN_FLIGHT = 4  # points queued on a GPU before the first result is waited for
-
-
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """Settings that must be equal for two runs to give the same bits; a resumed run takes those of the first."""
-
-    precision: Precision
-    precision_error: float | None  # largest relative error of the loss at the probe points; None if not measured
-    batch_size: int
-    images_per_second: float | None = None  # as measured, for an estimate
-    threads: int | None = None  # of each worker, if there are several; None: this process's, divided among them
+IN_FLIGHT = 4  # points queued on a GPU before the first result is read
 
 
 class Request(NamedTuple):
     """One point to be measured at one fidelity level."""
 
-    level: int  # 0 and 1: on all the examples; higher: on a subset
+    level: int  # 0 and 1: all the examples; higher: a subset
     alpha: float
     beta: float
 
 
 class Pending(NamedTuple):
-    """A pass that has been launched."""
+    """A launched pass, perhaps still running on a GPU."""
 
     request: Request
     sums: Callable[[], Mapping[str, Tensor]]  # waits for them: by split, on the CPU
-    norms: Mapping[str, Mean]  # of the gradient, by split; empty where not asked for
+    norms: Mapping[str, Mean]  # gradient norms, by split; empty if not requested
 
 
 @dataclass(frozen=True)
 class Measurer:
-    """Measures points of a plane: every metric on every split."""
+    """Evaluates every metric on every split at points of a plane.
+
+    Attributes:
+        objective: loss, metrics and data.
+        plane: line, plane or curve of the points.
+        splits: splits to evaluate.
+        settings: precision and batch size.
+        gradient_norm: evaluate the norm of the loss's gradient, too.
+        levels: subsets of the examples, for levels above 1.
+    """
 
     objective: Objective
     plane: Plane
     splits: tuple[str, ...]
     settings: EvaluationSettings
     gradient_norm: bool = False
-    levels: Levels | None = None  # the subsets of levels above 1
+    levels: Levels | None = None
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of what is measured, in the order of the table."""
-        own = self.objective.metrics
-        return (*own, GRADIENT_NORM) if self.gradient_norm else own
+        """Names of the metrics, in the order of the table."""
+        metrics = self.objective.metrics
+        return (*metrics, GRADIENT_NORM) if self.gradient_norm else metrics
 
     @property
     def in_flight(self) -> int:
-        """Number of passes to launch before the first is waited for."""
+        """Number of passes to launch before the first result is read."""
         return IN_FLIGHT if self.objective.device.type == "cuda" else 0
 
     def __call__(self, requests: Iterable[Request]) -> Iterator[Points]:
@@ -87,7 +84,7 @@ class Measurer:
             yield self.rows(pending.popleft())
 
     def launch(self, request: Request) -> Pending:
-        """Start the pass of a point; on a GPU this does not wait for it."""
+        """Launch the pass of a point; on a GPU without synchronizing."""
         level, alpha, beta = request
         objective, settings = self.objective, self.settings
         with torch.no_grad():
@@ -112,12 +109,12 @@ class Measurer:
         return Pending(request, transfer, norms)
 
     def rows(self, done: Pending) -> Points:
-        """Return the table's rows of a pass, having waited for it."""
+        """Return the rows of a pass once it is finished."""
         level, alpha, beta = done.request
         rows = []
-        found = done.sums()
+        sums_by_split = done.sums()
         for number, split in enumerate(self.splits):
-            sums = found[split].double()
+            sums = sums_by_split[split].double()
             if level > 1:
                 assert self.levels is not None
                 tables = self.levels.estimates(level - 1, split, sums)
@@ -130,32 +127,7 @@ class Measurer:
 
 
 def _norm(done: Pending, split: str, below: int, n: int) -> list[Mean]:
-    """Return the gradient's norm, where it is asked for; it is of the level measured, not of the by-product below."""
+    """Return the gradient norm, if requested; NaN for the half subset, on which it is not computed."""
     if split not in done.norms:
         return []
     return [Mean(float("nan"), float("nan"), n) if below else done.norms[split]]
-
-
-def choose_settings(
-    objective: Objective,
-    planes: Iterable[Plane],
-    corners: Iterable[tuple[float, float]],
-    *,
-    precision: Precision | Literal["auto"] = "auto",
-    precision_tolerance: float = 0.01,
-    batch_size: int | None = None,
-    splits: tuple[str, ...] | None = None,
-    known: Precision | None = None,
-) -> EvaluationSettings:
-    """Choose the precision and the batch size by measurement if they are "auto" and None.
-
-    `known` is the precision of comparable results, which "auto" adopts if it is accurate enough.
-    """
-    choice = PrecisionChoice(precision, None) if precision != "auto" else PrecisionChoice("float32", None)
-    if precision == "auto":
-        corners = list(corners)
-        points = [(plane.at(a, b), plane.buffers_at(a, b)) for plane in planes for a, b in corners]
-        chosen = splits or objective.splits
-        choice = choose_precision(objective, points, tolerance=precision_tolerance, splits=chosen, known=known)
-    size, rate = (batch_size, None) if batch_size else choose_batch_size(objective, choice.precision)
-    return EvaluationSettings(choice.precision, choice.error, size, rate)

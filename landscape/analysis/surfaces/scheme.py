@@ -1,4 +1,4 @@
-"""Number of examples of each level, and cost of a pass over it."""
+"""Levels of a multilevel estimate: their numbers of examples and costs."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-CHEAPEST = 400  # examples per split at the level every point is measured at
-STEP = 6.0  # how much larger each level is than the next cheaper one, at most
+BASE_EXAMPLES = 400  # per split, of the cheapest level, at which every point is measured
+MAX_RATIO = 6.0  # of the examples of consecutive levels
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """The levels, finest first: all the examples, nested subsets, and a half of the cheapest of those.
+    """Levels, finest first: all the examples, nested subsets, and half of the smallest subset.
 
-    The half is a by-product of the cheapest pass: how the two differ over the plane shows how such differences vary.
+    The half is a by-product of the cheapest pass; its difference from the whole shows the covariance of such
+    differences over the plane.
+
+    Attributes:
+        sizes: examples at level 1, 2, ..., by split.
+        overhead: examples of every pass besides those measured, such as those BatchNorm is recalibrated on.
     """
 
-    sizes: Mapping[str, tuple[int, ...]]  # by split: examples at level 1, 2, ...
-    overhead: int  # examples that every pass takes beside those it measures
+    sizes: Mapping[str, tuple[int, ...]]
+    overhead: int
 
     @property
     def base(self) -> int:
-        """Index of the level that every point is measured at; the last one is its half."""
+        """Index of the cheapest level, at which every point is measured; the last level is half of it."""
         return len(next(iter(self.sizes.values()))) - 2
 
     @property
@@ -36,11 +41,15 @@ class Scheme:
         return [examples + self.overhead for examples in self.examples[: self.base + 1]]
 
 
-def scheme(examples: Mapping[str, int], *, overhead: int = 0) -> Scheme:
-    """Return the levels for splits of these sizes: equal ratios from `CHEAPEST` to all the examples."""
+def choose_scheme(examples: Mapping[str, int], *, overhead: int = 0) -> Scheme:
+    """Return the levels for splits of these sizes: equal ratios from `BASE_EXAMPLES` to all the examples.
+
+    >>> choose_scheme({"train": 50_000}).sizes["train"]
+    (50000, 10000, 2000, 400, 200)
+    """
     largest = max(examples.values())
-    cheapest = min(CHEAPEST, max(largest // 8, 2))
-    steps = max(1, math.ceil(math.log(largest / cheapest) / math.log(STEP) - 0.2))
+    cheapest = min(BASE_EXAMPLES, max(largest // 8, 2))
+    steps = max(1, math.ceil(math.log(largest / cheapest) / math.log(MAX_RATIO) - 0.2))
     ladder = [round(cheapest * (largest / cheapest) ** (1 - i / steps)) for i in range(steps)]
     ladder += [cheapest, max(cheapest // 2, 1)]
     return Scheme({split: tuple(min(n, size) for size in [n, *ladder[1:]]) for split, n in examples.items()}, overhead)

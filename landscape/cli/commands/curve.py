@@ -38,14 +38,14 @@ class CurveCommand(AnalysisOptions, CurveOptions):
     def run(self) -> None:
         """Train, measure, store, and print."""
         from landscape.analysis.objective.model.batchnorm import BatchNormMode
+        from landscape.analysis.surfaces.axes import Axes
+        from landscape.analysis.surfaces.evaluation import Evaluation
         from landscape.cli.requests.planes import modes_of
         from landscape.cli.requests.session import session
         from landscape.cli.tables.curve import print_curve
         from landscape.cli.tables.surface import summary
         from landscape.results import Result, Sampled
-        from landscape.workflow.measurements.axes import Axes
         from landscape.workflow.measurements.curve import CurveTrainingOptions, measure_curve
-        from landscape.workflow.measurements.evaluation import Evaluation
         from landscape.workflow.measurements.surface import Surface
 
         _check(self)

@@ -47,13 +47,13 @@ class DemoCommand:
 
     def run(self) -> None:
         """Run every step, print the comparison, open the page."""
+        from landscape.analysis.surfaces.axes import Axes
         from landscape.cli.commands import report
         from landscape.data import load_dataset
         from landscape.execution.allocator import tune_allocator
         from landscape.figures.report.page import write_report
         from landscape.storage.result_file import ResultFile
         from landscape.training import TrainConfig
-        from landscape.workflow.measurements.axes import Axes
         from landscape.workflow.measurements.eigenvalues import Eigenvalues
         from landscape.workflow.measurements.sharpness import Sharpness
         from landscape.workflow.measurements.surface import Surface

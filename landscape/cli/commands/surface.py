@@ -72,9 +72,9 @@ def measure(
     runner: Runner, models: Sequence[LoadedModel], options: SurfaceCommand
 ) -> dict[str, LineResult | SurfaceResult]:
     """Measure what the options ask for, in one precision, and return the results by name."""
+    from landscape.analysis.surfaces.evaluation import Evaluation
     from landscape.cli.requests.axes import axes_of
     from landscape.cli.requests.planes import chosen_planes
-    from landscape.workflow.measurements.evaluation import Evaluation
     from landscape.workflow.measurements.surface import Surface
     from landscape.workflow.sources.user_code import load_metrics
 

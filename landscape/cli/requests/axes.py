@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from landscape.analysis.surfaces.axes import Axes
 from landscape.cli.options.analysis import grid_size
 from landscape.cli.options.grid import GridOptions
-from landscape.workflow.measurements.axes import Axes
 
 
 def axes_of(options: GridOptions, *, beyond: float | None) -> Axes:

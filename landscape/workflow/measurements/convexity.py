@@ -13,12 +13,13 @@ from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
 from landscape.analysis.operators.operator import CurvatureOperator
-from landscape.analysis.surfaces.convexity import METRICS, QUICK_PRODUCTS, convexity
+from landscape.analysis.surfaces.axes import Axes
+from landscape.analysis.surfaces.convexity import QUICK_PRODUCTS, empty_convexity, measure_convexity
+from landscape.analysis.surfaces.grid import Coordinates
 from landscape.analysis.surfaces.measuring import Points
-from landscape.results import ConvexityResult, Floats, points_table
+from landscape.results import ConvexityResult
 from landscape.stats.number_format import duration
 from landscape.workflow.measurement import Keep, Measurement, Source
-from landscape.workflow.measurements.axes import Axes
 from landscape.workflow.measurements.sampled import check_resumable
 from landscape.workflow.planes import PlaneSpec, RandomPlane
 from landscape.workflow.planes.spec import plane_identity
@@ -42,7 +43,7 @@ class Convexity(Measurement[ConvexityResult]):
     """
 
     plane: PlaneSpec | None = None
-    axes: Axes = field(default_factory=lambda: Axes(points=(21, 21)))
+    axes: Axes = field(default_factory=lambda: Axes(21))
     tolerance: float = 0.05
     quick: bool = False
     max_products: int = 100
@@ -144,16 +145,14 @@ class Convexity(Measurement[ConvexityResult]):
             keep.append(rows)
             keep.advance()
 
-        measured = convexity(
+        measured = measure_convexity(
             objective,
             plane,
-            alpha=begun.alpha,
-            beta=begun.beta,
+            begun,
             tolerance=self.tolerance,
             quick=self.quick,
             max_products=self.max_products,
             seed=self.seed,
-            done=begun.points,
             on_point=on_point,
         )
         seconds = measured.attributes["seconds"] + float(begun.attributes.get("seconds", 0.0))
@@ -165,9 +164,9 @@ class Convexity(Measurement[ConvexityResult]):
             return found
         alpha, beta = self._coordinates()
         assert beta is not None
-        return ConvexityResult(alpha, objective.splits[:1], METRICS, points_table([], ConvexityResult.point), {}, beta)
+        return empty_convexity(objective, alpha, beta)
 
-    def _coordinates(self) -> tuple[Floats, Floats | None]:
+    def _coordinates(self) -> Coordinates:
         spec = self.spec
         return self.axes.coordinates(is_line=spec.is_line, extent=spec.extent, margin=spec.margin)
 

@@ -14,9 +14,9 @@ from landscape.analysis.connectivity.bezier import curve_path
 from landscape.analysis.connectivity.curve_training import CurveTraining
 from landscape.analysis.objective.model.parameters import moving_parameters
 from landscape.analysis.planes import triangle
+from landscape.analysis.surfaces.axes import Axes
 from landscape.data import stratified_subset
 from landscape.results import Result, with_attributes
-from landscape.workflow.measurements.axes import Axes
 from landscape.workflow.measurements.surface import Surface
 from landscape.workflow.planes import BezierCurve, CurvePlane, LineBetween, Weights
 from landscape.workflow.runner import Runner

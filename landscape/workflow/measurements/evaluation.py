@@ -1,45 +1,42 @@
-"""Precision, batch size and processes of a surface: chosen once, recorded, and shared by comparable results."""
+"""Precision and batch size of surfaces: chosen once, recorded, and shared by comparable results."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import dataclasses
+from collections.abc import Callable, Sequence
 
 from landscape.analysis.objective.objective import Precision
+from landscape.analysis.objective.precision_policy import PrecisionChoice, share_precision
 from landscape.analysis.objective.provenance import code_path
-from landscape.analysis.surfaces.measuring import EvaluationSettings
-from landscape.execution import Workers
-from landscape.results import LineResult, Result, SurfaceResult
+from landscape.analysis.surfaces.evaluation import EvaluationSettings
+from landscape.results import LineResult, SurfaceResult
 from landscape.storage.json_values import jsonable
 from landscape.storage.result_file import ResultFile
 from landscape.workflow.measurement import Run
 from landscape.workflow.measurements.sampled import SampledResult
+from landscape.workflow.reporter import Reporter
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Precision and processes that the points of a surface are evaluated with.
+def shared_settings(
+    runs: Sequence[Run[SampledResult]], choose: Callable[[Run[SampledResult]], EvaluationSettings], reporter: Reporter
+) -> list[EvaluationSettings]:
+    """Return the settings of each run: equal ones, unless a stored result has others.
+
+    Those of a stored result are adopted by the others; else bfloat16 is taken only if every checkpoint allows it.
 
     Args:
-        precision: of the forward passes; "auto" takes bfloat16 if it is measured to be faster and accurate enough.
-        precision_tolerance: largest relative error of the loss, at probe points of the grid, that "auto" accepts.
-        workers: processes that share the points, on CUDA one per GPU, or what `landscape.execution.open` returned; the
-            values do not depend on them.
-        settings: precision, batch size and threads of another surface, to make several comparable.
+        runs: measurements of one command that are not finished.
+        choose: chooses the settings of one run by measurement.
+        reporter: is warned of stored results that differ in precision.
     """
-
-    precision: Precision | Literal["auto"] = "auto"
-    precision_tolerance: float = 0.01
-    workers: int | Workers = 1
-    settings: EvaluationSettings | None = None
-
-
-def recorded_settings(found: Result) -> EvaluationSettings:
-    """Return the evaluation settings of a stored or reused result."""
-    stored = found.attributes
-    return EvaluationSettings(
-        stored["precision"], stored["precision_error"], stored["batch_size"], threads=int(stored["threads"])
-    )
+    stored = [EvaluationSettings.recorded(run.found.attributes) for run in runs if run.found is not None]
+    choices = stored or [choose(run) for run in runs]
+    common = share_precision([PrecisionChoice(choice.precision, choice.precision_error) for choice in choices])
+    first = next(choice for choice in choices if choice.precision == common.precision)
+    shared = dataclasses.replace(first, precision_error=common.error)
+    if len({choice.precision for choice in stored}) > 1:
+        reporter.warn(f"results of earlier runs differ in precision; the others are measured in {shared.precision}")
+    return [shared if run.found is None else EvaluationSettings.recorded(run.found.attributes) for run in runs]
 
 
 def known_precision(run: Run[SampledResult], file: ResultFile) -> Precision | None:

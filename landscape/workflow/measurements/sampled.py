@@ -1,4 +1,4 @@
-"""Lines and surfaces that are filled point by point: what a resumed run must have in common, and their regions."""
+"""Lines and surfaces that are measured point by point: conditions to resume them, and their regions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from landscape.analysis.objective.provenance import code_path
 from landscape.analysis.planes import Plane
 from landscape.errors import LandscapeError
 from landscape.results import Floats, LineResult, Result, SurfaceResult
+from landscape.workflow.measurement import Run
+from landscape.workflow.names import difference
 
 SampledResult: TypeAlias = LineResult | SurfaceResult
 
 
 def check_resumable(found: Result, objective: Objective, plane: Plane) -> None:
-    """Refuse to resume a run whose points the new ones would not match bit for bit.
+    """Check that further points would match those of a stored result bit for bit.
 
     Raises:
         LandscapeError: for other directions, another device, or another code path.
@@ -37,6 +39,24 @@ def check_resumable(found: Result, objective: Objective, plane: Plane) -> None:
             )
 
 
+def on_other_axes(
+    run: Run[SampledResult], others: Mapping[str, Result], kind: type[SampledResult], plane: Plane
+) -> SampledResult | None:
+    """Return the first result that differs from a measurement in its axes only: its points are the same to the bit."""
+    for other in others.values():
+        if not isinstance(other, LineResult | SurfaceResult) or "directions" not in other.attributes:
+            continue
+        stored = other.attributes
+        if (
+            difference(other, run.identity, kind, but=("alpha", "beta")) is None
+            and stored["directions"]["hashes"] == plane.provenance["hashes"]
+            and stored["path"] == code_path(run.objective)
+            and stored["device"].split()[0] == run.objective.device.type
+        ):
+            return other
+    return None
+
+
 def beta_of(result: SampledResult) -> Floats | None:
     """Return the coordinates along the second direction; None for a line."""
     return result.beta if isinstance(result, SurfaceResult) else None
@@ -45,7 +65,7 @@ def beta_of(result: SampledResult) -> Floats | None:
 def region_attributes(
     attributes: Mapping[str, Any], region: tuple[Floats, Floats | None] | None, **report: Any
 ) -> dict[str, Any]:
-    """Return the attribute that lists the regions of a result, this one with what is known of its error."""
+    """Return the attribute that lists the regions of a result, with a report of the error of this one."""
     if region is None:
         return {}
     new = region_ends(region)

@@ -12,26 +12,25 @@ import torch
 
 from landscape.analysis.objective.losses import Metric
 from landscape.analysis.objective.model.batchnorm import BatchNormMode
-from landscape.analysis.objective.objective import Objective, Precision
-from landscape.analysis.objective.precision_policy import PrecisionChoice, share_precision
-from landscape.analysis.objective.provenance import code_path, describe
-from landscape.analysis.planes import Plane
+from landscape.analysis.objective.objective import Objective
+from landscape.analysis.surfaces.axes import Axes
+from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings, choose_settings
+from landscape.analysis.surfaces.grid import Coordinates, grid_points, probe_points
 from landscape.analysis.surfaces.levels import check_subsets
-from landscape.analysis.surfaces.measuring import EvaluationSettings, Points, choose_settings
-from landscape.analysis.surfaces.reliability import surface_warnings
-from landscape.analysis.surfaces.surface import empty, grid_points, probe_points, surface
+from landscape.analysis.surfaces.measuring import Points
+from landscape.analysis.surfaces.surface import begin_surface, empty_surface, measure_points
 from landscape.errors import LandscapeError
-from landscape.execution import Workers, count_workers, use
-from landscape.results import Floats, LineResult, Result, SurfaceResult
+from landscape.execution import count_workers, use
+from landscape.results import LineResult, Result, SurfaceResult, with_attributes
 from landscape.stats.number_format import duration
 from landscape.storage.result_file import ResultFile
 from landscape.workflow.measurement import Keep, Measurement, Run, Source
-from landscape.workflow.measurements.axes import Axes
-from landscape.workflow.measurements.evaluation import Evaluation, known_precision, recorded_settings
+from landscape.workflow.measurements.evaluation import known_precision, shared_settings
 from landscape.workflow.measurements.sampled import (
     SampledResult,
     beta_of,
     check_resumable,
+    on_other_axes,
     region_attributes,
     region_ends,
 )
@@ -85,8 +84,7 @@ class Surface(Measurement[SampledResult]):
     @property
     def grid(self) -> Axes:
         """The axes in full detail."""
-        counts = (self.points, self.points) if isinstance(self.points, int) else self.points
-        return self.axes or Axes(counts, self.span)
+        return self.axes or Axes(self.points, self.span)
 
     @property
     def mode(self) -> BatchNormMode:
@@ -183,54 +181,42 @@ class Surface(Measurement[SampledResult]):
 
     def reuse(self, run: Run[SampledResult], others: Mapping[str, Result], reporter: Reporter) -> SampledResult | None:
         """Return the points of a result on other axes that lie on these: they are the same to the bit."""
-        directions = self.spec.make(run.objective, None).provenance["hashes"]
-        alpha, beta = self._coordinates()
-        wanted = set(grid_points(alpha, beta))
+        other = on_other_axes(run, others, self.kind, self.spec.make(run.objective, None))
+        if other is None:
+            return None
+        coordinates = self._coordinates()
         level = 1 if self.tolerance else 0  # measured values; above are estimates of that very grid
-        for other in others.values():
-            if not isinstance(other, LineResult | SurfaceResult) or "directions" not in other.attributes:
-                continue
-            stored = other.attributes
-            if (
-                difference(other, run.identity, self.kind, but=("alpha", "beta")) is None
-                and stored["directions"]["hashes"] == directions
-                and stored["path"] == code_path(run.objective)
-                and stored["device"].split()[0] == run.objective.device.type
-            ):
-                rows = other.points[other.points["level"] >= level]
-                points = zip(rows["alpha"].tolist(), rows["beta"].tolist(), strict=True)
-                rows = rows[[point in wanted for point in points]]
-                keys = ("directions", "path", "device", "precision", "precision_error", "batch_size", "threads")
-                attributes = {key: stored[key] for key in keys}
-                begun = empty(run.objective, alpha, beta, attributes, gradient_norm=self.gradient_norm)
-                if not len(rows):
-                    return None
-                count = len(np.unique(rows[["alpha", "beta"]]))
-                reporter.say(f"{run.key}: {count} points are taken from a result on other axes")
-                return dataclasses.replace(begun, points=rows)
-        return None
+        rows, wanted = other.points[other.points["level"] >= level], set(grid_points(*coordinates))
+        points = zip(rows["alpha"].tolist(), rows["beta"].tolist(), strict=True)
+        rows = rows[[point in wanted for point in points]]
+        if not len(rows):
+            return None
+        reporter.say(
+            f"{run.key}: {len(np.unique(rows[['alpha', 'beta']]))} points are taken from a result on other axes"
+        )
+        keys = ("directions", "path", "device", "precision", "precision_error", "batch_size", "threads")
+        attributes = {key: other.attributes[key] for key in keys}
+        begun = empty_surface(run.objective, coordinates, attributes, gradient_norm=self.gradient_norm)
+        return dataclasses.replace(begun, points=rows)
 
     def share(
         self, runs: Sequence[Run[SampledResult]], file: ResultFile, reporter: Reporter
     ) -> list[Run[SampledResult]]:
-        """Give all surfaces of one command the same precision and batch size.
-
-        Those of a stored result are adopted by the others; else bfloat16 is taken only if every checkpoint allows it.
-        """
-        todo = [run for run in runs if not run.finished]
-        if not todo or self.evaluation.settings is not None:
+        """Give all surfaces of one command the same precision and batch size, see `shared_settings`."""
+        unfinished = [run for run in runs if not run.finished]
+        if not unfinished or self.evaluation.settings is not None:
             return list(runs)
-        stored = [recorded_settings(run.found) for run in runs if run.found is not None]
-        choices = stored or [self._choose(run, file) for run in todo]
-        common = share_precision([PrecisionChoice(choice.precision, choice.precision_error) for choice in choices])
-        first = next(choice for choice in choices if choice.precision == common.precision)
-        shared = dataclasses.replace(first, precision_error=common.error)
-        if len({choice.precision for choice in stored}) > 1:
-            reporter.warn(f"results of earlier runs differ in precision; the others are measured in {shared.precision}")
-        for run in todo:
+
+        def choose(run: Run[SampledResult]) -> EvaluationSettings:
             measurement = run.measurement
             assert isinstance(measurement, Surface)
-            settings = shared if run.found is None else recorded_settings(run.found)
+            plane = measurement.spec.make(run.objective, None)
+            points, known = probe_points(*measurement._coordinates()), known_precision(run, file)
+            return choose_settings(run.objective, plane, points, measurement.evaluation, known=known)
+
+        for run, settings in zip(unfinished, shared_settings(unfinished, choose, reporter), strict=True):
+            measurement = run.measurement
+            assert isinstance(measurement, Surface)
             evaluation = dataclasses.replace(measurement.evaluation, settings=settings)
             run.measurement = dataclasses.replace(measurement, evaluation=evaluation)
         return list(runs)
@@ -266,75 +252,45 @@ class Surface(Measurement[SampledResult]):
         if found is not None:
             check_resumable(found, objective, plane)
         alpha, beta = self._coordinates() if found is None else (found.alpha, beta_of(found))
-        settings = self.evaluation.settings or self._choose_settings(objective, plane, alpha, beta)
+        settings = self.evaluation.settings
+        if settings is None:
+            settings = choose_settings(objective, plane, probe_points(alpha, beta), self.evaluation)
         if self.mode == "batch":  # there the batch size is part of what is measured
             settings = dataclasses.replace(settings, batch_size=objective.batch_size)
         with use(self.evaluation.workers) as workers:
             settings = dataclasses.replace(settings, threads=settings.threads or workers.threads)
-            return self._measure(objective, plane, found, (alpha, beta), settings, workers, keep)
+            begun = begin_surface(objective, plane, (alpha, beta), settings, gradient_norm=self.gradient_norm)
+            attributes = {**begun.attributes, **({} if found is None else found.attributes)}
+            region = None if self.grid.region is None else self.grid.region_coordinates(alpha, beta)
+            points = begun.points if found is None else found.points
+            regions = region_attributes(attributes, region)
+            begun = dataclasses.replace(begun, points=points, attributes={**attributes, **regions})
+            torch.set_num_threads(int(begun.attributes["threads"]))
+            keep.begin(begun)
 
-    def _measure(
-        self,
-        objective: Objective,
-        plane: Plane,
-        found: SampledResult | None,
-        coordinates: tuple[Floats, Floats | None],
-        settings: EvaluationSettings,
-        workers: Workers,
-        keep: Keep,
-    ) -> SampledResult:
-        (alpha, beta), threads = coordinates, settings.threads
-        assert threads is not None
-        begun = empty(objective, alpha, beta, {}, gradient_norm=self.gradient_norm)
-        attributes = {
-            **describe(objective, objective.splits),
-            "directions": dict(plane.provenance),
-            **({"marks": list(plane.marks)} if plane.marks else {}),
-            "precision": settings.precision,
-            "precision_error": settings.precision_error,
-            "batch_size": settings.batch_size,
-            "threads": threads,
-            **({} if found is None else found.attributes),
-        }
-        warnings = surface_warnings(objective, plane, objective.splits)
-        if warnings:  # stored before the first point, so that an unfinished result carries them
-            attributes["warnings"] = list(warnings)
-        region = None if self.grid.region is None else self.grid.region_coordinates(alpha, beta)
-        regions = region_attributes(attributes, region)
-        points = begun.points if found is None else found.points
-        begun = dataclasses.replace(begun, points=points, attributes={**attributes, **regions})
-        torch.set_num_threads(threads)
-        keep.begin(begun)
+            def on_point(rows: Points) -> None:
+                keep.append(rows)
+                keep.advance()
 
-        def on_point(rows: Points) -> None:
-            keep.append(rows)
-            keep.advance()
-
-        measured = surface(
-            objective,
-            plane,
-            alpha=alpha,
-            beta=beta,
-            region=region,
-            seed=self.seed,
-            gradient_norm=self.gradient_norm,
-            tolerance=self.tolerance,
-            workers=workers,
-            settings=settings,
-            done=points,
-            on_point=on_point,
-        )
-        report = {name: measured.attributes[name] for name in ("tolerance",) if name in measured.attributes}
-        if region is not None:
-            report = region_attributes(attributes, region, **report)
-        seconds = measured.attributes["seconds"] + float(attributes.get("seconds", 0.0))
-        if "warnings" in measured.attributes:
-            report["warnings"] = measured.attributes["warnings"]
+            measured = measure_points(
+                objective,
+                plane,
+                begun,
+                region=region,
+                tolerance=self.tolerance,
+                seed=self.seed,
+                workers=workers,
+                on_point=on_point,
+            )
+        report = {}
+        if region is not None:  # the error within a tolerance is that of the region, beside that of the whole grid
+            errors = {"tolerance": measured.attributes["tolerance"]} if self.tolerance else {}
+            report = region_attributes(attributes, region, **errors)
+            report |= {name: attributes[name] for name in errors if name in attributes}
         read_off = self.spec.read_off(objective, plane, measured) if isinstance(measured, LineResult) else {}
-        complete = {**begun.attributes, **report, **read_off, "seconds": seconds}
-        return dataclasses.replace(measured, attributes=complete)
+        return with_attributes(measured, **report, **read_off)
 
-    def _coordinates(self) -> tuple[Floats, Floats | None]:
+    def _coordinates(self) -> Coordinates:
         spec = self.spec
         return self.grid.coordinates(is_line=spec.is_line, extent=spec.extent, margin=spec.margin)
 
@@ -342,29 +298,3 @@ class Surface(Measurement[SampledResult]):
         alpha, beta = self._coordinates() if found is None else (found.alpha, beta_of(found))
         grid = (alpha, beta) if self.grid.region is None else self.grid.region_coordinates(alpha, beta)
         return sum(1 for _ in grid_points(*grid, None if found is None else found.points))
-
-    def _choose(self, run: Run[SampledResult], file: ResultFile) -> EvaluationSettings:
-        """Return precision and batch size, chosen by measurement."""
-        measurement = run.measurement
-        assert isinstance(measurement, Surface)
-        plane = measurement.spec.make(run.objective, None)
-        known = known_precision(run, file)
-        return measurement._choose_settings(run.objective, plane, *measurement._coordinates(), known=known)
-
-    def _choose_settings(
-        self,
-        objective: Objective,
-        plane: Plane,
-        alpha: Floats,
-        beta: Floats | None,
-        *,
-        known: Precision | None = None,
-    ) -> EvaluationSettings:
-        return choose_settings(
-            objective,
-            [plane],
-            probe_points(alpha, beta),
-            precision=self.evaluation.precision,
-            precision_tolerance=self.evaluation.precision_tolerance,
-            known=known,
-        )

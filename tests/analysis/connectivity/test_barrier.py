@@ -14,14 +14,15 @@ from landscape.analysis.connectivity.barrier import barriers
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import line_between
 from landscape.analysis.planes.axes import between_axis
-from landscape.analysis.surfaces.measuring import EvaluationSettings
+from landscape.analysis.surfaces.axes import Axes
+from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings
 from landscape.analysis.surfaces.surface import surface
 from landscape.errors import LandscapeError
 
 N = 30
 INPUTS = torch.randn(N, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 LABELS = torch.randint(0, 3, (N,), generator=torch.Generator().manual_seed(2))
-SETTINGS = EvaluationSettings("float64", None, N)
+EXACT = Evaluation(settings=EvaluationSettings("float64", None, N))
 
 
 def network(seed: int) -> nn.Module:
@@ -65,7 +66,7 @@ def test_value_place_and_standard_error_are_the_paired_difference_s() -> None:
     data = {"train": (INPUTS, LABELS), "test": (INPUTS[:11] + 0.1, LABELS[:11])}
     found = objective(first, **data)
     plane = line_between(found, second.state_dict())
-    line = surface(found, plane, alpha=between_axis(11, 0.3), settings=SETTINGS)
+    line = surface(found, plane, axes=Axes(alpha=tuple(between_axis(11, 0.3))), evaluation=EXACT)
     result = barriers(found, plane, line)
     assert set(result) == {"train", "test"}
     for split, (x, y) in data.items():
@@ -90,7 +91,7 @@ def test_a_line_that_sags_has_no_barrier() -> None:
     other = nn.Linear(4, 1).double()
     found = objective(model, "mse", train=(INPUTS, torch.ones(N, 1).double()))
     plane = line_between(found, other.state_dict())
-    line = surface(found, plane, alpha=between_axis(5), settings=SETTINGS)
+    line = surface(found, plane, axes=Axes(alpha=tuple(between_axis(5))), evaluation=EXACT)
     barrier = barriers(found, plane, line)["train"]["loss"]
     assert barrier == {"value": 0.0, "stderr": 0.0, "at": 0.0}
     assert line.grid("loss")[0, 2] < line.grid("loss")[0, [0, -1]].mean()
@@ -100,7 +101,7 @@ def test_rises_beyond_the_ends_do_not_count() -> None:
     model, other = (nn.Linear(4, 1).double() for _ in range(2))
     found = objective(model, "mse", train=(INPUTS, torch.ones(N, 1).double()))
     plane = line_between(found, other.state_dict())
-    line = surface(found, plane, alpha=between_axis(5, 2.0), settings=SETTINGS)
+    line = surface(found, plane, axes=Axes(alpha=tuple(between_axis(5, 2.0))), evaluation=EXACT)
     grid = line.grid("loss")[0]
     assert grid.max() > grid[line.alpha.tolist().index(0.0)]
     assert barriers(found, plane, line)["train"]["loss"]["value"] == 0.0
@@ -127,7 +128,7 @@ def identity(outputs: Tensor, _: Tensor) -> Tensor:
 def test_a_loss_that_diverges_on_the_way_is_a_barrier(kind: str, check: Any) -> None:
     found = objective(Wall(-1.0, kind), identity)
     plane = line_between(found, Wall(1.0, kind).state_dict())
-    line = surface(found, plane, alpha=between_axis(5), settings=SETTINGS)
+    line = surface(found, plane, axes=Axes(alpha=tuple(between_axis(5))), evaluation=EXACT)
     barrier = barriers(found, plane, line)["train"]["loss"]
     assert check(barrier["value"])
     assert barrier["at"] == 0.5
@@ -137,9 +138,9 @@ def test_a_loss_that_diverges_on_the_way_is_a_barrier(kind: str, check: Any) -> 
 def test_batch_means_give_a_value_without_a_standard_error() -> None:
     found = objective(network(0), lambda outputs, targets: F.cross_entropy(outputs, targets))
     plane = line_between(found, permuted(network(0)).state_dict())
-    line = surface(found, plane, alpha=between_axis(5), settings=SETTINGS)
+    line = surface(found, plane, axes=Axes(alpha=tuple(between_axis(5))), evaluation=EXACT)
     exact = objective(network(0))
-    expected = barriers(exact, plane, surface(exact, plane, alpha=between_axis(5), settings=SETTINGS))
+    expected = barriers(exact, plane, surface(exact, plane, axes=Axes(alpha=tuple(between_axis(5))), evaluation=EXACT))
     barrier = barriers(found, plane, line)["train"]["loss"]
     assert barrier["value"] == pytest.approx(expected["train"]["loss"]["value"], rel=1e-9)
     assert math.isnan(barrier["stderr"])
@@ -149,12 +150,12 @@ def test_batch_means_give_a_value_without_a_standard_error() -> None:
 def test_a_line_without_both_ends_has_no_barrier_to_give(alpha: list[float]) -> None:
     found = objective(network(0))
     plane = line_between(found, network(1).state_dict())
-    line = surface(found, plane, alpha=np.array(alpha), settings=SETTINGS)
+    line = surface(found, plane, axes=Axes(alpha=tuple(alpha)), evaluation=EXACT)
     with pytest.raises(LandscapeError, match="points at 0 and 1"):
         barriers(found, plane, line)
 
 
 def test_a_line_between_two_models_runs_from_0_to_1_by_default() -> None:
     o = objective(trained())
-    line = surface(o, line_between(o, network(1).state_dict()), points=5, settings=SETTINGS)
+    line = surface(o, line_between(o, network(1).state_dict()), points=5, evaluation=EXACT)
     np.testing.assert_array_equal(line.alpha, [0, 0.25, 0.5, 0.75, 1])

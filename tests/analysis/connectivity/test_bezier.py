@@ -18,7 +18,8 @@ from landscape.analysis.connectivity.curve_training import CurveTraining, train_
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import flatten
 from landscape.analysis.planes import line_between, plane_through
-from landscape.analysis.surfaces.measuring import EvaluationSettings
+from landscape.analysis.surfaces.axes import Axes
+from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings
 from landscape.analysis.surfaces.surface import surface
 from landscape.errors import LandscapeError
 
@@ -182,7 +183,9 @@ def test_the_curve_goes_around_a_barrier() -> None:
     t, settings = np.linspace(0, 1, 21), EvaluationSettings("float64", None, N)
     heights = {}
     for name, plane in (("straight", line_between(found, other)), ("curved", curve)):
-        heights[name] = barriers(found, plane, surface(found, plane, alpha=t, settings=settings))["train"]["loss"]
+        heights[name] = barriers(
+            found, plane, surface(found, plane, axes=Axes(alpha=tuple(t)), evaluation=Evaluation(settings=settings))
+        )["train"]["loss"]
     assert heights["straight"]["value"] == pytest.approx((math.sin(0.1) ** 2 - 1) ** 2, rel=1e-9)
     assert heights["curved"]["value"] < 0.1
     x, y = curve.at(0.5)["w"].tolist()

@@ -40,7 +40,7 @@ def exact_loss(model: nn.Module, weights: dict[str, Tensor]) -> Tensor:
 def test_surfaces_and_curvature_of_a_physics_informed_model() -> None:
     model = Residual()
     o = Objective(model, "mse", X, Y, precision="float64", device="cpu")
-    plane = landscape.surface(o, points=3, precision="float64")
+    plane = landscape.surface(o, points=3, evaluation=landscape.Evaluation(precision="float64"))
     assert plane.grid()[0, 1, 1] == pytest.approx(exact_loss(model, dict(model.named_parameters())).item())
     assert plane.grid().std() > 0
     names = list(o.origin)

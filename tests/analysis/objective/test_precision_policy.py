@@ -12,7 +12,7 @@ from landscape.analysis.objective.batch_size import choose_batch_size
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.precision_policy import PrecisionChoice, choose_precision, share_precision
 from landscape.analysis.planes import random_plane
-from landscape.analysis.surfaces.measuring import choose_settings
+from landscape.analysis.surfaces.evaluation import Evaluation, choose_settings
 from landscape.analysis.surfaces.surface import surface
 
 N = 600
@@ -173,7 +173,7 @@ def test_points_that_diverge_in_both_precisions_do_not_decide(
 def test_auto_goes_into_the_surface_s_attributes(clock: Any) -> None:
     clock(bfloat16_is_fast)
     for tolerance, expected in ((0.05, "bfloat16"), (1e-9, "float32")):
-        attributes = surface(objective(), points=3, precision_tolerance=tolerance).attributes
+        attributes = surface(objective(), points=3, evaluation=Evaluation(precision_tolerance=tolerance)).attributes
         assert attributes["precision"] == expected
         assert (attributes["precision_error"] is None) == (expected == "float32")
         assert expected == "float32" or 0 < attributes["precision_error"] <= 0.05
@@ -202,8 +202,8 @@ def test_ready_batches_and_batch_statistics_keep_their_sizes(clock: Any) -> None
     assert choose_batch_size(ready, "float32")[0] == 40
     by_batch = objective(batchnorm="batch", batch_size=40)
     assert choose_batch_size(by_batch, "float32")[0] == 40
-    settings = choose_settings(by_batch, [random_plane(by_batch)], [(0.0, 0.0)], precision="float32")
-    centre = surface(by_batch, points=3, settings=settings).grid("loss")[:, 1, 1]
+    settings = choose_settings(by_batch, random_plane(by_batch), [(0.0, 0.0)], Evaluation(precision="float32"))
+    centre = surface(by_batch, points=3, evaluation=Evaluation(settings=settings)).grid("loss")[:, 1, 1]
     assert centre.tolist() == [by_batch.loss(split="train"), by_batch.loss(split="test")]
 
 

@@ -11,7 +11,7 @@ from torch.func import functional_call, grad, vmap
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.gradient_norm import gradient_norm
 from landscape.analysis.planes import random_plane
-from landscape.analysis.surfaces.measuring import EvaluationSettings
+from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings
 from landscape.analysis.surfaces.surface import surface
 from landscape.errors import LandscapeError
 
@@ -85,12 +85,12 @@ def test_norm_and_error_are_those_of_the_dense_gradients(reverse_only: bool) -> 
 def test_a_surface_has_it_beside_the_loss() -> None:
     found = objective(Network())
     plane, chosen = random_plane(found), EvaluationSettings("float64", None, 5)
-    result = surface(found, plane, points=3, gradient_norm=True, settings=chosen)
+    result = surface(found, plane, points=3, gradient_norm=True, evaluation=Evaluation(settings=chosen))
     assert result.metrics == ("loss", "accuracy", "gradient_norm")
     expected = gradient_norm(found, plane.at(1.0, -1.0), split="test")
     assert result.grid("gradient_norm")[1, 0, 2] == expected.value
     assert result.grid("gradient_norm", column="stderr")[1, 0, 2] == expected.stderr
-    without = surface(found, plane, points=3, settings=chosen)
+    without = surface(found, plane, points=3, evaluation=Evaluation(settings=chosen))
     np.testing.assert_array_equal(result.grid("loss"), without.grid("loss"))
 
 
@@ -138,7 +138,7 @@ def test_metrics_of_the_user_s_own_are_measured_and_may_not_clash() -> None:
         return torch.distributions.Categorical(logits=outputs).entropy().mean()
 
     found = objective(Network(), metrics={"margin": margin, "entropy": entropy})
-    result = surface(found, points=3, settings=EvaluationSettings("float64", None, 5))
+    result = surface(found, points=3, evaluation=Evaluation(settings=EvaluationSettings("float64", None, 5)))
     assert result.metrics == ("loss", "accuracy", "margin", "entropy")
     outputs = functional_call(Network().double().eval(), found.origin, (X,))
     expected = margin(outputs, Y)

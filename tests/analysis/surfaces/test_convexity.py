@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import Plane, random_plane
 from landscape.analysis.planes.plane import make_plane
-from landscape.analysis.surfaces.convexity import METRICS, QUICK_PRODUCTS, convexity
+from landscape.analysis.surfaces.axes import Axes
+from landscape.analysis.surfaces.convexity import METRICS, QUICK_PRODUCTS, convexity, measure_convexity
 from landscape.errors import LandscapeError
 from landscape.results import ConvexityResult
 
@@ -94,12 +96,12 @@ def case() -> tuple[Objective, Plane, dict[tuple[float, float], np.ndarray]]:
     return objective, plane, {(a, b): dense(objective, plane, a, b) for a, b in points}
 
 
-AXES = {"alpha": np.linspace(-1, 1, 5), "beta": np.linspace(-1, 1, 3)}
+AXES = Axes((5, 3))
 
 
 def test_every_point_is_proven_to_the_tolerance(case) -> None:
     objective, plane, spectra = case
-    found = convexity(objective, plane, **AXES, tolerance=TOLERANCE)
+    found = convexity(objective, plane, axes=AXES, tolerance=TOLERANCE)
     assert found.metrics == METRICS
     assert found.complete
     check(found, spectra)
@@ -112,14 +114,14 @@ def test_every_point_is_proven_to_the_tolerance(case) -> None:
 
 def test_from_the_neighbours_vectors_it_is_quicker_and_the_bounds_say_what_is_not_known(case) -> None:
     objective, plane, spectra = case
-    found = convexity(objective, plane, **AXES, tolerance=TOLERANCE, quick=True)
+    found = convexity(objective, plane, axes=AXES, tolerance=TOLERANCE, quick=True)
     check(found, spectra)
     assert (spread(found)[:, 2] <= TOLERANCE * (1 + 1e-9)).all()  # the middle of each row
     others = np.delete(found.grid("products")[0], 2, axis=1)
     assert (others == QUICK_PRODUCTS).all()
     assert (spread(found) > TOLERANCE).sum() == others.size
     # The neighbour's vectors are worth something: as many products from a random vector alone leave larger errors.
-    cold = convexity(objective, plane, **AXES, tolerance=TOLERANCE, max_products=QUICK_PRODUCTS)
+    cold = convexity(objective, plane, axes=AXES, tolerance=TOLERANCE, max_products=QUICK_PRODUCTS)
     beside = np.ones(found.shape, dtype=bool)
     beside[:, 2] = False
     warm_errors, cold_errors = (errors(each, spectra)[beside.ravel()] for each in (found, cold))
@@ -130,7 +132,7 @@ def test_in_float32_the_bounds_hold_but_for_rounding(case) -> None:
     _, _, spectra = case
     objective = problem(precision="float32")
     plane = random_plane(objective, seed=3)
-    check(convexity(objective, plane, **AXES), spectra, slack=1e-4)
+    check(convexity(objective, plane, axes=AXES), spectra, slack=1e-4)
 
 
 def jumping() -> tuple[Objective, Plane]:
@@ -163,32 +165,38 @@ def jumping() -> tuple[Objective, Plane]:
 
 def test_what_a_neighbour_knows_nothing_of_is_found_or_within_the_bound() -> None:
     objective, plane = jumping()
-    axes = {"alpha": np.array([0.0, 1.0]), "beta": np.zeros(1)}
+    axes = Axes(alpha=(0.0, 1.0), beta=(0.0,))
     right = [10.0, 201 * float(torch.linspace(-1, 1, 60)[40])]
     for most in (2, 3, 5, 100):
-        found = convexity(objective, plane, **axes, quick=True, max_products=most)
+        found = convexity(objective, plane, axes=axes, quick=True, max_products=most)
         top, bound = found.grid("lambda_max")[0, 0], found.grid("lambda_max", column="bound")[0, 0]
         assert (top <= np.array(right) * (1 + 1e-9)).all()
         assert (right <= top + bound).all()
-    sure = convexity(objective, plane, **axes)
+    sure = convexity(objective, plane, axes=axes)
     assert sure.grid("lambda_max")[0, 0].tolist() == pytest.approx(right, rel=0.05)
 
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_a_stopped_map_goes_on_to_the_same_bits(case, quick: bool) -> None:
     objective, plane, _ = case
-    axes = {"alpha": AXES["alpha"], "beta": AXES["beta"][:2]}
-    whole, tables = convexity(objective, plane, **axes, quick=quick), []
-    convexity(objective, plane, **axes, quick=quick, on_point=tables.append)
+    axes = Axes(5, beta=(-1.0, 0.0))
+    whole, tables = convexity(objective, plane, axes=axes, quick=quick), []
+
+    def resume(done: np.ndarray, on_point: Any) -> ConvexityResult:
+        begun = dataclasses.replace(whole, points=done)
+        options = {"tolerance": 0.05, "quick": quick, "max_products": 100, "seed": 0}
+        return measure_convexity(objective, plane, begun, on_point=on_point, **options)
+
+    resume(whole.points[:0], tables.append)
     assert len(tables) == 10
     for stopped in (2, 7):
         again: list[Any] = []
         done = np.concatenate(tables[:stopped])
-        found = convexity(objective, plane, **axes, quick=quick, done=done, on_point=again.append)
+        found = resume(done, again.append)
         assert len(again) == 10 - stopped
         assert found.points.tobytes() == whole.points.tobytes()
     calls: list[Any] = []
-    full = convexity(objective, plane, **axes, quick=quick, done=whole.points, on_point=calls.append)
+    full = resume(whole.points, calls.append)
     assert not calls
     assert full.points.tobytes() == whole.points.tobytes()
 
@@ -197,7 +205,7 @@ def test_where_the_loss_diverges_the_map_is_empty_and_goes_on() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     objective = Objective(model, "mse", torch.randn(8, 3), torch.randn(8, 2), precision="float64", device="cpu")
-    found = convexity(objective, alpha=np.array([-1.0, 0.0, 1e200]), beta=np.array([0.0, 1e200]))
+    found = convexity(objective, axes=Axes(alpha=(-1.0, 0.0, 1e200), beta=(0.0, 1e200)))
     for metric in ("convexity", "lambda_min", "lambda_max"):
         np.testing.assert_array_equal(np.isnan(found.grid(metric)[0]), [[False, False, True], [True, True, True]])
     assert found.complete
@@ -205,7 +213,7 @@ def test_where_the_loss_diverges_the_map_is_empty_and_goes_on() -> None:
 
 def test_few_products_give_wider_bounds_that_still_hold(case) -> None:
     objective, plane, spectra = case
-    found = convexity(objective, plane, **AXES, max_products=6)
+    found = convexity(objective, plane, axes=AXES, max_products=6)
     assert (found.grid("products") == 6).all()
     check(found, spectra)
     assert (spread(found) > TOLERANCE).all()

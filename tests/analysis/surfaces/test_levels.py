@@ -15,11 +15,11 @@ from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 from torch import nn
 
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.surfaces.allocation import Search, quantile
-from landscape.analysis.surfaces.field import Field, Shape
 from landscape.analysis.surfaces.levels import Levels, stratified_estimate
-from landscape.analysis.surfaces.scheme import Scheme, scheme
-from landscape.analysis.surfaces.tolerance import conformal, held_out, relative_errors
+from landscape.analysis.surfaces.multilevel.allocation import PassAllocator, quantile
+from landscape.analysis.surfaces.multilevel.field import Field, Kernel
+from landscape.analysis.surfaces.multilevel.tolerance import conformal, held_out, relative_errors
+from landscape.analysis.surfaces.scheme import Scheme, choose_scheme
 from landscape.errors import LandscapeError
 
 
@@ -36,7 +36,7 @@ def test_a_field_s_mean_and_variance_are_those_of_gaussian_process_regression() 
     random = np.random.default_rng(0)
     amplitude, values = random.uniform(0.5, 2.0, 36), random.normal(size=36)
     chosen = [3, 17, 30, 8, 21]
-    field = Field(Shape(places, lengths, nugget), amplitude)
+    field = Field(Kernel(places, lengths, nugget), amplitude)
     for place in chosen:
         field.add(place)
     mean, scale = field.posterior(values)
@@ -55,7 +55,7 @@ def test_a_field_s_mean_and_variance_are_those_of_gaussian_process_regression() 
 
 
 def test_knowing_more_lowers_the_variance_by_the_squared_column() -> None:
-    field = Field(Shape(grid(5), np.array([0.2, 0.2]), 0.0), np.ones(25))
+    field = Field(Kernel(grid(5), np.array([0.2, 0.2]), 0.0), np.ones(25))
     field.add(12)
     trial = field.copy()
     before, column = trial.variance, trial.column(3)
@@ -71,12 +71,12 @@ def test_lengths_are_found_where_there_are_enough_values() -> None:
     kernel = Matern([0.15, 0.6], nu=2.5)(places) + 1e-8 * np.eye(len(places))
     values = np.linalg.cholesky(kernel) @ np.random.default_rng(1).normal(size=len(places))
     values[5] = np.nan  # not known there
-    found = Shape.fitted(places, 3 * values)
+    found = Kernel.fit(places, 3 * values)
     assert found is not None
     np.testing.assert_allclose(found.lengths, [0.15, 0.6], rtol=0.35)
     assert found.nugget < 1e-2
-    assert Shape.fitted(places, np.zeros(len(places))) is None
-    assert Shape.fitted(places[:5], values[:5]) is None
+    assert Kernel.fit(places, np.zeros(len(places))) is None
+    assert Kernel.fit(places[:5], values[:5]) is None
 
 
 # ---- allocation
@@ -89,13 +89,13 @@ def test_a_quantile_of_normal_errors_of_several_sizes() -> None:
     assert quantile(np.zeros(3)) == 0
 
 
-def search(amplitudes: list[NDArray[Any]], costs: list[float], **changes: Any) -> Search:
+def search(amplitudes: list[NDArray[Any]], costs: list[float], **changes: Any) -> PassAllocator:
     places = grid(5)
-    fields = [Field(Shape(places, np.array([0.2, 0.2]), 1e-3), a) for a in amplitudes]
+    fields = [Field(Kernel(places, np.array([0.2, 0.2]), 1e-3), a) for a in amplitudes]
     known = np.zeros((len(costs), 25), dtype=bool)
     known[-1] = True
     options = {"known": known, "barred": np.zeros(25, dtype=bool), **changes}
-    return Search([(fields, np.ones((len(fields), 1)))], costs, **options)
+    return PassAllocator([(fields, np.ones((len(fields), 1)))], costs, **options)
 
 
 def test_the_first_choice_is_the_largest_drop_of_variance_for_its_cost() -> None:
@@ -107,8 +107,8 @@ def test_the_first_choice_is_the_largest_drop_of_variance_for_its_cost() -> None
     assert chosen.level == 1
     dense = [np.outer(a, a) * (Matern(0.2, nu=2.5)(grid(5)) + 1e-3 * np.eye(25)) for a in amplitudes]
     prior = np.diag(dense[1])
-    assert chosen.place == int(np.argmax(prior))
-    # Where all the examples cost next to nothing more, they choose_settings both corrections at once.
+    assert chosen.point == int(np.argmax(prior))
+    # Where all the examples cost next to nothing more, they settle both corrections at once.
     assert search(amplitudes, [0.01, 1.0, 1.0]).step().level == 0  # type: ignore[union-attr]
 
 
@@ -118,8 +118,8 @@ def test_points_held_out_are_never_chosen_on_all_examples_and_the_search_ends() 
     choices = []
     while (choice := found.step()) is not None:
         choices.append(choice)
-    assert {choice.place for choice in choices if choice.level == 0} == set(range(20, 25))
-    assert {choice.place for choice in choices if choice.level <= 1} == set(range(25))
+    assert {choice.point for choice in choices if choice.level == 0} == set(range(20, 25))
+    assert {choice.point for choice in choices if choice.level <= 1} == set(range(25))
     assert len(set(choices)) == len(choices)
     np.testing.assert_allclose(found.deviations()[0, 20:], 0, atol=1e-9)
 
@@ -129,7 +129,7 @@ def test_points_held_out_are_never_chosen_on_all_examples_and_the_search_ends() 
 
 @given(st.integers(2, 10**6), st.integers(1, 10**6), st.integers(0, 1000))
 def test_levels_are_nested_from_all_the_examples_down(train: int, test: int, overhead: int) -> None:
-    found = scheme({"train": train, "test": test}, overhead=overhead)
+    found = choose_scheme({"train": train, "test": test}, overhead=overhead)
     for split, n in (("train", train), ("test", test)):
         sizes = found.sizes[split]
         assert sizes[0] == n
@@ -142,7 +142,7 @@ def test_levels_are_nested_from_all_the_examples_down(train: int, test: int, ove
 
 
 def test_the_levels_of_cifar10() -> None:
-    assert scheme({"train": 50_000}).sizes["train"] == (50_000, 10_000, 2000, 400, 200)
+    assert choose_scheme({"train": 50_000}).sizes["train"] == (50_000, 10_000, 2000, 400, 200)
 
 
 # ---- levels of an objective
@@ -199,7 +199,7 @@ def test_levels_are_nested_stratified_subsets_and_their_sums_those_of_a_plain_lo
 
 def test_a_split_smaller_than_a_level_is_taken_whole() -> None:
     whole = objective(data={"train": (X, Y), "test": (X[:10], Y[:10])})
-    levels = Levels(whole, scheme({"train": N, "test": 10}), seed=0)
+    levels = Levels(whole, choose_scheme({"train": N, "test": 10}), seed=0)
     sums = levels.sums(levels.scheme.base, whole.origin, None, "float64", batch_size=50)
     found = levels.estimates(levels.scheme.base, "test", sums["test"])
     size = levels.scheme.sizes["test"][levels.scheme.base]

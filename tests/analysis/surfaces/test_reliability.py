@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import random_plane
+from landscape.analysis.surfaces.evaluation import Evaluation
 from landscape.analysis.surfaces.reliability import SurfaceWarning
 from landscape.analysis.surfaces.surface import surface
 
@@ -45,7 +46,7 @@ def objective(*layers: nn.Module) -> Objective:
 def measured(o: Objective, **options: object) -> tuple[object, list[str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        result = surface(o, points=3, precision="float32", **options)
+        result = surface(o, points=3, evaluation=Evaluation(precision="float32"), **options)
     assert all(issubclass(w.category, SurfaceWarning) for w in caught)
     assert result.attributes.get("warnings", []) == [str(w.message) for w in caught]
     return result, [str(w.message) for w in caught]

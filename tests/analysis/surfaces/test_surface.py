@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases.surfaces import surface_in_parts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -16,22 +17,17 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import dot, flatten, unflatten
 from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.planes import Plane, line_between, pca_plane, plane_through, random_plane
-from landscape.analysis.planes.axes import between_axis
-from landscape.analysis.surfaces.surface import (
-    EvaluationSettings,
-    _Grid,
-    axis,
-    choose_settings,
-    empty,
-    grid_points,
-    probe_points,
-    surface,
-)
+from landscape.analysis.planes.axes import axis, between_axis
+from landscape.analysis.surfaces.axes import Axes
+from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings, choose_settings
+from landscape.analysis.surfaces.grid import Grid, grid_points, probe_points
+from landscape.analysis.surfaces.surface import empty_surface, surface
 from landscape.errors import LandscapeError
 from landscape.results import LineResult, SurfaceResult, points_table
 
 N = 20
 SETTINGS = EvaluationSettings("float64", None, 7)
+EXACT = Evaluation(settings=SETTINGS)
 
 
 class Quadratic(nn.Module):
@@ -88,6 +84,7 @@ def classifier(**options: Any) -> Objective:
 
 
 CLASSIFIER = classifier(precision="float32")  # shared where many examples are drawn
+ONE_SPLIT = Objective(small_network(), "cross_entropy", IMAGES, LABELS, device="cpu")
 
 
 # ---- values
@@ -96,7 +93,7 @@ CLASSIFIER = classifier(precision="float32")  # shared where many examples are d
 def test_a_quadratic_s_plane_is_its_closed_form_and_lies_the_right_way_round() -> None:
     found, model, x = quadratic()
     d, e = draws(2, 6)
-    result = surface(found, plane_of(found, d, e), points=(7, 5), span=2.0, settings=SETTINGS)
+    result = surface(found, plane_of(found, d, e), axes=Axes((7, 5), span=2.0), evaluation=EXACT)
     assert isinstance(result, SurfaceResult)
     grid, stderr = result.grid("loss"), result.grid("loss", column="stderr")
     assert grid.shape == (1, 5, 7)  # [split, y, x]
@@ -116,7 +113,7 @@ def test_a_quadratic_s_plane_is_its_closed_form_and_lies_the_right_way_round() -
 def test_a_line() -> None:
     found, model, x = quadratic()
     (d,) = draws(1, 6)
-    result = surface(found, plane_of(found, d), points=5, settings=SETTINGS)
+    result = surface(found, plane_of(found, d), points=5, evaluation=EXACT)
     assert isinstance(result, LineResult)
     A, w = model.A.numpy(), model.w.detach().numpy()
     rest = w + result.alpha[:, None, None] * d.numpy() - x.numpy()
@@ -126,7 +123,7 @@ def test_a_line() -> None:
 
 def test_a_symmetric_loss_has_a_symmetric_surface() -> None:
     found, _, _ = quadratic(centred=True)
-    grid = surface(found, plane_of(found, *draws(2, 6)), points=(5, 7), settings=SETTINGS).grid("loss")[0]
+    grid = surface(found, plane_of(found, *draws(2, 6)), points=(5, 7), evaluation=EXACT).grid("loss")[0]
     np.testing.assert_allclose(grid, grid[::-1, ::-1], rtol=1e-12)
     assert grid[3, 2] == grid.min()
     assert abs(grid[0, 0] - grid[0, -1]) > 1e-3  # and only by the point at the centre
@@ -134,7 +131,9 @@ def test_a_symmetric_loss_has_a_symmetric_surface() -> None:
 
 def test_the_centre_is_the_objective_s_loss_on_every_split() -> None:
     found = classifier()
-    result = surface(found, points=(3, 5), settings=EvaluationSettings("float64", None, found.batch_size))
+    result = surface(
+        found, points=(3, 5), evaluation=Evaluation(settings=EvaluationSettings("float64", None, found.batch_size))
+    )
     values = found.evaluate()
     for s, split in enumerate(("train", "test")):
         for metric in ("loss", "accuracy"):
@@ -147,7 +146,12 @@ def test_a_surface_is_that_of_the_reference_code_s_formula() -> None:
     """crunch, set_weights, eval_loss of tomgoldstein/loss-landscape, written anew in float64: loss and accuracy."""
     found = classifier()
     plane = random_plane(found, seed=4)
-    result = surface(found, plane, points=(5, 3), span=1.5, settings=EvaluationSettings("float64", None, 6))
+    result = surface(
+        found,
+        plane,
+        axes=Axes((5, 3), span=1.5),
+        evaluation=Evaluation(settings=EvaluationSettings("float64", None, 6)),
+    )
     network = small_network().double().eval()
     start = [p.detach().clone() for p in network.parameters()]
     dx, dy = ([d[name] for name, _ in network.named_parameters()] for d in plane.directions)
@@ -168,19 +172,11 @@ def test_a_surface_is_that_of_the_reference_code_s_formula() -> None:
                 assert result.grid("accuracy")[s, i, j] == pytest.approx(correct / len(labels), rel=1e-12)
 
 
-def test_a_chosen_split_alone() -> None:
-    found = classifier()
-    both, one = (surface(found, points=3, settings=SETTINGS, splits=s) for s in (None, ("test",)))
-    assert one.splits == ("test",)
-    assert one.attributes["examples"] == {"test": 9}
-    np.testing.assert_array_equal(one.grid("loss")[0], both.grid("loss")[1])
-
-
 def test_the_curvature_at_the_centre_is_the_hessian_s_quadratic_form() -> None:
     found = classifier()
     plane = random_plane(found, seed=3)
     h = 1e-3
-    grid = surface(found, plane, points=3, span=h, settings=SETTINGS).grid("loss")[0]
+    grid = surface(found, plane, axes=Axes(3, span=h), evaluation=EXACT).grid("loss")[0]
     d, e = plane.directions
     Hd, He = (unflatten(CurvatureOperator(found)(flatten(v)), found.origin) for v in (d, e))
     assert (grid[1, 0] - 2 * grid[1, 1] + grid[1, 2]) / h**2 == pytest.approx(dot(d, Hd), rel=1e-4)
@@ -194,7 +190,7 @@ def test_precisions_agree_within_their_rounding() -> None:
     found = classifier(precision="float32")
     grids: dict[str, NDArray[Any]] = {}
     for precision in ("float64", "float32", "bfloat16"):
-        result = surface(found, points=5, settings=EvaluationSettings(precision, None, N))  # type: ignore[arg-type]
+        result = surface(found, points=5, evaluation=Evaluation(settings=EvaluationSettings(precision, None, N)))  # type: ignore[arg-type]
         assert result.attributes["precision"] == precision
         grids[precision] = result.grid("loss")
     np.testing.assert_allclose(grids["float32"], grids["float64"], rtol=1e-5)
@@ -214,7 +210,7 @@ def test_divergence_is_kept_and_counts_as_computed() -> None:
 
     found = Objective(Fragile(), identity, torch.ones(4, 1), torch.zeros(4), device="cpu", precision="float64")
     plane = Plane(found.origin, ({"w": torch.ones(1).double()},), {})
-    result = surface(found, plane, points=5, span=2.0, settings=SETTINGS)
+    result = surface(found, plane, axes=Axes(5, span=2.0), evaluation=EXACT)
     grid = result.grid("loss")[0]
     assert np.isnan(grid[0])
     assert grid[1] == -np.inf
@@ -238,7 +234,7 @@ def test_the_axes_of_a_curve_run_from_one_model_to_the_other() -> None:
     found = classifier()
     other, control = states(2)
     for plane in (line_between(found, other), curve_through(found, other, control)):
-        line = surface(found, plane, points=5, settings=SETTINGS)
+        line = surface(found, plane, points=5, evaluation=EXACT)
         assert isinstance(line, LineResult)
         assert line.alpha.tolist() == [0, 0.25, 0.5, 0.75, 1]
         end = Objective(small_network(), "cross_entropy", DATA, device="cpu", precision="float64")
@@ -249,7 +245,7 @@ def test_the_axes_of_a_curve_run_from_one_model_to_the_other() -> None:
 def test_the_axes_of_planes_through_known_points_cover_them_and_these_are_stored() -> None:
     found = classifier()
     through = plane_through(found, *states(2), labels=("a", "b", "c"))
-    plane = surface(found, through, points=(5, 6), settings=SETTINGS)
+    plane = surface(found, through, points=(5, 6), evaluation=EXACT)
     assert isinstance(plane, SurfaceResult)
     marks = plane.attributes["marks"]
     assert [mark["label"] for mark in marks] == ["a", "b", "c"]
@@ -257,19 +253,19 @@ def test_the_axes_of_planes_through_known_points_cover_them_and_these_are_stored
         assert plane.alpha[0] < mark["alpha"] < plane.alpha[-1]
         assert plane.beta[0] < mark["beta"] < plane.beta[-1]
     principal, way = pca_plane(found, states(4))
-    plane = surface(found, principal, points=5, settings=SETTINGS)
+    plane = surface(found, principal, points=5, evaluation=EXACT)
     assert isinstance(plane, SurfaceResult)
     for coordinates, axis_of in ((way.alpha, plane.alpha), (way.beta, plane.beta)):
         assert axis_of[0] < min(coordinates.min(), 0)
         assert axis_of[-1] > max(coordinates.max(), 0)
         assert 0.0 in axis_of
-    assert "marks" not in surface(found, points=3, settings=SETTINGS).attributes
+    assert "marks" not in surface(found, points=3, evaluation=EXACT).attributes
 
 
-def test_places_are_in_units_of_both_axes() -> None:
-    places = _Grid(axis(5, 1.0), axis(9, 3.0), empty(classifier(), axis(3, 1.0), None, {}).points).places
-    np.testing.assert_array_equal(places.min(0), [0, 0])
-    np.testing.assert_array_equal(places.max(0), [1, 1])
+def test_positions_are_in_units_of_both_axes() -> None:
+    positions = Grid.of((axis(5, 1.0), axis(9, 3.0))).positions
+    np.testing.assert_array_equal(positions.min(0), [0, 0])
+    np.testing.assert_array_equal(positions.max(0), [1, 1])
 
 
 # ---- points already done, callbacks
@@ -279,18 +275,18 @@ def test_points_already_done_are_skipped_and_the_join_is_the_same_to_the_bit() -
     found = classifier(precision="float32")
     plane, settings = random_plane(found), EvaluationSettings("float32", None, 8)
     seen: list[NDArray[Any]] = []
-    whole = surface(found, plane, points=(5, 3), settings=settings, on_point=seen.append)
+    whole = surface_in_parts(found, plane, Axes((5, 3)), settings, on_point=seen.append)
     assert len(seen) == 15
     assert all(len(rows) == 2 * 2 for rows in seen)  # splits × metrics
     np.testing.assert_array_equal(np.concatenate(seen), whole.points)
     rest: list[NDArray[Any]] = []
     done = np.concatenate(seen[:6])
-    joined = surface(found, plane, points=(5, 3), settings=settings, done=done, on_point=rest.append)
+    joined = surface_in_parts(found, plane, Axes((5, 3)), settings, done=done, on_point=rest.append)
     assert len(rest) == 9
     np.testing.assert_array_equal(joined.points, whole.points)
     assert joined.grid("loss").tobytes() == whole.grid("loss").tobytes()
     nothing: list[NDArray[Any]] = []
-    again = surface(found, plane, points=(5, 3), settings=settings, done=joined.points, on_point=nothing.append)
+    again = surface_in_parts(found, plane, Axes((5, 3)), settings, done=joined.points, on_point=nothing.append)
     assert nothing == []
     np.testing.assert_array_equal(again.points, whole.points)
 
@@ -302,20 +298,21 @@ COORDINATES = st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=5, uniqu
 @settings(max_examples=25, deadline=None)
 @given(alpha=COORDINATES, beta=st.none() | COORDINATES, both=st.booleans(), data=st.data())
 def test_any_grid_has_its_shape_and_any_stop_costs_no_bit(alpha: Any, beta: Any, both: bool, data: Any) -> None:
-    found, splits = CLASSIFIER, ("train", "test")[: 1 + both]
+    found = CLASSIFIER if both else ONE_SPLIT
     plane = random_plane(found, dimensions=1 if beta is None else 2)
-    axes = {"alpha": np.array(alpha), **({} if beta is None else {"beta": np.array(beta)})}
-    options: dict[str, Any] = {**axes, "splits": splits, "settings": EvaluationSettings("float32", None, 8)}
+    axes = Axes(alpha=tuple(alpha), beta=None if beta is None else tuple(beta))
+    settings = EvaluationSettings("float32", None, 8)
     seen: list[NDArray[Any]] = []
-    whole = surface(found, plane, on_point=seen.append, **options)
+    whole = surface_in_parts(found, plane, axes, settings, on_point=seen.append)
     shape = (len(alpha),) if beta is None else (len(beta), len(alpha))
-    assert whole.grid("loss").shape == (len(splits), *shape)
+    assert whole.grid("loss").shape == (1 + both, *shape)
     assert whole.complete
     assert len(seen) == math.prod(shape)
     kept = data.draw(st.sets(st.integers(0, len(seen) - 1)))
     done = [seen[i] for i in data.draw(st.permutations(sorted(kept)))]
     rest: list[NDArray[Any]] = []
-    joined = surface(found, plane, done=np.concatenate([points_table([]), *done]), on_point=rest.append, **options)
+    earlier = np.concatenate([points_table([]), *done])
+    joined = surface_in_parts(found, plane, axes, settings, done=earlier, on_point=rest.append)
     assert len(rest) == len(seen) - len(kept)
     assert joined.points.tobytes() == whole.points.tobytes()
 
@@ -323,10 +320,10 @@ def test_any_grid_has_its_shape_and_any_stop_costs_no_bit(alpha: Any, beta: Any,
 def test_points_of_another_fidelity_level_are_not_done() -> None:
     found, _, _ = quadratic()
     plane = plane_of(found, *draws(2, 6))
-    done = surface(found, plane, points=3, settings=SETTINGS).points.copy()
+    done = surface(found, plane, points=3, evaluation=EXACT).points.copy()
     done["level"] = 1
     seen: list[Any] = []
-    result = surface(found, plane, points=3, settings=SETTINGS, done=done, on_point=seen.append)
+    result = surface_in_parts(found, plane, Axes(3), SETTINGS, done=done, on_point=seen.append)
     assert len(seen) == 9
     assert result.complete
     assert np.isfinite(result.grid("loss", level=1)).all()
@@ -341,10 +338,10 @@ def test_the_centre_row_comes_first_and_each_point_once() -> None:
 
 def test_an_empty_result_has_the_axes_and_nothing_else() -> None:
     found = classifier()
-    nothing = empty(found, axis(3, 1.0), axis(5, 2.0), {"seed": 1})
+    nothing = empty_surface(found, (axis(3, 1.0), axis(5, 2.0)), {"seed": 1})
     assert nothing.shape == (5, 3)
     assert not nothing.computed().any()
-    assert isinstance(empty(found, axis(3, 1.0), None, {}), LineResult)
+    assert isinstance(empty_surface(found, (axis(3, 1.0), None), {}), LineResult)
 
 
 # ---- axes and settings
@@ -384,17 +381,16 @@ def test_an_axis_between_two_models_contains_both(points: int, beyond: float) ->
         ({"span": -1.0}, "got a span of -1.0"),
         ({"span": float("nan")}, "got a span of nan"),
         ({"span": float("inf")}, "got a span of inf"),
-        ({"alpha": np.array([0.0, 1.0, 0.5])}, "ascending"),
-        ({"beta": np.array([0.0, 0.0])}, "ascending"),
-        ({"alpha": np.array([])}, "ascending"),
-        ({"beta": np.array([0.0, np.nan])}, "ascending"),
-        ({"splits": ("train", "validation")}, "no split 'validation' in the data; it has train"),
+        ({"alpha": (0.0, 1.0, 0.5)}, "ascending"),
+        ({"beta": (0.0, 0.0)}, "ascending"),
+        ({"alpha": ()}, "ascending"),
+        ({"beta": (0.0, math.nan)}, "ascending"),
     ],
 )
-def test_unusable_axes_and_splits_get_one_clear_line(options: dict[str, Any], message: str) -> None:
+def test_unusable_axes_get_one_clear_line(options: dict[str, Any], message: str) -> None:
     found, _, _ = quadratic()
     with pytest.raises(LandscapeError, match=message) as error:
-        surface(found, plane_of(found, *draws(2, 6)), settings=SETTINGS, **{"points": 3, **options})
+        surface(found, plane_of(found, *draws(2, 6)), axes=Axes(**{"points": 3, **options}), evaluation=EXACT)
     assert "\n" not in str(error.value)
 
 
@@ -414,16 +410,17 @@ def test_probe_points_are_points_of_the_grid() -> None:
 
 def test_settings_asked_for_are_taken() -> None:
     found = classifier(precision="float32")
-    settings = choose_settings(found, [random_plane(found)], [(0.0, 0.0)], precision="bfloat16", batch_size=5)
-    assert settings == EvaluationSettings("bfloat16", None, 5)
-    result = surface(found, points=3, settings=settings)
+    chosen = choose_settings(found, random_plane(found), [(0.0, 0.0)], Evaluation(precision="bfloat16"))
+    assert (chosen.precision, chosen.precision_error) == ("bfloat16", None)
+    settings = EvaluationSettings("bfloat16", None, 5)
+    result = surface(found, points=3, evaluation=Evaluation(settings=settings))
     assert result.attributes["batch_size"] == 5
     assert result.attributes["precision_error"] is None
 
 
 def test_attributes_say_how_to_repeat_it() -> None:
     found = classifier(params="4.*")
-    attributes = surface(found, points=3, seed=6, settings=SETTINGS).attributes
+    attributes = surface(found, points=3, seed=6, evaluation=EXACT).attributes
     assert attributes["directions"]["seed"] == 6
     assert len(attributes["directions"]["hashes"]) == 2
     assert attributes["parameters"] == 16 * 3 + 3
@@ -449,7 +446,9 @@ def test_the_line_between_two_models_has_both_losses_at_its_ends() -> None:
     second = Objective(other, "cross_entropy", DATA, device="cpu", precision="float64")
     plane = line_between(found, other.state_dict())
     settings = EvaluationSettings("float64", None, found.batch_size)
-    line = surface(found, plane, alpha=between_axis(5, 0.25), settings=settings)
+    line = surface(
+        found, plane, axes=Axes(alpha=tuple(between_axis(5, 0.25))), evaluation=Evaluation(settings=settings)
+    )
     grid, alpha = line.grid("loss"), line.alpha.tolist()
     for s, split in enumerate(("train", "test")):
         assert grid[s, alpha.index(0.0)] == found.loss(split=split)

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases.surfaces import surface_in_parts
 from torch import nn
 
 from landscape.analysis.objective import losses
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import random_plane
+from landscape.analysis.surfaces.axes import Axes
+from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings
 from landscape.analysis.surfaces.levels import Levels
-from landscape.analysis.surfaces.measuring import EvaluationSettings, Measurer, Request
+from landscape.analysis.surfaces.measuring import Measurer, Request
 from landscape.analysis.surfaces.scheme import Scheme
 from landscape.analysis.surfaces.surface import surface
 from landscape.analysis.surfaces.task import SurfaceTask
@@ -109,10 +112,11 @@ class Backwards(Workers):
 def test_a_surface_does_not_depend_on_the_order_that_workers_answer_in() -> None:
     found = measurer().objective
     settings = EvaluationSettings("float32", None, 16)
-    one = surface(found, points=(5, 3), settings=settings)
-    several = surface(found, points=(5, 3), settings=settings, workers=Backwards())
+    one = surface(found, points=(5, 3), evaluation=Evaluation(settings=settings))
+    several = surface(found, points=(5, 3), evaluation=Evaluation(workers=Backwards(), settings=settings))
     assert several.points.tobytes() == one.points.tobytes()
-    half = surface(found, points=(5, 3), settings=settings, workers=Backwards(), done=one.points[::-1][:16])
+    plane, done = random_plane(found), one.points[::-1][:16]
+    half = surface_in_parts(found, plane, Axes((5, 3)), settings, workers=Backwards(), done=done)
     np.testing.assert_array_equal(np.sort(half.points), np.sort(one.points))
 
 

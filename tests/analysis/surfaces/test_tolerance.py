@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases.surfaces import surface_in_parts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -13,10 +14,13 @@ from torch import nn
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import random_plane
-from landscape.analysis.surfaces.measuring import EvaluationSettings, Request
+from landscape.analysis.surfaces.axes import Axes
+from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings
+from landscape.analysis.surfaces.grid import Grid
+from landscape.analysis.surfaces.measuring import Request
+from landscape.analysis.surfaces.multilevel.tolerance import Outcome, estimate_within
 from landscape.analysis.surfaces.scheme import Scheme
 from landscape.analysis.surfaces.surface import surface
-from landscape.analysis.surfaces.tolerance import Outcome, estimate_within
 from landscape.data import stratified_subset
 from landscape.errors import LandscapeError
 from landscape.results import points_table
@@ -62,8 +66,7 @@ class World:
     def run(self, tolerance: float, *, done: NDArray[Any] | None = None, keep: Any = None, seed: int = 0) -> Outcome:
         return estimate_within(
             tolerance,
-            self.points,
-            (np.array(self.points) + 1) / 2,
+            Grid(self.points, (np.array(self.points) + 1) / 2),
             self.scheme,
             ("loss", "accuracy"),
             measure=self.measure,
@@ -209,7 +212,7 @@ def test_losses_that_are_not_positive_are_compared_by_differences(shift: float) 
 # ---- of a network
 
 
-def network() -> Objective:
+def network(splits: tuple[str, ...] = ("train", "test")) -> Objective:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(900, 6, generator=generator)
     y = (x[:, 0] + x[:, 1].square() > 0.7).long()
@@ -217,15 +220,16 @@ def network() -> Objective:
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 2))
     data = {"train": (x, y), "test": (x[:400] + 0.1, y[:400])}
-    return Objective(model, "cross_entropy", data, device="cpu")
+    return Objective(model, "cross_entropy", {split: data[split] for split in splits}, device="cpu")
 
 
 def test_a_network_s_surface_within_a_tolerance() -> None:
     found, chosen = network(), EvaluationSettings("float32", None, 200)
     plane = random_plane(found)
-    exact = surface(found, plane, points=(15, 11), settings=chosen)
+    exact = surface(found, plane, points=(15, 11), evaluation=Evaluation(settings=chosen))
     seen: list[NDArray[Any]] = []
-    estimated = surface(found, plane, points=(15, 11), tolerance=0.04, settings=chosen, on_point=seen.append)
+    axes = Axes((15, 11))
+    estimated = surface_in_parts(found, plane, axes, chosen, tolerance=0.04, on_point=seen.append)
     assert estimated.complete
     assert estimated.shape == (11, 15)
     report = estimated.attributes["tolerance"]
@@ -244,15 +248,14 @@ def test_a_network_s_surface_within_a_tolerance() -> None:
     # What was handed over as it came is the evidence in the table, and enough to end the same way.
     evidence = np.concatenate(seen)
     assert (evidence["level"] > 0).all()
-    again = surface(found, plane, points=(15, 11), tolerance=0.04, settings=chosen, done=evidence[:400])
+    again = surface_in_parts(found, plane, axes, chosen, tolerance=0.04, done=evidence[:400])
     assert again.points.tobytes() == estimated.points.tobytes()
 
 
 def test_the_gradient_s_norm_is_estimated_along_with_the_loss() -> None:
-    found, chosen = network(), EvaluationSettings("float32", None, 200)
+    found, evaluation = network(("train",)), Evaluation(settings=EvaluationSettings("float32", None, 200))
     exact, estimated = (
-        surface(found, points=(15, 11), splits=("train",), gradient_norm=True, tolerance=t, settings=chosen)
-        for t in (0.0, 0.05)
+        surface(found, points=(15, 11), gradient_norm=True, tolerance=t, evaluation=evaluation) for t in (0.0, 0.05)
     )
     norm, truth = estimated.grid("gradient_norm")[0], exact.grid("gradient_norm")[0]
     off = norm != truth
@@ -269,6 +272,8 @@ def test_a_tolerance_that_cannot_be_is_refused(tolerance: float) -> None:
 
 def test_a_grid_too_small_to_save_anything_is_measured_exactly() -> None:
     found, chosen = network(), EvaluationSettings("float32", None, 200)
-    small = surface(found, points=5, tolerance=0.01, settings=chosen)
-    np.testing.assert_array_equal(small.grid("loss"), surface(found, points=5, settings=chosen).grid("loss"))
+    small = surface(found, points=5, tolerance=0.01, evaluation=Evaluation(settings=chosen))
+    np.testing.assert_array_equal(
+        small.grid("loss"), surface(found, points=5, evaluation=Evaluation(settings=chosen)).grid("loss")
+    )
     assert small.attributes["tolerance"]["saving"] == 1

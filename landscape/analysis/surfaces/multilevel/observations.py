@@ -1,4 +1,4 @@
-"""Measured values: one per point and level, as arrays."""
+"""Measured values at points and levels, as arrays."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from landscape.analysis.surfaces.measuring import Points, Request
 from landscape.results import Floats
 
 
-class Evidence:
-    """Values by level, point, split and metric, filled from the rows of a table.
+class Observations:
+    """Measured values by level, point, split and metric, filled from the rows of a table.
 
     Attributes:
         value: (K, P, S, M), level 1 first; NaN where not measured.
-        stderr: the same, of standard errors over the examples.
-        known: (K, P) where measured.
+        stderr: (K, P, S, M) standard errors over the examples.
+        known: (K, P) True where measured.
     """
 
     def __init__(self, points: Sequence[tuple[float, float]], levels: int, splits: int, metrics: int) -> None:
-        self._place = {point: index for index, point in enumerate(points)}
+        self._index = {point: index for index, point in enumerate(points)}
         self._points = points
         self.value: Floats = np.full((levels, len(points), splits, metrics), np.nan)
         self.stderr: Floats = self.value.copy()
@@ -31,13 +31,13 @@ class Evidence:
     def add(self, rows: Points) -> None:
         """Enter rows of levels 1, 2, ...; rows of other points are ignored."""
         for row in rows:
-            place = self._place.get((float(row["alpha"]), float(row["beta"])))
-            if place is None or row["level"] < 1:
+            point = self._index.get((float(row["alpha"]), float(row["beta"])))
+            if point is None or row["level"] < 1:
                 continue
-            index = (row["level"] - 1, place, row["split"], row["metric"])
+            index = (row["level"] - 1, point, row["split"], row["metric"])
             self.value[index], self.stderr[index] = row["value"], row["stderr"]
-            self.known[row["level"] - 1, place] = True
+            self.known[row["level"] - 1, point] = True
 
-    def requests(self, level: int, places: Iterable[Any]) -> list[Request]:
-        """Return the requests that would fill these points at a level, without those it is known at."""
-        return [Request(level, *self._points[place]) for place in places if not self.known[level - 1, place]]
+    def requests(self, level: int, points: Iterable[Any]) -> list[Request]:
+        """Return the requests for those of these points (indices) that are not measured at a level."""
+        return [Request(level, *self._points[point]) for point in points if not self.known[level - 1, point]]

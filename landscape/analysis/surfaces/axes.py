@@ -1,4 +1,4 @@
-"""Axes of a grid: how many points, over which interval, and what identifies them."""
+"""Axes of a grid: number of points, interval, spacing, and the settings that identify them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from landscape.analysis.planes import Extent
-from landscape.analysis.planes.axes import Spacing, ascending, axis, known_axis, region_axis
+from landscape.analysis.planes import Extent, Plane
+from landscape.analysis.planes.axes import MARGIN, Spacing, ascending, axis, known_axis, region_axis
 from landscape.results import Floats
 
 
@@ -16,8 +16,12 @@ from landscape.results import Floats
 class Axes:
     """Coordinates of a grid's points.
 
+    >>> x, y = Axes(3, span=2.0).coordinates(is_line=False, extent=None, margin=0.0)
+    >>> x.tolist()
+    [-2.0, 0.0, 2.0]
+
     Args:
-        points: (x, y) counts, odd, so that the centre is a point.
+        points: (x, y) counts, odd, so that the centre is a point; one number for both.
         span: axes around one checkpoint run from −span to span.
         spacing: "linear", or "log": 0 and, on both sides, equal ratios from span/1000 to span.
         margin: length of axes beyond known points, as a share of their extent; the plane's default if None.
@@ -26,13 +30,27 @@ class Axes:
         region: (x0, x1) or (x0, x1, y0, y1); adds `points` of this region to a finished result.
     """
 
-    points: tuple[int, int] = (51, 51)
+    points: int | tuple[int, int] = 51
     span: float = 1.0
     spacing: Spacing = "linear"
     margin: float | None = None
     alpha: tuple[float, ...] | None = None
     beta: tuple[float, ...] | None = None
     region: tuple[float, ...] | None = None
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Number of points along each direction."""
+        return (self.points, self.points) if isinstance(self.points, int) else self.points
+
+    def on(self, plane: Plane) -> tuple[Floats, Floats | None]:
+        """Return the coordinates on a plane, with its default margin: none on lines.
+
+        Raises:
+            LandscapeError: for unusable axes.
+        """
+        margin = 0.0 if plane.is_line else MARGIN
+        return self.coordinates(is_line=plane.is_line, extent=plane.extent, margin=margin)
 
     def coordinates(self, *, is_line: bool, extent: Extent | None, margin: float) -> tuple[Floats, Floats | None]:
         """Return the coordinates along both directions, (X,) and (Y,); None for the second of a line.
@@ -49,8 +67,8 @@ class Axes:
 
         def default(direction: int) -> Floats:
             if extent is None:
-                return axis(self.points[direction], self.span, spacing=self.spacing)
-            return known_axis(self.points[direction], *extent[direction], is_line=is_line, margin=margin)
+                return axis(self.counts[direction], self.span, spacing=self.spacing)
+            return known_axis(self.counts[direction], *extent[direction], is_line=is_line, margin=margin)
 
         x = default(0) if self.alpha is None else ascending(np.array(self.alpha))
         if is_line:
@@ -58,10 +76,10 @@ class Axes:
         return x, default(1) if self.beta is None else ascending(np.array(self.beta))
 
     def region_coordinates(self, alpha: Floats, beta: Floats | None) -> tuple[Floats, Floats | None]:
-        """Return the coordinates of the region; those that the axes share are theirs to the bit."""
+        """Return the coordinates of the region; those close to coordinates of the axes are equal to them."""
         assert self.region is not None
-        x = region_axis(self.points[0], self.region[0], self.region[1], alpha)
-        return x, None if beta is None else region_axis(self.points[1], self.region[2], self.region[3], beta)
+        x = region_axis(self.counts[0], self.region[0], self.region[1], alpha)
+        return x, None if beta is None else region_axis(self.counts[1], self.region[2], self.region[3], beta)
 
     def identity(self, alpha: Floats, beta: Floats | None) -> dict[str, Any]:
         """Return the settings that identify the axes of a result."""
