@@ -318,7 +318,7 @@ def test_the_traceback_of_a_worker_precedes_the_line(run, pair, monkeypatch: pyt
         error.add_note('Traceback (most recent call last):\n  File "mine.py", line 3')
         raise error
 
-    monkeypatch.setattr("landscape.workflow.measurements.surface.surface", fails)
+    monkeypatch.setattr("landscape.workflow.measurements.surface.measure_points", fails)
     outcome = run("surface", "sam.pt", *TINY.split())
     assert outcome.code == 2
     assert outcome.err.endswith('  File "mine.py", line 3\nerror: a worker failed: KeyError: 7 (mine.py, line 3)\n')

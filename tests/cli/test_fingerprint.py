@@ -193,7 +193,7 @@ def test_fingerprints_are_of_code_alone(tmp_path: Path) -> None:
 def test_copies_of_the_same_weights_share_the_precision_that_auto_took(run, own, monkeypatch) -> None:
     seen: list[object] = []
     monkeypatch.setattr(
-        "landscape.analysis.surfaces.measuring.choose_precision",
+        "landscape.analysis.surfaces.evaluation.choose_precision",
         lambda *arguments, known, **more: seen.append(known) or PrecisionChoice("bfloat16", 0.001),
     )
     (Path.cwd() / "copy.pt").write_bytes((Path.cwd() / "raw.pt").read_bytes())

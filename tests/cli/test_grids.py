@@ -36,7 +36,9 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     """A tiny network of the user's own, with weights and data."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("landscape.analysis.surfaces.measuring.choose_batch_size", lambda *_: (200, 1e5))  # it is timed
+    monkeypatch.setattr(
+        "landscape.analysis.surfaces.evaluation.choose_batch_size", lambda *_: (200, 1e5)
+    )  # it is timed
     Path("mine.py").write_text(
         "import torch\n"
         "def make(): return torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))\n"

@@ -44,7 +44,7 @@ Doom = Callable[[], None]  # called in a run before it begins; sees to its end
 def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A surface of a tiny network, whose batch size is not left to the clock."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("landscape.analysis.surfaces.measuring.choose_batch_size", lambda *_: (100, 1e5))
+    monkeypatch.setattr("landscape.analysis.surfaces.evaluation.choose_batch_size", lambda *_: (100, 1e5))
     Path("mine.py").write_text(MODEL)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(300, 6, generator=generator)
