@@ -10,3 +10,7 @@ class LandscapeError(Exception):
 
 class StorageWarning(UserWarning):
     """A stored result or journal was skipped as damaged or unknown; the others can be read."""
+
+
+class WorkerWarning(RuntimeWarning):
+    """A worker was lost, or none could be placed so far; the work goes on."""

@@ -7,6 +7,7 @@ import os
 import torch
 
 from landscape.errors import LandscapeError
+from landscape.execution.limits import group_bytes
 
 EMULATED_SLOWDOWN = 3.0  # bfloat16 this many times slower than float32 is emulated (about ten times in practice)
 
@@ -33,7 +34,7 @@ def choose_device(name: str | torch.device) -> torch.device:
 
 
 def free_memory(device: torch.device) -> float:
-    """Return the free bytes of a device; of the machine for the CPU (4 GB if the system does not say).
+    """Return the free bytes of a device; of the machine or its container for the CPU (4 GB if the system is silent).
 
     On CUDA with those that torch has reserved for tensors to come.
     """
@@ -41,9 +42,10 @@ def free_memory(device: torch.device) -> float:
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return float(torch.cuda.mem_get_info(device)[0] + unused)
     try:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        free = float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, ValueError, OSError):  # not on Windows, SC_AVPHYS_PAGES not on macOS
-        return 4e9
+        free = 4e9
+    return min(free, group_bytes())
 
 
 def has_bfloat16(device: torch.device) -> bool:

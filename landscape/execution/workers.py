@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
-from landscape.errors import LandscapeError
+from landscape.errors import LandscapeError, WorkerWarning
 from landscape.execution import serving
 from landscape.execution.protocol import Engine, Lane, Task
 
@@ -238,4 +238,4 @@ class _Run:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=2)
+    warnings.warn(message, WorkerWarning, stacklevel=2)

@@ -182,7 +182,7 @@ def test_workers_and_their_threads_are_recorded(run, mine, monkeypatch: pytest.M
 
     seen: list[int] = []
     run(*mine, "--points", "3")
-    monkeypatch.setattr("landscape.execution.opening.open", lambda workers: Alone(workers, None))
+    monkeypatch.setattr("landscape.cli.requests.execution.open_workers", lambda workers, *_, **__: Alone(workers, None))
     assert run(*mine, "--points", "3", "--workers", "2", "--out", "two.h5").code == 0
     assert seen == [2, 1]
     assert plane("two.h5").attributes["threads"] == 1

@@ -95,11 +95,11 @@ def test_a_name_that_cannot_be_is_one_clear_line(run, folder, words: list[str], 
 def test_more_workers_than_the_machine_can_run_are_fewer(run, folder, monkeypatch) -> None:
     seen = []
 
-    def open_workers(workers):
+    def open_workers(workers, *_, **__):
         seen.append(workers)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("landscape.execution.opening.open", open_workers)
+    monkeypatch.setattr("landscape.cli.requests.execution.open_workers", open_workers)
     monkeypatch.setattr(limits, "usable_cores", lambda: 3)
     monkeypatch.setattr(limits, "available_bytes", lambda: 8e9)
     outcome = run("surface", "sam.pt", *TINY, "--workers", "500")

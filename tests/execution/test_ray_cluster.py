@@ -14,7 +14,7 @@ from torch import nn
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.surfaces.measuring import EvaluationSettings
 from landscape.analysis.surfaces.surface import surface
-from landscape.errors import LandscapeError
+from landscape.errors import LandscapeError, WorkerWarning
 from landscape.execution import Workers, ray_cluster
 from landscape.execution import open as open_workers
 from landscape.execution.own_code import is_own
@@ -106,14 +106,14 @@ def test_a_failure_is_told_with_its_traceback(workers: Workers) -> None:
 def test_a_killed_worker_and_a_removed_node_lose_nothing(cluster: Any, workers: Workers, tmp_path: Path) -> None:
     first = set(workers.processes)
     assert {about["process"] for about in workers.map(Simple(About()), range(40))} <= first
-    with pytest.warns(RuntimeWarning, match="a worker was lost .* its tasks are repeated"):
+    with pytest.warns(WorkerWarning, match="a worker was lost .* its tasks are repeated"):
         results = list(workers.map(Simple(Dying(tmp_path / "died")), range(9)))
     assert sorted(results) == [10 * x for x in range(9)]
     assert set(workers.processes) != first  # a new one in its place
 
     (second,) = cluster.worker_nodes
     cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
-    with pytest.warns(RuntimeWarning, match="a worker was lost"):
+    with pytest.warns(WorkerWarning, match="a worker was lost"):
         results = list(remove_after(10, workers.map(Simple(Slow()), range(60)), lambda: cluster.remove_node(second)))
     assert sorted(results) == [x + 1 for x in range(60)]
 

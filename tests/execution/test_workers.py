@@ -11,7 +11,7 @@ import pytest
 import torch
 from cases.tasks import About, Breaking, Dying, Simple, Squares
 
-from landscape.errors import LandscapeError
+from landscape.errors import LandscapeError, WorkerWarning
 from landscape.execution import Workers, count_workers, serving, use
 from landscape.execution import open as open_workers
 from landscape.execution.payload import pack, unpack
@@ -106,12 +106,12 @@ def test_requests_of_a_lost_worker_are_repeated_by_the_others() -> None:
         task = Simple(Squares())
         list(workers.map(task, [1]))
         engine.lanes[1].dies_at = 3
-        with pytest.warns(RuntimeWarning, match=r"a worker died \(it was unplugged\); the other 2 repeat its tasks"):
+        with pytest.warns(WorkerWarning, match=r"a worker died \(it was unplugged\); the other 2 repeat its tasks"):
             results = list(workers.map(task, [0, 3, 1, 2]))
         assert sorted(results) == [(x, x * x) for x in range(4)]
         engine.lanes[0].dies_at = engine.lanes[2].dies_at = 5
         with (
-            pytest.warns(RuntimeWarning, match="the other 1"),
+            pytest.warns(WorkerWarning, match="the other 1"),
             pytest.raises(LandscapeError, match=r"the last worker died .* resume with fewer workers"),
         ):
             list(workers.map(task, [5]))
@@ -254,7 +254,7 @@ def test_processes_survive_the_death_of_one_and_end_with_the_context(tmp_path: P
         assert about["process"] in started
         assert (about["threads"], about["ignores Ctrl-C"]) == (3, True)
         assert all(ignores_ctrl_c(process) for process in started)  # also while they start
-        with pytest.warns(RuntimeWarning, match=r"a worker died \(exit status -9\); the other 1 repeat its tasks"):
+        with pytest.warns(WorkerWarning, match=r"a worker died \(exit status -9\); the other 1 repeat its tasks"):
             results = list(workers.map(Simple(Dying(tmp_path / "died")), range(9)))
         assert sorted(results) == [10 * x for x in range(9)]
         (left,) = workers.processes

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import arg
 
 from landscape.cli.options.analysis import AnalysisOptions, OptionalNames, default, expect
+from landscape.cli.options.execution import ExecutionOptions
 from landscape.cli.options.grid import RegionOptions, check_grid, check_region
 from landscape.cli.options.planes import PlaneOptions, check_planes, is_line, known_points
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 
 if TYPE_CHECKING:
+    from landscape.execution import Workers
     from landscape.results import LineResult, SurfaceResult
     from landscape.workflow.runner import Runner
     from landscape.workflow.sources.loaded_model import LoadedModel
@@ -34,8 +36,6 @@ class SurfaceOptions:
     tolerance: Annotated[float, arg(metavar="X")] = 0.0
     """Relative error of the loss that 95 % of the points may have; 0 is exact. With --subset all, 0.01 takes a fraction
     of the passes; the error is measured on held-out points and reported."""
-    workers: Annotated[int, arg(metavar="N")] = 1
-    """Processes that share out the points, on CUDA one per GPU."""
     precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
     """Of the forward passes; auto takes bfloat16 where it is measured to be faster and accurate enough."""
 
@@ -46,7 +46,7 @@ class SurfaceOptions:
 
 
 @dataclass(frozen=True)
-class SurfaceCommand(AnalysisOptions, PlaneOptions, SurfaceOptions, RegionOptions):
+class SurfaceCommand(AnalysisOptions, ExecutionOptions, PlaneOptions, SurfaceOptions, RegionOptions):
     """Measure loss and accuracy on a plane or a line of filter-normalized random directions, or of others.
 
     Several checkpoints are measured along the same raw directions, each normalized to its own weights, and in the same
@@ -61,7 +61,7 @@ class SurfaceCommand(AnalysisOptions, PlaneOptions, SurfaceOptions, RegionOption
         check_planes(self, len(self.checkpoints))
         check_surface(self)
         with session(self) as opened:
-            results = measure(opened.runner, opened.models, self)
+            results = measure(opened.runner, opened.models, self, opened.workers)
             if self.json:
                 console.print_json({key: summary(result) for key, result in results.items()})
             else:
@@ -69,7 +69,7 @@ class SurfaceCommand(AnalysisOptions, PlaneOptions, SurfaceOptions, RegionOption
 
 
 def measure(
-    runner: Runner, models: Sequence[LoadedModel], options: SurfaceCommand
+    runner: Runner, models: Sequence[LoadedModel], options: SurfaceCommand, workers: int | Workers = 1
 ) -> dict[str, LineResult | SurfaceResult]:
     """Measure what the options ask for, in one precision, and return the results by name."""
     from landscape.analysis.surfaces.evaluation import Evaluation
@@ -83,7 +83,7 @@ def measure(
         metrics=load_metrics(options.own_metrics),
         gradient_norm=GRADIENT_NORM in (options.metrics or ()),
         tolerance=options.tolerance,
-        evaluation=Evaluation(options.precision, workers=_affordable(options.workers, options.device)),
+        evaluation=Evaluation(options.precision, workers=workers),
         seed=options.seed,
     )
     wanted = [
@@ -113,22 +113,7 @@ def check_surface(options: SurfaceCommand) -> None:
     expect(
         0 <= options.tolerance < 1, "--tolerance", options.tolerance, "a relative error such as 0.01, or 0 for exact"
     )
-    expect(options.workers >= 1, "--workers", options.workers, "a whole number of at least 1")
     if GRADIENT_NORM in (options.metrics or ()) and "batch" in options.batchnorm.split(","):
         raise LandscapeError(
             "gradient_norm is of the loss in evaluation mode; expected --batchnorm fixed or recalibrated with it"
         )
-
-
-def _affordable(workers: int, device: str) -> int:
-    """Return the number of workers, at most what the machine can run side by side; on CUDA its GPUs decide."""
-    from landscape.execution.device import choose_device
-    from landscape.execution.limits import affordable_workers
-
-    if workers == 1 or choose_device(device).type == "cuda":
-        return workers
-    most, reason = affordable_workers()
-    if workers <= most:
-        return workers
-    console.warn(f"got --workers {workers}, taking {most}: this machine has {reason}")
-    return most

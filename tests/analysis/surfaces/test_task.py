@@ -22,7 +22,7 @@ from landscape.analysis.surfaces.measuring import Measurer, Request
 from landscape.analysis.surfaces.scheme import Scheme
 from landscape.analysis.surfaces.surface import surface
 from landscape.analysis.surfaces.task import SurfaceTask
-from landscape.errors import LandscapeError
+from landscape.errors import LandscapeError, WorkerWarning
 from landscape.execution import Workers
 from landscape.execution import open as open_workers
 from landscape.execution.payload import pack, unpack
@@ -90,7 +90,7 @@ def test_two_workers_give_the_values_of_one_process_and_the_death_of_one_loses_n
             assert rows.tobytes() == expected[level, *rows[["alpha", "beta"]][0].tolist()]
         first, second = workers.processes
         os.kill(first, signal.SIGKILL)
-        with pytest.warns(RuntimeWarning, match=r"a worker died .* the other 1 repeat its tasks"):
+        with pytest.warns(WorkerWarning, match=r"a worker died .* the other 1 repeat its tasks"):
             again = list(workers.map(task, requests))
         assert sorted(rows.tobytes() for rows in again) == sorted(expected.values())
         assert workers.processes == [second]

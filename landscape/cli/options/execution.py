@@ -1,0 +1,23 @@
+"""Options of commands that spread their work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from landscape.cli.options.analysis import default
+
+
+@dataclass(frozen=True)
+class ExecutionOptions:
+    """Workers, and where they run."""
+
+    workers: Annotated[int, arg(metavar="N")] = 1
+    """Processes that share the work, on CUDA one per GPU; the values do not depend on their number."""
+    engine: Literal["auto", "inline", "processes", "ray"] = "auto"
+    """Where they run: in this process, in processes of this machine, or on a Ray cluster; auto takes processes for
+    several workers."""
+    address: Annotated[str | None, default("RAY_ADDRESS, or this machine alone", "HOST:PORT")] = None
+    """The Ray cluster; auto finds the one that runs on this machine."""
