@@ -20,7 +20,7 @@ _HOMES = {
     "AnalysisFile": "landscape.analysis_file",
     "AsamSharpness": "landscape.analysis.sharpness",
     "AverageSharpness": "landscape.analysis.sharpness",
-    "Axes": "landscape.analysis.surfaces.axes",
+    "Axes": "landscape.analysis.surfaces.grids.axes",
     "Convexity": "landscape.workflow.measurements.convexity",
     "Density": "landscape.workflow.measurements.density",
     "Dynamics": "landscape.workflow.measurements.dynamics",
@@ -175,9 +175,9 @@ if TYPE_CHECKING:
         WorstCaseSharpness,
         sharpness,
     )
-    from landscape.analysis.surfaces.axes import Axes
     from landscape.analysis.surfaces.convexity import convexity
     from landscape.analysis.surfaces.evaluation import Evaluation
+    from landscape.analysis.surfaces.grids.axes import Axes
     from landscape.analysis.surfaces.surface import surface
     from landscape.analysis_file import AnalysisFile
     from landscape.data import load_dataset

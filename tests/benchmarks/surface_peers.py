@@ -55,7 +55,8 @@ from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler
 import landscape
 from landscape.analysis.planes import Plane, random_plane
 from landscape.analysis.surfaces.evaluation import Evaluation, choose_settings
-from landscape.analysis.surfaces.measuring import Measurer, Request
+from landscape.analysis.surfaces.grids.grid import Request
+from landscape.analysis.surfaces.measuring import Measurer
 from landscape.data import load_dataset, stratified_subset
 from landscape.data.downloads import import_datasets
 from landscape.models.checkpoint import build_model

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import Plane
-from landscape.analysis.surfaces.axes import Axes
 from landscape.analysis.surfaces.evaluation import EvaluationSettings
+from landscape.analysis.surfaces.grids.axes import Axes
 from landscape.analysis.surfaces.surface import begin_surface, measure_points
 from landscape.results import LineResult, SurfaceResult
 

@@ -17,8 +17,8 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.metadata import MeasurementMetadata
 from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.planes import Plane, random_plane
-from landscape.analysis.surfaces.axes import Axes
-from landscape.analysis.surfaces.measuring import Points
+from landscape.analysis.surfaces.grids.axes import Axes
+from landscape.analysis.surfaces.grids.grid import Points
 from landscape.errors import LandscapeError
 from landscape.results import BOUNDED_POINT, ConvexityResult, Floats, points_table
 from landscape.seeding import derived_seed

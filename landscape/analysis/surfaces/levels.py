@@ -13,7 +13,7 @@ from torch import Tensor
 from landscape.analysis.objective.data.nested import Nested
 from landscape.analysis.objective.objective import DTYPES, Objective, Precision
 from landscape.analysis.objective.precision import full_float32
-from landscape.analysis.surfaces.scheme import Scheme
+from landscape.analysis.surfaces.multilevel.scheme import Scheme
 from landscape.data.subset import stratified_subset
 from landscape.errors import LandscapeError
 from landscape.execution.threads import map_batches

@@ -5,33 +5,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.gradient_norm import gradient_norm
 from landscape.analysis.planes import Plane
 from landscape.analysis.surfaces.evaluation import EvaluationSettings
+from landscape.analysis.surfaces.grids.grid import Points, Request
 from landscape.analysis.surfaces.levels import Levels
 from landscape.execution.transfer import start_transfer
 from landscape.results import points_table
 from landscape.stats.mean import Mean, mean_of_sums
 
-Points: TypeAlias = NDArray[Any]  # of dtype landscape.results.POINT
-
 GRADIENT_NORM = "gradient_norm"
 IN_FLIGHT = 4  # points queued on a GPU before the first result is read
-
-
-class Request(NamedTuple):
-    """One point to be measured at one fidelity level."""
-
-    level: int  # 0 and 1: all the examples; higher: a subset
-    alpha: float
-    beta: float
 
 
 class Pending(NamedTuple):

@@ -13,14 +13,14 @@ import torch
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
 from landscape.analysis.planes import Plane, random_plane
-from landscape.analysis.surfaces.axes import Axes
 from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings, choose_settings
-from landscape.analysis.surfaces.grid import Coordinates, Grid, in_grid_order, probe_points
+from landscape.analysis.surfaces.grids.axes import Axes
+from landscape.analysis.surfaces.grids.grid import Coordinates, Grid, Points, Request, in_grid_order, probe_points
 from landscape.analysis.surfaces.levels import Levels
-from landscape.analysis.surfaces.measuring import GRADIENT_NORM, Measurer, Points, Request
+from landscape.analysis.surfaces.measuring import GRADIENT_NORM, Measurer
+from landscape.analysis.surfaces.multilevel.scheme import choose_scheme
 from landscape.analysis.surfaces.multilevel.tolerance import estimate_within
 from landscape.analysis.surfaces.reliability import flatness_warnings, issue_warnings, surface_warnings
-from landscape.analysis.surfaces.scheme import choose_scheme
 from landscape.analysis.surfaces.task import SurfaceTask
 from landscape.errors import LandscapeError
 from landscape.execution import Workers, use

@@ -11,8 +11,9 @@ import torch
 from landscape.analysis.objective.data.nested import map_tensors
 from landscape.analysis.objective.packing import PackedObjective, pack_objective
 from landscape.analysis.planes import Plane
+from landscape.analysis.surfaces.grids.grid import Points, Request
 from landscape.analysis.surfaces.levels import Levels
-from landscape.analysis.surfaces.measuring import Measurer, Points, Request
+from landscape.analysis.surfaces.measuring import Measurer
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,8 +38,8 @@ class CurveCommand(AnalysisOptions, CurveOptions):
     def run(self) -> None:
         """Train, measure, store, and print."""
         from landscape.analysis.objective.model.batchnorm import BatchNormMode
-        from landscape.analysis.surfaces.axes import Axes
         from landscape.analysis.surfaces.evaluation import Evaluation
+        from landscape.analysis.surfaces.grids.axes import Axes
         from landscape.cli.requests.planes import modes_of
         from landscape.cli.requests.session import session
         from landscape.cli.tables.curve import print_curve

@@ -47,7 +47,7 @@ class DemoCommand:
 
     def run(self) -> None:
         """Run every step, print the comparison, open the page."""
-        from landscape.analysis.surfaces.axes import Axes
+        from landscape.analysis.surfaces.grids.axes import Axes
         from landscape.cli.commands import report
         from landscape.data import load_dataset
         from landscape.execution.allocator import tune_allocator

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from landscape.analysis.surfaces.axes import Axes
+from landscape.analysis.surfaces.grids.axes import Axes
 from landscape.cli.options.analysis import grid_size
 from landscape.cli.options.grid import GridOptions
 

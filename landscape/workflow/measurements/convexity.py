@@ -13,10 +13,9 @@ from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
 from landscape.analysis.operators.operator import CurvatureOperator
-from landscape.analysis.surfaces.axes import Axes
 from landscape.analysis.surfaces.convexity import QUICK_PRODUCTS, empty_convexity, measure_convexity
-from landscape.analysis.surfaces.grid import Coordinates
-from landscape.analysis.surfaces.measuring import Points
+from landscape.analysis.surfaces.grids.axes import Axes
+from landscape.analysis.surfaces.grids.grid import Coordinates, Points
 from landscape.results import ConvexityResult
 from landscape.stats.number_format import duration
 from landscape.workflow.measurement import Keep, Measurement, Source

@@ -14,7 +14,7 @@ from landscape.analysis.connectivity.bezier import curve_path
 from landscape.analysis.connectivity.curve_training import CurveTraining
 from landscape.analysis.objective.model.parameters import moving_parameters
 from landscape.analysis.planes import triangle
-from landscape.analysis.surfaces.axes import Axes
+from landscape.analysis.surfaces.grids.axes import Axes
 from landscape.data import stratified_subset
 from landscape.results import Result, with_attributes
 from landscape.workflow.measurements.surface import Surface

@@ -13,11 +13,10 @@ import torch
 from landscape.analysis.objective.losses import Metric
 from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.surfaces.axes import Axes
 from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings, choose_settings
-from landscape.analysis.surfaces.grid import Coordinates, grid_points, probe_points
+from landscape.analysis.surfaces.grids.axes import Axes
+from landscape.analysis.surfaces.grids.grid import Coordinates, Points, grid_points, probe_points
 from landscape.analysis.surfaces.levels import check_subsets
-from landscape.analysis.surfaces.measuring import Points
 from landscape.analysis.surfaces.surface import begin_surface, empty_surface, measure_points
 from landscape.errors import LandscapeError
 from landscape.execution import count_workers, use

@@ -14,8 +14,8 @@ from landscape.analysis.connectivity.barrier import barriers
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import line_between
 from landscape.analysis.planes.axes import between_axis
-from landscape.analysis.surfaces.axes import Axes
 from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings
+from landscape.analysis.surfaces.grids.axes import Axes
 from landscape.analysis.surfaces.surface import surface
 from landscape.errors import LandscapeError
 

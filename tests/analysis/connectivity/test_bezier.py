@@ -18,8 +18,8 @@ from landscape.analysis.connectivity.curve_training import CurveTraining, train_
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import flatten
 from landscape.analysis.planes import line_between, plane_through
-from landscape.analysis.surfaces.axes import Axes
 from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings
+from landscape.analysis.surfaces.grids.axes import Axes
 from landscape.analysis.surfaces.surface import surface
 from landscape.errors import LandscapeError
 

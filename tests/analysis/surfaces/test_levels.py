@@ -18,8 +18,8 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.surfaces.levels import Levels, stratified_estimate
 from landscape.analysis.surfaces.multilevel.allocation import PassAllocator, quantile
 from landscape.analysis.surfaces.multilevel.field import Field, Kernel
+from landscape.analysis.surfaces.multilevel.scheme import Scheme, choose_scheme
 from landscape.analysis.surfaces.multilevel.tolerance import conformal, held_out, relative_errors
-from landscape.analysis.surfaces.scheme import Scheme, choose_scheme
 from landscape.errors import LandscapeError
 
 

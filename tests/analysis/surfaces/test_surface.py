@@ -18,9 +18,9 @@ from landscape.analysis.objective.weights import dot, flatten, unflatten
 from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.planes import Plane, line_between, pca_plane, plane_through, random_plane
 from landscape.analysis.planes.axes import axis, between_axis
-from landscape.analysis.surfaces.axes import Axes
 from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings, choose_settings
-from landscape.analysis.surfaces.grid import Grid, grid_points, probe_points
+from landscape.analysis.surfaces.grids.axes import Axes
+from landscape.analysis.surfaces.grids.grid import Grid, grid_points, probe_points
 from landscape.analysis.surfaces.surface import empty_surface, surface
 from landscape.errors import LandscapeError
 from landscape.results import LineResult, SurfaceResult, points_table

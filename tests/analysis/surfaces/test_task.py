@@ -15,11 +15,12 @@ from torch import nn
 from landscape.analysis.objective import losses
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import random_plane
-from landscape.analysis.surfaces.axes import Axes
 from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings
+from landscape.analysis.surfaces.grids.axes import Axes
+from landscape.analysis.surfaces.grids.grid import Request
 from landscape.analysis.surfaces.levels import Levels
-from landscape.analysis.surfaces.measuring import Measurer, Request
-from landscape.analysis.surfaces.scheme import Scheme
+from landscape.analysis.surfaces.measuring import Measurer
+from landscape.analysis.surfaces.multilevel.scheme import Scheme
 from landscape.analysis.surfaces.surface import surface
 from landscape.analysis.surfaces.task import SurfaceTask
 from landscape.errors import LandscapeError, WorkerWarning

@@ -14,12 +14,11 @@ from torch import nn
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import random_plane
-from landscape.analysis.surfaces.axes import Axes
 from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings
-from landscape.analysis.surfaces.grid import Grid
-from landscape.analysis.surfaces.measuring import Request
-from landscape.analysis.surfaces.multilevel.tolerance import Outcome, estimate_within
-from landscape.analysis.surfaces.scheme import Scheme
+from landscape.analysis.surfaces.grids.axes import Axes
+from landscape.analysis.surfaces.grids.grid import Grid, Request
+from landscape.analysis.surfaces.multilevel.scheme import Scheme
+from landscape.analysis.surfaces.multilevel.tolerance import MultilevelEstimates, estimate_within
 from landscape.analysis.surfaces.surface import surface
 from landscape.data import stratified_subset
 from landscape.errors import LandscapeError
@@ -63,7 +62,9 @@ class World:
                     rows.append((request.alpha, request.beta, 0, metric, value, error, len(chosen), level))
             yield points_table(rows)
 
-    def run(self, tolerance: float, *, done: NDArray[Any] | None = None, keep: Any = None, seed: int = 0) -> Outcome:
+    def run(
+        self, tolerance: float, *, done: NDArray[Any] | None = None, keep: Any = None, seed: int = 0
+    ) -> MultilevelEstimates:
         return estimate_within(
             tolerance,
             Grid(self.points, (np.array(self.points) + 1) / 2),
@@ -76,7 +77,7 @@ class World:
         )
 
 
-def column(outcome: Outcome, metric: int, name: str = "value") -> NDArray[Any]:
+def column(outcome: MultilevelEstimates, metric: int, name: str = "value") -> NDArray[Any]:
     rows = outcome.rows[outcome.rows["metric"] == metric]
     found: NDArray[Any] = rows[name]
     return found

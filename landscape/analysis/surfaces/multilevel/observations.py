@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landscape.analysis.surfaces.measuring import Points, Request
+from landscape.analysis.surfaces.grids.grid import Points, Request
 from landscape.results import Floats
 
 

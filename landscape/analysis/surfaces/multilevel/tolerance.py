@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landscape.analysis.surfaces.grid import Grid
-from landscape.analysis.surfaces.measuring import Points, Request
+from landscape.analysis.surfaces.grids.grid import Grid, Points, Request
 from landscape.analysis.surfaces.multilevel.allocation import Choice, PassAllocator, quantile
 from landscape.analysis.surfaces.multilevel.estimator import MultilevelEstimator
 from landscape.analysis.surfaces.multilevel.field import Kernel
 from landscape.analysis.surfaces.multilevel.observations import Observations
-from landscape.analysis.surfaces.scheme import Scheme
+from landscape.analysis.surfaces.multilevel.scheme import Scheme
 from landscape.results import Floats, points_table
 from landscape.seeding import random_words
 
@@ -39,8 +38,8 @@ Measure = Callable[[Sequence[Request]], Iterable[Points]]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Estimates as rows of level 0, and a report of their errors and of the cost saved."""
+class MultilevelEstimates:
+    """Rows of level 0, and a report of their errors and of the cost saved."""
 
     rows: Points
     report: dict[str, Any]
@@ -56,7 +55,7 @@ def estimate_within(
     done: Points,
     keep: Callable[[Points], None],
     seed: int = 0,
-) -> Outcome:
+) -> MultilevelEstimates:
     """Estimate the first metric to a relative error at 95 % of the points, and the other metrics from the same passes.
 
     The choice of passes depends only on values measured before, so that a run resumed from `done` makes the same ones.
@@ -95,7 +94,7 @@ class _Estimation:
         self.observations = Observations(self.grid.points, levels, len(self.splits), len(self.metrics))
         self.fit: list[list[int]] = [[] for _ in range(self.scheme.base)]
 
-    def run(self) -> Outcome:
+    def run(self) -> MultilevelEstimates:
         costs = self.scheme.costs
         least = self.count * costs[-1] + (HELD_OUT + BATCH) * costs[0]
         if self.scheme.base == 0 or least > MAX_COST * self.exact_cost:
@@ -187,14 +186,16 @@ class _Estimation:
             ratios = (errors / predicted)[predicted > 0]
         return errors, float(np.sqrt(np.square(ratios).mean())) if np.isfinite(ratios).any() else 1.0
 
-    def _exact(self) -> Outcome:
+    def _exact(self) -> MultilevelEstimates:
         """Measure every point on all the examples: no error, no saving."""
         self._observe(0, range(self.count))
         zeros = np.zeros(len(self.splits))
         rows = self._rows(self.observations.value[0], self.observations.stderr[0])
-        return Outcome(rows, self._report(0, zeros, zeros))
+        return MultilevelEstimates(rows, self._report(0, zeros, zeros))
 
-    def _estimated(self, losses: Sequence[MultilevelEstimator], errors: Sequence[Floats], bounds: Floats) -> Outcome:
+    def _estimated(
+        self, losses: Sequence[MultilevelEstimator], errors: Sequence[Floats], bounds: Floats
+    ) -> MultilevelEstimates:
         """Return the estimates of all metrics, with measured values wherever they are known."""
         value, stderr = self.observations.value[0].copy(), self.observations.stderr[0].copy()
         missing = ~self.observations.known[0]
@@ -209,7 +210,7 @@ class _Estimation:
                 value[missing, split, metric] = estimate[missing]
                 stderr[missing, split, metric] = np.hypot(sampling, deviation)[missing]
         largest = np.array([e.max() for e in errors])
-        return Outcome(self._rows(value, stderr), self._report(len(self.held), bounds, largest))
+        return MultilevelEstimates(self._rows(value, stderr), self._report(len(self.held), bounds, largest))
 
     def _rows(self, value: Floats, stderr: Floats) -> Points:
         """Return (P, S, M) values and standard errors as rows of level 0."""

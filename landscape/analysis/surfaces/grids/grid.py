@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from landscape.analysis.surfaces.measuring import Points
 from landscape.results import Floats
 
+Points: TypeAlias = NDArray[Any]  # table of dtype landscape.results.POINT
 Coordinates: TypeAlias = tuple[Floats, Floats | None]  # (X,) and (Y,) along both directions; None on a line
+
+
+class Request(NamedTuple):
+    """One point to be measured at one fidelity level."""
+
+    level: int  # 0 and 1: all the examples; higher: a subset
+    alpha: float
+    beta: float
 
 
 @dataclass(frozen=True)
