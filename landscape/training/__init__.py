@@ -1,10 +1,10 @@
 """Training: recipes, SAM, and the loop that makes a checkpoint of a dataset and a configuration."""
 
+from landscape.training.config.initial_weights import InitialWeights
+from landscape.training.config.recipes import PAIRS, RECIPES, Recipe, ResolvedConfig, TrainConfig
 from landscape.training.evaluation import LossAndAccuracy, evaluate
-from landscape.training.initial_weights import InitialWeights
 from landscape.training.loop import DivergedError, EpochReport, train
 from landscape.training.pair import pair_members, resolve_pair, train_pair
-from landscape.training.recipes import PAIRS, RECIPES, Recipe, ResolvedConfig, TrainConfig
 from landscape.training.sam import SAM, RandomPerturbation
 from landscape.training.settings import resolve
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
-from landscape.training.recipes import RECIPES, TrainConfig
+from landscape.training.config.recipes import RECIPES, TrainConfig
 
 
 def averaged_model(config: TrainConfig, model: nn.Module) -> AveragedModel | None:

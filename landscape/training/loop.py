@@ -15,15 +15,15 @@ from landscape.data import Dataset, quota_subset
 from landscape.errors import LandscapeError
 from landscape.models.checkpoint import Checkpoint
 from landscape.training.averaging import averages_after_epoch, averages_after_step, recalibrate, update_average
+from landscape.training.config.recipes import RECIPES, ResolvedConfig, TrainConfig
+from landscape.training.config.schedule import learning_rate
 from landscape.training.distributed import ProcessGroup, process_group
 from landscape.training.evaluation import LossAndAccuracy, autocast, evaluate
 from landscape.training.make_checkpoint import make_checkpoint
 from landscape.training.pipeline.augment import Augmentation, choose_augmentation, draw_augmentation
 from landscape.training.pipeline.device_dataset import DeviceDataset
 from landscape.training.pipeline.shuffling import batch_slices, epoch_order
-from landscape.training.recipes import RECIPES, ResolvedConfig, TrainConfig
 from landscape.training.run import TrainingRun
-from landscape.training.schedule import learning_rate
 from landscape.training.settings import resolve, seeded, with_validation
 from landscape.training.snapshots import write_snapshot
 from landscape.training.step import Step

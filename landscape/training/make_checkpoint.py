@@ -10,9 +10,10 @@ import torch
 import landscape
 from landscape.data import Dataset, quota_subset
 from landscape.models.checkpoint import Checkpoint
+from landscape.training.config.parts import Regularization
+from landscape.training.config.recipes import RECIPES
 from landscape.training.evaluation import evaluate
 from landscape.training.pipeline.device_dataset import DeviceDataset
-from landscape.training.recipes import RECIPES, ResolvedConfig
 from landscape.training.run import TrainingRun
 
 REFERENCE_SUBSET = 2000  # examples whose loss every analysis of the checkpoint reproduces first
@@ -81,5 +82,5 @@ def _describe(run: TrainingRun) -> dict[str, Any]:
     }
 
 
-def _augments(config: ResolvedConfig) -> bool:
+def _augments(config: Regularization) -> bool:
     return config.augment != "none" or bool(config.brightness) or bool(config.cutout)

@@ -12,7 +12,8 @@ from torch import nn
 from torch.optim import LBFGS, SGD, Adam, AdamW, Optimizer
 
 from landscape.errors import LandscapeError
-from landscape.training.recipes import RECIPES, Recipe, ResolvedConfig
+from landscape.training.config.parts import Optimization
+from landscape.training.config.recipes import RECIPES, Recipe, ResolvedConfig
 from landscape.training.sam import SAM, RandomPerturbation
 
 Factory: TypeAlias = Callable[..., Optimizer]
@@ -79,7 +80,7 @@ def _accepts(function: Callable[..., Any], keyword: str) -> bool:
     return keyword in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def _parameter_groups(config: ResolvedConfig, model: nn.Module) -> list[dict[str, Any]]:
+def _parameter_groups(config: Optimization, model: nn.Module) -> list[dict[str, Any]]:
     """Return one parameter group, or for `decay="weights"` those that decay and those that do not."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     if config.decay == "all" or not config.weight_decay:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from landscape.data import Dataset
 from landscape.errors import LandscapeError
 from landscape.models.checkpoint import Checkpoint
+from landscape.training.config.recipes import PAIRS, ResolvedConfig, TrainConfig
 from landscape.training.loop import EpochReport, train
-from landscape.training.recipes import PAIRS, ResolvedConfig, TrainConfig
 from landscape.training.settings import resolve
 
 

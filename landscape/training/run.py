@@ -18,12 +18,12 @@ from landscape.data import Dataset
 from landscape.errors import LandscapeError
 from landscape.storage.atomic_write import write_atomically
 from landscape.training.averaging import averaged_model
+from landscape.training.config.recipes import ResolvedConfig
+from landscape.training.config.schedule import plateau_scheduler
 from landscape.training.distributed import ProcessGroup
 from landscape.training.evaluation import LossAndAccuracy
 from landscape.training.optimizers import make_optimizer
-from landscape.training.recipes import ResolvedConfig
 from landscape.training.sam.passes import random_states, set_random_states
-from landscape.training.schedule import plateau_scheduler
 from landscape.training.settings import initial_model
 from landscape.training.state import FORMAT, StateSchema, read_state
 

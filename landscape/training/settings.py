@@ -15,10 +15,17 @@ from landscape.data import Dataset, hold_out
 from landscape.errors import LandscapeError
 from landscape.execution.device import EMULATED_SLOWDOWN, choose_device, has_bfloat16
 from landscape.models import MODELS, build
+from landscape.training.config.parts import Precision
+from landscape.training.config.recipes import (
+    PAIRS,
+    RECIPES,
+    ResolvedConfig,
+    TrainConfig,
+    with_recipe_defaults,
+)
 from landscape.training.distributed import process_group
 from landscape.training.evaluation import autocast
 from landscape.training.pipeline.augment import Augment, choose_augmentation
-from landscape.training.recipes import PAIRS, RECIPES, Precision, ResolvedConfig, TrainConfig, with_recipe_defaults
 
 COMPILED_STEPS = 2000  # compiling takes about a minute on a GPU; shorter runs do not regain it
 TIMED_EXAMPLES = 4096  # that keep a GPU busy: eager steps of fewer take as long as their launches in every precision

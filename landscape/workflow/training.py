@@ -18,8 +18,8 @@ from landscape.storage.atomic_write import remove_temporaries
 from landscape.storage.lock import Lock
 from landscape.storage.user_path import make_writable_folder, refuse_special
 from landscape.training import PAIRS, DivergedError, EpochReport, TrainConfig, resolve, resolve_pair, train
+from landscape.training.config.parts import Precision
 from landscape.training.distributed import process_group
-from landscape.training.recipes import Precision
 from landscape.training.run import settings_of
 from landscape.training.settings import with_validation
 from landscape.workflow.reporter import Quiet, Reporter

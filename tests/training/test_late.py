@@ -12,7 +12,7 @@ from landscape.errors import LandscapeError
 from landscape.models.checkpoint import build_model, load_checkpoint, save_checkpoint
 from landscape.storage.atomic_write import file_sha256
 from landscape.training import TrainConfig, pair_members, train
-from landscape.training.initial_weights import InitialWeights
+from landscape.training.config.initial_weights import InitialWeights
 from landscape.training.pipeline.shuffling import batch_slices, epoch_order
 from landscape.training.settings import initial_model, resolve
 from landscape.workflow.training import train_or_resume

@@ -14,12 +14,12 @@ from landscape.data import Dataset, Split, load_dataset, stratified_subset
 from landscape.errors import LandscapeError
 from landscape.models.checkpoint import build_model
 from landscape.training import EpochReport, TrainConfig, evaluate, pair_members, resolve, settings, train, train_pair
+from landscape.training.config.schedule import learning_rate
 from landscape.training.optimizers import make_optimizer
 from landscape.training.pipeline.augment import Augmentation
 from landscape.training.pipeline.device_dataset import DeviceDataset
 from landscape.training.pipeline.shuffling import batch_slices, epoch_order
 from landscape.training.sam import SAM
-from landscape.training.schedule import learning_rate
 from landscape.training.settings import initial_model
 from landscape.training.step import Step
 

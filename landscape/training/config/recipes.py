@@ -11,17 +11,26 @@ from typing import Any, Literal, TypeAlias, get_args
 from torch.optim import Optimizer
 
 from landscape.errors import LandscapeError
-from landscape.training.initial_weights import InitialWeights
+from landscape.training.config.initial_weights import InitialWeights
+from landscape.training.config.parts import (
+    Adaptive,
+    Ascent,
+    Compile,
+    Computation,
+    Decayed,
+    Optimization,
+    Perturbation,
+    Precision,
+    Regularization,
+    ResolvedOptimization,
+    ResolvedPerturbation,
+    Validation,
+)
+from landscape.training.config.schedule import Schedule
 from landscape.training.pipeline.augment import Augment
-from landscape.training.schedule import Schedule
 
-Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 Method: TypeAlias = Literal["plain", "sam", "rwp"]
 Average: TypeAlias = Literal["none", "swa", "ema"]
-Adaptive: TypeAlias = Literal["none", "all", "weights-only"]
-Decayed: TypeAlias = Literal["all", "weights"]
-Ascent: TypeAlias = Literal["local", "process", "global"]
-Compile: TypeAlias = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True)
@@ -67,53 +76,36 @@ class Recipe:
         return self.optimizer if isinstance(self.optimizer, str) else getattr(self.optimizer, "__name__", "custom")
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """Settings of a training run, all but the data; None takes the recipe's default (see `ResolvedConfig`).
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Computation, Validation, Regularization, Perturbation, Optimization):
+    """Settings of a training run, all but the data; None takes the recipe's default.
 
-    >>> TrainConfig(recipe="sam", epochs=10, rho=0.1).rho
+    Settings of one idea are those of a base class: `Optimization`, `Perturbation` (SAM and its variants),
+    `Regularization`, `Validation`, `Computation`. All are keywords here:
+
+    >>> TrainConfig(recipe="sam", epochs=10, lr=0.01, rho=0.1).rho
     0.1
+
+    Args:
+        recipe: key of `RECIPES`, or for `train_pair` of `PAIRS`.
+        model: name of an architecture.
+        model_arguments: of the architecture, besides the classes and channels of the data.
+        start: weights of a file; drawn from the seed if None.
+        epochs: of the recipe; the base member of a pair trains for twice as many.
+        batch_size: examples per step, of all processes together.
+        seed: of the initial weights, the order of the examples and their augmentation.
 
     Raises:
         LandscapeError: for an invalid setting, by name.
     """
 
-    recipe: str = "adam"  # a key of RECIPES, or for `train_pair` of PAIRS
+    recipe: str = "adam"
     model: str = "resnet20"
-    start: InitialWeights | None = None  # weights of a file; None: drawn from the seed
-    epochs: int = 30  # of the recipe; the base member of a pair trains for twice as many
-    batch_size: int = 128  # examples per step, of all processes together
-    lr: float | None = None  # peak learning rate
-    base_lr: float | None = None  # of the base of a pair, if tuned separately; None: `lr`
-    schedule: Schedule | None = None
-    warmup: float | None = None  # fraction of all steps in which the learning rate rises linearly
-    weight_decay: float | None = None  # L2 term of the optimizer
-    decay: Decayed = "all"  # "weights": only parameters of two or more dimensions decay
-    rho: float | None = None  # radius of SAM's perturbation
-    p: float | None = None  # of the norm of the ball
-    adaptive: Adaptive | None = None  # parameters whose perturbation ASAM scales
-    eta: float = 0.01  # of ASAM, added to |w|
-    every: int | None = None  # LookSAM: a perturbed gradient every k-th step
-    gsam_alpha: float | None = None  # GSAM: weight of the orthogonal part
-    sam_from: int = 1  # first epoch of SAM's gradient; those before take the base optimizer's
-    micro_batch: int | None = None  # examples per ascent (m-SAM); None: the batch of a process
-    ascent: Ascent = "local"  # one perturbation per micro-batch, per process, or per batch
-    noise: float | None = None  # relative standard deviation of the perturbation of "rwp"
-    ema_decay: float = 0.999
-    average_from: float = 0.75  # fraction of the epochs after which "swa" averages
-    label_smoothing: float = 0.0
-    max_norm: float | None = None  # to which gradients are clipped
-    augment: Augment = "auto"
-    cutout: int = 0  # side of the blanked square, in pixels
-    brightness: float | None = None  # maximum constant added to an image scaled to 0…1
-    hold_out: float | None = None  # fraction of the training examples moved to a validation split
-    patience: int | None = None  # epochs without a lower validation loss before early stopping; 0: never
-    history_examples: int = 5000  # training examples of the train loss in the history; the last epoch takes all
-    precision: Precision = "auto"  # "auto": bfloat16 if a few timed steps are faster in it
-    compile: Compile = "auto"  # torch.compile; "auto": for long runs on one GPU
+    model_arguments: Mapping[str, Any] = field(default_factory=dict)
+    start: InitialWeights | None = None
+    epochs: int = 30
+    batch_size: int = 128
     seed: int = 0
-    device: str = "auto"
-    model_arguments: Mapping[str, Any] = field(default_factory=dict)  # besides the classes and channels of the data
 
     def __post_init__(self) -> None:
         if self.recipe not in {*RECIPES, *PAIRS}:
@@ -143,7 +135,8 @@ class TrainConfig:
 
     def recorded(self) -> dict[str, Any]:
         """Return the settings as checkpoints and unfinished runs record them, JSON-able: `start` is a fingerprint."""
-        settings = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
+        inherited = (entry.name for entry in dataclasses.fields(self))
+        settings = {name: getattr(self, name) for name in [*TrainConfig.__annotations__, *inherited]}
         arguments, start = dict(self.model_arguments), self.start and self.start.fingerprint
         return {**settings, "model_arguments": arguments, "start": start}
 
@@ -159,20 +152,10 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class ResolvedConfig(TrainConfig):
-    """Settings of a run with nothing left open (see `resolve`); the values here suit most recipes."""
+@dataclass(frozen=True, kw_only=True)
+class ResolvedConfig(ResolvedPerturbation, ResolvedOptimization, TrainConfig):
+    """Settings of a run with nothing left open (see `resolve`); the values suit most recipes."""
 
-    lr: float = 1e-3
-    schedule: Schedule = "cosine"
-    warmup: float = 0.05
-    weight_decay: float = 0.0
-    rho: float = 0.05
-    p: float = 2.0
-    adaptive: Adaptive = "none"
-    every: int = 1
-    gsam_alpha: float = 0.0
-    noise: float = 0.01
     brightness: float = 0.0
     hold_out: float = 0.0
     patience: int = 0

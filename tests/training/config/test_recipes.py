@@ -130,7 +130,8 @@ def test_a_recipe_gives_the_settings_that_are_none_and_no_others(data, monkeypat
 
 def test_nothing_that_a_resolved_configuration_always_has_is_none_in_it():
     """`ResolvedConfig` narrows exactly the settings that recipes give."""
-    optional = {"base_lr", "micro_batch", "max_norm"}
+    optional = {"base_lr", "micro_batch", "max_norm", "start"}
     unset = {entry.name for entry in dataclasses.fields(TrainConfig) if entry.default is None}
     assert {entry.name for entry in dataclasses.fields(ResolvedConfig) if entry.default is None} == optional
-    assert set(ResolvedConfig.__annotations__) == unset - optional
+    resolved = (entry for entry in ResolvedConfig.__mro__ if entry.__name__.startswith("Resolved"))
+    assert {name for entry in resolved for name in entry.__annotations__} == unset - optional
