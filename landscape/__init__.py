@@ -26,6 +26,7 @@ _HOMES = {
     "Dynamics": "landscape.workflow.measurements.dynamics",
     "Eigenvalues": "landscape.workflow.measurements.eigenvalues",
     "Evaluation": "landscape.analysis.surfaces.evaluation",
+    "FriendlySAM": "landscape.training",
     "InitialWeights": "landscape.training",
     "KeskarSharpness": "landscape.analysis.sharpness",
     "LandscapeError": "landscape.errors",
@@ -91,6 +92,7 @@ __all__ = [
     "Dynamics",
     "Eigenvalues",
     "Evaluation",
+    "FriendlySAM",
     "InitialWeights",
     "KeskarSharpness",
     "LandscapeError",
@@ -189,7 +191,7 @@ if TYPE_CHECKING:
     from landscape.monitoring import Monitor
     from landscape.stats.basin_width import basin_width
     from landscape.storage.loading import load
-    from landscape.training import SAM, InitialWeights, RandomPerturbation, TrainConfig, train, train_pair
+    from landscape.training import SAM, FriendlySAM, InitialWeights, RandomPerturbation, TrainConfig, train, train_pair
     from landscape.workflow.measurement import Measurement
     from landscape.workflow.measurements.convexity import Convexity
     from landscape.workflow.measurements.density import Density

@@ -5,7 +5,7 @@ from landscape.training.config.recipes import PAIRS, RECIPES, Recipe, ResolvedCo
 from landscape.training.evaluation import LossAndAccuracy, evaluate
 from landscape.training.loop import DivergedError, EpochReport, train
 from landscape.training.pair import pair_members, resolve_pair, train_pair
-from landscape.training.sam import SAM, RandomPerturbation
+from landscape.training.sam import SAM, FriendlySAM, RandomPerturbation
 from landscape.training.settings import resolve
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "SAM",
     "DivergedError",
     "EpochReport",
+    "FriendlySAM",
     "InitialWeights",
     "LossAndAccuracy",
     "RandomPerturbation",

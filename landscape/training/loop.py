@@ -159,7 +159,9 @@ class _Loop:
         steps_before = run.epoch * len(self.batches)
         for inputs, labels in self._batches(epoch, self.batches[run.step :], self.group):
             share = self.group.size * len(labels) / _length(self.batches[run.step])
-            run.losses += self.step(inputs, labels, lr=self._learning_rate(steps_before + run.step), share=share)
+            step = steps_before + run.step
+            progress = step / max(1, self.steps - 1)
+            run.losses += self.step(inputs, labels, lr=self._learning_rate(step), share=share, progress=progress)
             if run.average is not None and averages_after_step(self.config):
                 update_average(run.average, run.model)
             run.step += 1

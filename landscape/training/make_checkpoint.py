@@ -19,7 +19,20 @@ from landscape.training.run import TrainingRun
 REFERENCE_SUBSET = 2000  # examples whose loss every analysis of the checkpoint reproduces first
 REFERENCE_SEED = 0
 
-_SAM_SETTINGS = ("rho", "p", "adaptive", "eta", "every", "gsam_alpha", "sam_from", "micro_batch", "ascent")
+_SAM_SETTINGS = (
+    "rho",
+    "p",
+    "adaptive",
+    "eta",
+    "every",
+    "gsam_alpha",
+    "friendly",
+    "rho_schedule",
+    "rho_min",
+    "sam_from",
+    "micro_batch",
+    "ascent",
+)
 _OTHER_SETTINGS = {"noise": "rwp", "ema_decay": "ema", "average_from": "swa"}
 _NOT_TRAINING = ("base_lr", "model", "model_arguments", "device", *_SAM_SETTINGS, *_OTHER_SETTINGS)
 

@@ -14,7 +14,7 @@ from torch.optim import LBFGS, SGD, Adam, AdamW, Optimizer
 from landscape.errors import LandscapeError
 from landscape.training.config.parts import Optimization
 from landscape.training.config.recipes import RECIPES, Recipe, ResolvedConfig
-from landscape.training.sam import SAM, RandomPerturbation
+from landscape.training.sam import SAM, FriendlySAM, RandomPerturbation
 
 Factory: TypeAlias = Callable[..., Optimizer]
 
@@ -38,7 +38,8 @@ def make_optimizer(config: ResolvedConfig, model: nn.Module) -> Optimizer:
             return RandomPerturbation(
                 groups, base, gamma=config.noise, seed=config.seed, max_norm=config.max_norm, model=model
             )
-        return SAM(
+        sam = functools.partial(FriendlySAM, sigma=config.friendly) if config.friendly else SAM
+        return sam(
             groups,
             base,
             rho=config.rho,

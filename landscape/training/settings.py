@@ -80,6 +80,8 @@ def resolve(config: TrainConfig, dataset: Dataset) -> ResolvedConfig:
         raise LandscapeError(f"sam_from {config.sam_from} is for recipes of SAM, not {config.recipe}; leave it out")
     if config.compile == "auto":
         resolved = dataclasses.replace(resolved, compile="on" if _compiling_pays(resolved, examples) else "off")
+    if resolved.friendly and config.precision == "float16":
+        raise LandscapeError("friendly SAM averages gradients, which float16 scales; take precision bfloat16")
     if config.precision == "auto":
         resolved = dataclasses.replace(resolved, precision=faster_precision(resolved, dataset))
     return resolved

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
+from landscape.training.config.schedule import perturbation_radius
 from landscape.training.evaluation import autocast
 from landscape.training.run import TrainingRun
 from landscape.training.sam.displaced import DisplacedOptimizer
@@ -30,7 +31,9 @@ class Step:
             graphs = run.device.type == "cuda" and run.config.micro_batch is None
             self._loss = CompiledLoss(self._eager_loss, examples, graphs=graphs)
 
-    def __call__(self, inputs: Tensor, labels: Tensor, *, lr: float | None, share: float) -> Tensor:
+    def __call__(
+        self, inputs: Tensor, labels: Tensor, *, lr: float | None, share: float, progress: float = 0.0
+    ) -> Tensor:
         """Take a step and return the loss of the batch, on the device.
 
         Args:
@@ -38,6 +41,7 @@ class Step:
             labels: (B,).
             lr: learning rate; None keeps that of the optimizer.
             share: weight of this shard's mean loss in the mean over the processes; 1 for shards of equal size.
+            progress: fraction of the run's steps taken, 0 at the first and 1 at the last; for the radius of SAM.
         """
         optimizer = self.run.optimizer
         if lr is not None:
@@ -45,6 +49,8 @@ class Step:
                 group["lr"] = lr
         if isinstance(optimizer, DisplacedOptimizer):
             if self.run.epoch + 1 >= self.config.sam_from:
+                if self.config.rho_schedule != "constant":
+                    self._set_radius(optimizer, progress)
                 return self._perturbed(inputs, labels, share)
             optimizer = optimizer.base
         loss = self._gradient(inputs, labels, share)
@@ -59,6 +65,18 @@ class Step:
             scaler.step(optimizer)
             scaler.update()
         return loss
+
+    def _set_radius(self, optimizer: DisplacedOptimizer, progress: float) -> None:
+        config = self.config
+        for group in optimizer.param_groups:
+            group[optimizer.radius_key] = perturbation_radius(
+                config.rho_schedule,
+                config.rho,
+                minimum=config.rho_min,
+                lr=group["lr"],
+                peak=config.lr,
+                progress=progress,
+            )
 
     def _perturbed(self, inputs: Tensor, labels: Tensor, share: float) -> Tensor:
         """Take a step of SAM or random perturbation, which evaluate one closure per micro-batch."""

@@ -203,10 +203,14 @@ def _train(
     return checkpoint
 
 
+_ADDED = {"sam_from": 1, "friendly": 0.0, "rho_schedule": "constant", "rho_min": 0.0}  # older checkpoints lack them
+
+
 def _difference(stored: Checkpoint, config: TrainConfig, dataset: Dataset) -> str | None:
     """Return the first setting in which a checkpoint differs from a new run; None if there is none."""
     described = with_validation(config, dataset).describe()
-    training = {"start": None, **({"sam_from": 1} if "rho" in stored.training else {}), **stored.training}
+    added = _ADDED if stored.training.get("method") == "sam" else {}
+    training: dict[str, Any] = {"start": None, **added, **stored.training}
     pairs: dict[str, tuple[Any, Any]] = {
         "model": (stored.model, config.model),
         "model_arguments": (stored.model_arguments, dict(config.model_arguments)),

@@ -257,7 +257,7 @@ def test_defaults_of_the_recipes(few):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"recipe": "adamw"}, "unknown recipe 'adamw'; known: adam, sam, asam, .*, pair, coursework"),
+        ({"recipe": "adamx"}, "unknown recipe 'adamx'; known: adam, sam, asam, .*, pair, coursework"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"lr": math.nan}, "lr must be"),

@@ -55,6 +55,7 @@ CASES = {
     "sam": {"recipe": "sam"},
     "looksam": {"recipe": "looksam", "every": 2},
     "m-sam": {"recipe": "sam", "micro_batch": 16},
+    "fsam": {"recipe": "fsam", "rho_schedule": "lr", "rho_min": 0.01},
     "rwp": {"recipe": "rwp"},
     "swa": {"recipe": "swa", "average_from": 0.3},
     "ema": {"recipe": "ema", "ema_decay": 0.7},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from landscape.training.config.schedule import Schedule
+from landscape.training.config.schedule import RhoSchedule, Schedule
 from landscape.training.pipeline.augment import Augment
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
@@ -53,6 +53,10 @@ class Perturbation:
         eta: of ASAM, added to |w|.
         every: of LookSAM, which takes a perturbed gradient every so many steps.
         gsam_alpha: weight of GSAM's orthogonal part.
+        friendly: of Friendly SAM, the share of the averaged gradient that the perturbation leaves out; 0 for SAM.
+        rho_schedule: of the radius, see `perturbation_radius`: "constant", in proportion to the learning rate ("lr", as
+            in GSAM), or "linear", rising from `rho_min` to `rho`.
+        rho_min: radius at the low end of the schedule.
         sam_from: first epoch of SAM's gradient; those before take the base optimizer's.
         micro_batch: examples per ascent (m-SAM); the batch of a process if None.
         ascent: scope of one perturbation: a micro-batch ("local"), a "process", or the whole batch ("global").
@@ -65,6 +69,9 @@ class Perturbation:
     eta: float = 0.01
     every: int | None = None
     gsam_alpha: float | None = None
+    friendly: float | None = None
+    rho_schedule: RhoSchedule = "constant"
+    rho_min: float = 0.0
     sam_from: int = 1
     micro_batch: int | None = None
     ascent: Ascent = "local"
@@ -137,4 +144,5 @@ class ResolvedPerturbation(Perturbation):
     adaptive: Adaptive = "none"
     every: int = 1
     gsam_alpha: float = 0.0
+    friendly: float = 0.0
     noise: float = 0.01

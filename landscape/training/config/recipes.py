@@ -26,7 +26,7 @@ from landscape.training.config.parts import (
     ResolvedPerturbation,
     Validation,
 )
-from landscape.training.config.schedule import Schedule
+from landscape.training.config.schedule import RhoSchedule, Schedule
 from landscape.training.pipeline.augment import Augment
 
 Method: TypeAlias = Literal["plain", "sam", "rwp"]
@@ -65,7 +65,8 @@ class Recipe:
     augment: Augment = "auto"
 
     def __post_init__(self) -> None:
-        known = [entry.name for entry in dataclasses.fields(TrainConfig) if entry.default is None]
+        optional = [entry.name for entry in dataclasses.fields(TrainConfig) if entry.default is None]
+        known = [name for name in optional if name != "start"]
         for name in self.defaults:
             if name not in known or name == "base_lr":
                 raise LandscapeError(f"a recipe has no default of {name!r}; expected some of {', '.join(known)}")
@@ -121,7 +122,7 @@ class TrainConfig(Computation, Validation, Regularization, Perturbation, Optimiz
         for name in ("lr", "base_lr", "max_norm"):
             if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
                 raise LandscapeError(f"{name} must be a finite number above 0, not {value}")
-        for name in ("rho", "weight_decay", "gsam_alpha", "noise", "brightness", "eta"):
+        for name in ("rho", "rho_min", "weight_decay", "gsam_alpha", "noise", "brightness", "eta"):
             if (value := getattr(self, name)) is not None and not 0 <= value < math.inf:
                 raise LandscapeError(f"{name} must be a finite number of at least 0, not {value}")
         if self.p is not None and not self.p > 1:
@@ -129,6 +130,10 @@ class TrainConfig(Computation, Validation, Regularization, Perturbation, Optimiz
         for name in ("warmup", "label_smoothing", "ema_decay", "average_from", "hold_out"):
             if (value := getattr(self, name)) is not None and not 0 <= value < 1:
                 raise LandscapeError(f"{name} must be a fraction from 0 to below 1, not {value}")
+        if self.rho is not None and self.rho_min > self.rho:
+            raise LandscapeError(f"rho_min {self.rho_min:g} is more than rho {self.rho:g}; lower it")
+        if self.friendly is not None and not 0 <= self.friendly <= 1:
+            raise LandscapeError(f"friendly must be a fraction from 0 to 1, not {self.friendly}")
         for name, choices in _CHOICES.items():
             if (value := getattr(self, name)) is not None and value not in choices:
                 raise LandscapeError(f"unknown {name} {value!r}; known: {', '.join(choices)}")
@@ -145,6 +150,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "augment": get_args(Augment),
     "precision": get_args(Precision),
     "schedule": get_args(Schedule),
+    "rho_schedule": get_args(RhoSchedule),
     "adaptive": get_args(Adaptive),
     "decay": get_args(Decayed),
     "ascent": get_args(Ascent),
@@ -173,6 +179,7 @@ def with_recipe_defaults(config: TrainConfig) -> ResolvedConfig:
 
 
 ADAM = Recipe("Adam")  # torch's and the paper's defaults; its L2 term works poorly
+ADAMW = Recipe("AdamW", {"weight_decay": 0.01})  # torch's: Loshchilov & Hutter 2019, arXiv:1711.05101
 SGD = Recipe("SGD", {"lr": 0.1, "weight_decay": 5e-4}, {"momentum": 0.9, "nesterov": True})
 # The protocol of the coursework this project started from, with Keras's defaults for the rest. Its early stopping used
 # the test set; here it uses a validation split.
@@ -195,9 +202,12 @@ RECIPES: dict[str, Recipe] = {
     "asam": _variant(ADAM, method="sam", defaults={"adaptive": "all", "rho": 0.5}),  # Kwon et al.'s ρ
     "gsam": _variant(ADAM, method="sam", defaults={"gsam_alpha": 0.4}),  # Zhuang et al.'s α for ResNets
     "looksam": _variant(ADAM, method="sam", defaults={"every": 5}),
+    "fsam": _variant(ADAM, method="sam", defaults={"friendly": 1.0}),  # Li et al.'s σ
     "rwp": _variant(ADAM, method="rwp"),
     "swa": _variant(ADAM, average="swa", defaults={"schedule": "swa"}),
     "ema": _variant(ADAM, average="ema"),
+    "adamw": ADAMW,
+    "sam-adamw": _variant(ADAMW, method="sam"),
     "sgd": SGD,
     "sam-sgd": _variant(SGD, method="sam"),
     "asam-sgd": _variant(SGD, method="sam", defaults={"adaptive": "all", "rho": 0.5}),

@@ -78,6 +78,11 @@ class DisplacedOptimizer(Optimizer):
             self._descend(scaler)
         return loss
 
+    @property
+    def radius_key(self) -> str:
+        """Key of the radius in the groups: "rho" or "gamma", prefixed if the base has a setting of that name."""
+        return self._radius
+
     @abstractmethod
     def _gradient(self, closures: Sequence[Closure], scaler: GradScaler | None) -> Any:
         """Set `p.grad` to the gradient of the step, the same in every process, and return the loss."""

@@ -157,9 +157,13 @@ class SAM(DisplacedOptimizer):
         return loss
 
     def _perturbation(self, weights: list[Tensor], rhos: list[float], scratch: list[Tensor]) -> list[Tensor]:
-        gradients = [q.grad for q in weights if q.grad is not None]
+        gradients = self._ascent_gradients(weights)
         adaptive = [q in self._adaptive for q in weights]
         return dual_ascent(weights, gradients, rhos, adaptive, scratch, p=self.p, eta=self.eta)
+
+    def _ascent_gradients(self, weights: Sequence[Tensor]) -> list[Tensor]:
+        """Return the gradients that the perturbation follows, which it may overwrite."""
+        return [q.grad for q in weights if q.grad is not None]
 
     def _decompose(self, plain: dict[Tensor, Tensor], rounds: int) -> None:
         """Turn SAM's gradient into GSAM's, or store its component that LookSAM reuses, given the plain gradient."""

@@ -1,6 +1,7 @@
 """Recipes are an open registry: one entry from outside the package trains, with any optimizer of torch or a user's."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from landscape.errors import LandscapeError
 from landscape.training import RECIPES, Recipe, ResolvedConfig, TrainConfig, resolve, train
 from landscape.training.optimizers import make_optimizer
 from landscape.training.pipeline.shuffling import batch_slices, epoch_order
+from landscape.training.sam import FriendlySAM
 from landscape.training.settings import initial_model
 
 FIRST_ORDER = [
@@ -135,3 +137,111 @@ def test_nothing_that_a_resolved_configuration_always_has_is_none_in_it():
     assert {entry.name for entry in dataclasses.fields(ResolvedConfig) if entry.default is None} == optional
     resolved = (entry for entry in ResolvedConfig.__mro__ if entry.__name__.startswith("Resolved"))
     assert {name for entry in resolved for name in entry.__annotations__} == unset - optional
+
+
+def sharpness_aware_loop(data, config, radius, step):
+    """Return the weights of a loop of SAM, of radius(t) at step t; the base takes step(t, p, g, state)."""
+    model = initial_model(config)
+    parameters, states = list(model.parameters()), [{} for _ in model.parameters()]
+    split, t = data.splits["train"], 0
+    for epoch in range(1, config.epochs + 1):
+        order = epoch_order(len(split), seed=config.seed, epoch=epoch, device=torch.device("cpu"))
+        for batch in batch_slices(len(split), config.batch_size):
+
+            def gradient(batch=order[batch]):
+                return torch.autograd.grad(F.cross_entropy(model(split.inputs[batch]), split.labels[batch]), parameters)
+
+            g = gradient()
+            before, rho = [p.detach().clone() for p in parameters], radius(t)
+            length = torch.sqrt(sum(x.square().sum() for x in g))
+            with torch.no_grad():
+                for p, x in zip(parameters, g, strict=True):
+                    p += rho * x / length
+            g = gradient()
+            with torch.no_grad():
+                for p, w, x, state in zip(parameters, before, g, states, strict=True):
+                    p.copy_(step(t, w, x, state))
+            t += 1
+    return model.state_dict()
+
+
+def adamw_step(t, w, g, state, *, lr=3e-3, decay=0.01, betas=(0.9, 0.999), eps=1e-8):
+    """Algorithm 2 of Loshchilov & Hutter: the decay is apart from the moments, both scaled by the learning rate."""
+    m = state["m"] = betas[0] * state.get("m", 0) + (1 - betas[0]) * g
+    v = state["v"] = betas[1] * state.get("v", 0) + (1 - betas[1]) * g * g
+    corrected = m / (1 - betas[0] ** (t + 1)), v / (1 - betas[1] ** (t + 1))
+    return w - lr * (corrected[0] / (corrected[1].sqrt() + eps) + decay * w)
+
+
+@pytest.mark.parametrize(("recipe", "rho"), [("adamw", 0.0), ("sam-adamw", 0.05)])
+def test_adamw_is_its_papers_algorithm(data, recipe, rho):
+    config = dataclasses.replace(configuration_of(recipe), lr=3e-3)
+    checkpoint = train(config, data)
+    expected = sharpness_aware_loop(data, resolve(config, data), lambda t: rho, adamw_step)
+    for name, weights in expected.items():
+        torch.testing.assert_close(checkpoint.state[name], weights, rtol=1e-4, atol=2e-6)
+    assert checkpoint.training["weight_decay"] == 0.01
+    assert checkpoint.training["optimizer"] == "AdamW"
+
+
+def configuration_of(recipe, **settings):
+    return dataclasses.replace(
+        TrainConfig(recipe=recipe, model="mlp", epochs=3, batch_size=16, precision="float32", device="cpu"),
+        **{"schedule": "constant", "warmup": 0.0, **settings},
+    )
+
+
+@pytest.mark.parametrize("rho_schedule", ["constant", "lr", "linear"])
+def test_the_radius_follows_its_schedule(data, rho_schedule):
+    config = configuration_of(
+        "sam-sgd",
+        schedule="cosine",
+        warmup=0.3,
+        rho=0.3,
+        rho_min=0.1,
+        rho_schedule=rho_schedule,
+        lr=0.2,
+        weight_decay=0.0,
+    )
+    config = resolve(config, data)
+    steps, rising = 9, 3  # 40 examples in batches of 16, 16 and 8; 0.3 of 9 steps
+
+    def lr(t):
+        return 0.2 * (t + 1) / rising if t < rising else 0.1 * (1 + math.cos(math.pi * (t - rising) / (steps - rising)))
+
+    def radius(t):
+        shares = {"constant": 1.0, "lr": lr(t) / 0.2, "linear": t / (steps - 1)}
+        return 0.1 + (0.3 - 0.1) * shares[rho_schedule]
+
+    def nesterov(t, w, g, state):
+        state["v"] = 0.9 * state["v"] + g if "v" in state else g
+        return w - lr(t) * (g + 0.9 * state["v"])
+
+    expected = sharpness_aware_loop(data, config, radius, nesterov)
+    checkpoint = train(config, data)
+    for name, weights in expected.items():
+        torch.testing.assert_close(checkpoint.state[name], weights, rtol=1e-4, atol=2e-6)
+    recorded = {name: checkpoint.training[name] for name in ("rho_schedule", "rho", "rho_min")}
+    assert recorded == {"rho_schedule": rho_schedule, "rho": 0.3, "rho_min": 0.1}
+
+
+def test_friendly_sam_is_a_recipe(data):
+    config = resolve(configuration_of("fsam"), data)
+    optimizer = make_optimizer(config, nn.Linear(2, 2))
+    assert isinstance(optimizer, FriendlySAM)
+    assert (optimizer.sigma, optimizer.decay) == (1.0, 0.9)
+    assert train(config, data).training["friendly"] == 1.0
+    assert not isinstance(make_optimizer(resolve(configuration_of("sam"), data), nn.Linear(2, 2)), FriendlySAM)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rho": 0.05, "rho_min": 0.1}, "rho_min 0.1 is more than rho 0.05"),
+        ({"rho_schedule": "cosine"}, "unknown rho_schedule 'cosine'; known: constant, lr, linear"),
+        ({"friendly": 1.5}, "friendly must be a fraction"),
+    ],
+)
+def test_impossible_radii_are_refused(settings, message):
+    with pytest.raises(LandscapeError, match=message):
+        TrainConfig(recipe="fsam", **settings)
