@@ -8,6 +8,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from landscape.cli.options.analysis import AnalysisOptions, expect
+from landscape.cli.options.execution import ExecutionOptions
 from landscape.cli.options.grid import GridOptions, check_grid
 from landscape.cli.options.planes import PlaneOptions, check_planes, is_line, known_points
 from landscape.cli.terminal import console
@@ -28,7 +29,7 @@ class ConvexityOptions:
 
 
 @dataclass(frozen=True)
-class ConvexityCommand(AnalysisOptions, ConvexityOptions, PlaneOptions, GridOptions):
+class ConvexityCommand(AnalysisOptions, ExecutionOptions, ConvexityOptions, PlaneOptions, GridOptions):
     """Map |λ_min / λ_max| of the Hessian over a plane, where 0 is convex, with both eigenvalues and their bounds.
 
     A run that was stopped is resumed by the same command.
@@ -55,6 +56,7 @@ class ConvexityCommand(AnalysisOptions, ConvexityOptions, PlaneOptions, GridOpti
                         batchnorm=plane.batchnorm,
                         seed=self.seed,
                         suffix=plane.suffix,
+                        workers=opened.workers,
                     ),
                     model,
                     plane.name,

@@ -13,9 +13,11 @@ from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
 from landscape.analysis.operators.operator import CurvatureOperator
-from landscape.analysis.surfaces.convexity import QUICK_PRODUCTS, empty_convexity, measure_convexity
+from landscape.analysis.surfaces.convexity import empty_convexity, measure_convexity
+from landscape.analysis.surfaces.convexity_task import QUICK_PRODUCTS
 from landscape.analysis.surfaces.grids.axes import Axes
 from landscape.analysis.surfaces.grids.grid import Coordinates, Points
+from landscape.execution import Workers, count_workers, use
 from landscape.results import ConvexityResult
 from landscape.stats.number_format import duration
 from landscape.workflow.measurement import Keep, Measurement, Source
@@ -39,6 +41,8 @@ class Convexity(Measurement[ConvexityResult]):
         batchnorm: mode of the BatchNorm statistics; the plane's default if None.
         seed: of the starting vectors, and of random directions.
         suffix: of the default name.
+        workers: processes that share the points, or the result of `landscape.execution.open`; the values do not depend
+            on them.
     """
 
     plane: PlaneSpec | None = None
@@ -49,6 +53,7 @@ class Convexity(Measurement[ConvexityResult]):
     batchnorm: BatchNormMode | None = None
     seed: int = 0
     suffix: str = ""
+    workers: int | Workers = 1
 
     @property
     def kind(self) -> type[ConvexityResult]:
@@ -117,7 +122,7 @@ class Convexity(Measurement[ConvexityResult]):
         first, each = _product_seconds(objective)
         counts = f"about {QUICK_PRODUCTS} at most of them" if self.quick else f"about {TYPICAL_PRODUCTS} at each"
         products = full * TYPICAL_PRODUCTS + (points - full) * QUICK_PRODUCTS
-        total = points * (first - each) + each * products
+        total = (points * (first - each) + each * products) / count_workers(self.workers)
         examples = objective.data[objective.splits[0]].examples
         resumed = "" if found is None else f"resuming with {points} points left, "
         return (
@@ -126,6 +131,14 @@ class Convexity(Measurement[ConvexityResult]):
 
     def run(self, objective: Objective, found: ConvexityResult | None, keep: Keep) -> ConvexityResult:
         """Return the map, its missing points measured and kept one by one."""
+        with use(self.workers) as workers:
+            threads = workers.threads if found is None else int(found.attributes["threads"])
+            torch.set_num_threads(threads)
+            return self._measure(objective, found, workers, keep)
+
+    def _measure(
+        self, objective: Objective, found: ConvexityResult | None, workers: Workers, keep: Keep
+    ) -> ConvexityResult:
         plane = self.spec.make(objective, None if found is None else found.attributes["directions"])
         begun = self._begun(objective, found)
         if found is None:
@@ -137,7 +150,6 @@ class Convexity(Measurement[ConvexityResult]):
             begun = dataclasses.replace(begun, attributes=attributes)
         else:
             check_resumable(found, objective, plane)
-            torch.set_num_threads(int(found.attributes["threads"]))
         keep.begin(begun)
 
         def on_point(rows: Points) -> None:
@@ -152,6 +164,7 @@ class Convexity(Measurement[ConvexityResult]):
             quick=self.quick,
             max_products=self.max_products,
             seed=self.seed,
+            workers=workers,
             on_point=on_point,
         )
         seconds = measured.attributes["seconds"] + float(begun.attributes.get("seconds", 0.0))

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import Plane, random_plane
 from landscape.analysis.planes.plane import make_plane
-from landscape.analysis.surfaces.convexity import METRICS, QUICK_PRODUCTS, convexity, measure_convexity
+from landscape.analysis.surfaces.convexity import convexity, measure_convexity
+from landscape.analysis.surfaces.convexity_task import METRICS, QUICK_PRODUCTS
 from landscape.analysis.surfaces.grids.axes import Axes
 from landscape.errors import LandscapeError
 from landscape.results import ConvexityResult

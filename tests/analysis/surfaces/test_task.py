@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from cases.surfaces import surface_in_parts
+from cases.workers import PackedWorkers
 from torch import nn
 
 from landscape.analysis.objective import losses
@@ -24,7 +25,6 @@ from landscape.analysis.surfaces.multilevel.scheme import Scheme
 from landscape.analysis.surfaces.surface import surface
 from landscape.analysis.surfaces.task import SurfaceTask
 from landscape.errors import LandscapeError, WorkerWarning
-from landscape.execution import Workers
 from landscape.execution import open as open_workers
 from landscape.execution.payload import pack, unpack
 from landscape.import_object import import_object
@@ -100,24 +100,14 @@ def test_two_workers_give_the_values_of_one_process_and_the_death_of_one_loses_n
             list(workers.map(task, requests))
 
 
-class Backwards(Workers):
-    """Three workers that answer in another order."""
-
-    def __init__(self) -> None:
-        super().__init__(3, None)
-
-    def map(self, task: Any, requests: Any) -> Any:
-        return task(reversed(list(requests)))
-
-
 def test_a_surface_does_not_depend_on_the_order_that_workers_answer_in() -> None:
     found = measurer().objective
     settings = EvaluationSettings("float32", None, 16)
     one = surface(found, points=(5, 3), evaluation=Evaluation(settings=settings))
-    several = surface(found, points=(5, 3), evaluation=Evaluation(workers=Backwards(), settings=settings))
+    several = surface(found, points=(5, 3), evaluation=Evaluation(workers=PackedWorkers(3), settings=settings))
     assert several.points.tobytes() == one.points.tobytes()
     plane, done = random_plane(found), one.points[::-1][:16]
-    half = surface_in_parts(found, plane, Axes((5, 3)), settings, workers=Backwards(), done=done)
+    half = surface_in_parts(found, plane, Axes((5, 3)), settings, workers=PackedWorkers(3), done=done)
     np.testing.assert_array_equal(np.sort(half.points), np.sort(one.points))
 
 
