@@ -3,6 +3,7 @@
 from landscape.monitoring.measures.critical_step import CriticalStep
 from landscape.monitoring.measures.gradient_norm import GradientNorm
 from landscape.monitoring.measures.lambda_max import LambdaMax
+from landscape.monitoring.measures.preconditioned import PreconditionedLambdaMax
 from landscape.monitoring.measures.sam_rise import SamRise
 from landscape.monitoring.monitor import Monitor, MonitorWarning
 from landscape.monitoring.protocol import MonitorMeasure, Probe, Reading
@@ -14,6 +15,7 @@ __all__ = [
     "Monitor",
     "MonitorMeasure",
     "MonitorWarning",
+    "PreconditionedLambdaMax",
     "Probe",
     "Reading",
     "SamRise",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,8 @@ class Monitor:
     Args:
         objective: model, loss and the examples to measure on; a thousand are usual. Its model's weights do not matter.
         every: number of steps between probes; steps that it divides are probed.
-        measures: names among "lambda_max", "sam", "gradient_norm" and "critical_step", or objects with the methods of
-            `MonitorMeasure`; these four by default.
+        measures: names such as "lambda_max", "sam", "gradient_norm" and "critical_step", which are the default (all are
+            in `landscape.monitoring.measures.registry`), or objects with the methods of `MonitorMeasure`.
         file: analysis file that the probes are stored in; none by default.
         name: of the result in it, `<weights>/<result>`.
         seed: of random vectors.
@@ -78,33 +78,44 @@ class Monitor:
         self.file, self.name = None if file is None else Path(file), name
         self._memories: list[dict[str, Any]] = [{} for _ in self.measures]
         self._before: tuple[int, dict[str, Tensor]] | None = None  # step and weights
+        self._module: tuple[nn.Module, nn.Module] | None = None  # as given to `step`, and the one to measure
         self._needs_previous = any(measure.needs_previous for measure in self.measures)
         self.result = self._stored() or self._empty()
 
-    def step(self, step: int, model: nn.Module, optimizer: Optimizer) -> dict[str, float]:
+    def step(
+        self, step: int, model: nn.Module, optimizer: Optimizer, *, learning_rate: float | None = None
+    ) -> dict[str, float]:
         """Probe the run after a step, if it is one to probe; call it right after `optimizer.step()`.
 
-        Call it at every step: the critical step size needs the weights before the probed one. A learning-rate schedule
-        steps afterwards, so that the step size is the one that was used.
+        Call it at every step: the critical step size needs the weights before the probed one.
+
+        Args:
+            step: number of the step.
+            model: that is trained, also inside wrappers; its parameters are matched with the objective's by name.
+            optimizer: of the loop.
+            learning_rate: step size that was used; by default the optimizer's now, so that a schedule steps afterwards.
 
         Returns:
             The quantities by name; empty at a step that is not probed.
         """
-        model = unwrapped(model)
         readings: list[Reading] = []
+        if self._module is None or self._module[0] is not model:
+            self._module = model, matching_module(model, self.objective.origin)
+        model = self._module[1]
         if step % self.every == 0:
-            readings = self._probe(step, model, optimizer)
+            readings = self._probe(step, model, optimizer, learning_rate)
         if self._needs_previous and (step + 1) % self.every == 0:
             self._before = step, {name: value.detach().clone() for name, value in model.state_dict().items()}
         return {reading.quantity: reading.value for reading in readings}
 
-    def _probe(self, step: int, model: nn.Module, optimizer: Optimizer) -> list[Reading]:
+    def _probe(self, step: int, model: nn.Module, optimizer: Optimizer, learning_rate: float | None) -> list[Reading]:
         started = time.perf_counter()
         previous = None
         if self._before is not None and self._before[0] == step - 1:
             previous = at_weights(self.objective, self._before[1])
         objective = at_weights(self.objective, model.state_dict())
-        probe = Probe(step, objective, previous, model, optimizer, self.seed)
+        size = float(optimizer.param_groups[0]["lr"]) if learning_rate is None else learning_rate
+        probe = Probe(step, objective, previous, model, optimizer, size, self.seed)
         rule = step_rule(optimizer)
         readings = [Reading("learning_rate", probe.learning_rate)]
         readings += [] if rule is None else [Reading("edge", rule.edge(probe.learning_rate))]
@@ -172,14 +183,30 @@ class Monitor:
         return stored
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model within the wrappers of `DistributedDataParallel` and `torch.compile`."""
-    while True:
-        inner = getattr(model, "module", None) if type(model).__name__.endswith("DataParallel") else None
-        inner = inner if inner is not None else getattr(model, "_orig_mod", None)
-        if not isinstance(inner, nn.Module):
-            return model
-        model = inner
+def matching_module(model: nn.Module, names: Collection[str]) -> nn.Module:
+    """Return the module whose parameters and buffers have these names: the model, or one inside it.
+
+    Wrappers such as `DistributedDataParallel`, `torch.compile`'s and modules of training frameworks are seen through.
+
+    >>> wrapped = nn.ModuleDict({"net": nn.Linear(2, 1)})
+    >>> matching_module(wrapped, ["weight", "bias"])
+    Linear(in_features=2, out_features=1, bias=True)
+
+    Raises:
+        LandscapeError: if there is none, or several.
+    """
+    wanted = set(names)
+    if wanted <= model.state_dict().keys():
+        return model
+    first = min(wanted)
+    prefixes = [name.removesuffix(first) for name in model.state_dict() if name.endswith(f".{first}")]
+    found = [prefix for prefix in prefixes if {prefix + name for name in wanted} <= model.state_dict().keys()]
+    if len(found) != 1:
+        raise LandscapeError(
+            f"expected a model with one module that has the objective's parameters ({first}, ...), got "
+            f"{len(found)} in {type(model).__name__}; make the objective with the model that is trained"
+        )
+    return model.get_submodule(found[0].rstrip("."))
 
 
 def step_rule(optimizer: Optimizer) -> StepRule | None:

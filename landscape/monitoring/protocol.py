@@ -40,6 +40,7 @@ class Probe:
         previous: the same before that step; None if no measure needs it, and at the first call.
         model: as the loop trains it, without wrappers.
         optimizer: of the loop.
+        learning_rate: step size of the first parameter group in that step.
         seed: of random draws.
     """
 
@@ -48,12 +49,8 @@ class Probe:
     previous: Objective | None
     model: nn.Module
     optimizer: Optimizer
+    learning_rate: float
     seed: int = 0
-
-    @property
-    def learning_rate(self) -> float:
-        """Step size of the first parameter group."""
-        return float(self.optimizer.param_groups[0]["lr"])
 
     @cached_property
     def gradient(self) -> tuple[float, Weights]:

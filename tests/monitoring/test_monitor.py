@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from landscape.analysis.curvature.eigenvalues import hessian
+from landscape.analysis.curvature.preconditioned import adam_state, preconditioned_eigenpair
 from landscape.analysis.objective.objective import Objective
 from landscape.errors import LandscapeError
 from landscape.monitoring.monitor import Monitor, MonitorWarning, step_rule
@@ -99,6 +100,19 @@ def test_readings_are_those_of_the_weights_of_their_step(data):
     assert monitor.result.series("gradient_norm")[-1] == pytest.approx(norm, rel=1e-5)
 
 
+def test_the_preconditioned_eigenvalue_is_read_for_adam_alone(data):
+    model, optimizer, objective = problem(data)
+    monitor = Monitor(objective, every=2, measures=["preconditioned_lambda_max"])
+    train(model, optimizer, data, 4, monitor=monitor)
+    here = Objective(model, "cross_entropy", *data, device="cpu")
+    state = adam_state(optimizer, dict(model.named_parameters()))
+    exact = float(preconditioned_eigenpair(here, state, tolerance=1e-5).values[0])
+    assert monitor.result.series("preconditioned_lambda_max")[-1] == pytest.approx(exact, rel=0.02)
+    model, optimizer, objective = problem(data, lambda p: torch.optim.SGD(p, lr=0.1))
+    monitor = Monitor(objective, every=1, measures=["preconditioned_lambda_max"])
+    assert set(monitor.step(1, model, optimizer)) == {"learning_rate", "edge"}
+
+
 def test_probes_survive_a_kill_and_a_resumed_run_replaces_those_it_takes_again(data, tmp_path):
     model, optimizer, objective = problem(data)
     monitor = Monitor(objective, every=2, measures=["gradient_norm"], file=tmp_path / "run.h5")
@@ -161,6 +175,11 @@ def test_a_compiled_or_distributed_model_is_unwrapped(data):
     monitor = Monitor(objective, every=1, measures=["gradient_norm"])
     plain = monitor.step(1, model, optimizer)
     assert monitor.step(2, DistributedDataParallel(model), optimizer) == plain
+    assert monitor.step(3, nn.ModuleDict({"_orig_mod": model}), optimizer) == plain
+    with pytest.raises(LandscapeError, match=r"one module that has the objective's parameters .*, got 0 in Linear"):
+        monitor.step(4, nn.Linear(2, 2), optimizer)
+    with pytest.raises(LandscapeError, match="got 2 in ModuleList"):
+        monitor.step(4, nn.ModuleList([model, copy.deepcopy(model)]), optimizer)
 
 
 @pytest.mark.parametrize(

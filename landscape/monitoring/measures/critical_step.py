@@ -36,33 +36,24 @@ class CriticalStep:
         return {"tolerance": self.tolerance, "passes": self.passes}
 
     def read(self, probe: Probe, memory: dict[str, Any]) -> Sequence[Reading]:
-        """Return η_c and 2/η_c, each with half the width of its bracket; NaN without an update or if η_c is not found.
+        """Return η_c and 2/η_c, each with half the width of its bracket; NaN without an update, or if η_c is not found.
 
         η_c is not found if the update is so small, or so flat, that the loss does not rise within the passes.
         """
-        low, high = math.nan, math.nan
-        step_size = probe.learning_rate
-        if probe.previous is not None and step_size > 0:
-            before = probe.previous
-            update = {name: w - before.origin[name] for name, w in probe.objective.origin.items()}
-            base = before.loss()
+        step_size, before = probe.learning_rate, probe.previous
+        if before is None or step_size <= 0:
+            return _readings(math.nan, math.nan)
+        update = {name: w - before.origin[name] for name, w in probe.objective.origin.items()}
+        base = before.loss()
 
-            def rises(factor: float) -> bool:
-                # Not "greater": a loss that diverges to NaN counts as risen.
-                return not before.loss(displaced(before.origin, [(factor, update)])) <= base
+        def rises(factor: float) -> bool:
+            # Not "greater": a loss that diverges to NaN counts as risen.
+            return not before.loss(displaced(before.origin, [(factor, update)])) <= base
 
-            guess = memory.get("step size", 2 * step_size) / step_size
-            low, high = (step_size * end for end in bracket(rises, guess, self.tolerance, self.passes - 1))
-        middle, half = (low + high) / 2, (high - low) / 2
-        if middle == middle and math.isfinite(middle) and middle > 0:
-            memory["step size"] = middle
-        else:
-            middle = half = math.nan
-        sharpness = (math.nan, math.nan) if middle != middle else _reciprocal(low, high)
-        return [
-            Reading("critical_step_size", middle, half, "bound"),
-            Reading("critical_sharpness", *sharpness, "bound"),
-        ]
+        guess = memory.get("step size", 2 * step_size) / step_size
+        low, high = (step_size * end for end in bracket(rises, guess, self.tolerance, self.passes - 1))
+        memory["step size"] = (low + high) / 2 if low > 0 and math.isfinite(high) else max(low, 0.0) or high
+        return _readings(low, high)
 
 
 def bracket(rises: Callable[[float], bool], guess: float, tolerance: float, most: int) -> tuple[float, float]:
@@ -93,6 +84,11 @@ def bracket(rises: Callable[[float], bool], guess: float, tolerance: float, most
     return low, high
 
 
-def _reciprocal(low: float, high: float) -> tuple[float, float]:
-    """Return centre and half-width of the interval of 2/x for x from `low` to `high`."""
-    return 1 / low + 1 / high, 1 / low - 1 / high
+def _readings(low: float, high: float) -> list[Reading]:
+    """Return the centres and half-widths of the intervals of η and 2/η from `low` to `high`; NaN for an open one."""
+    if not (low > 0 and math.isfinite(high)):
+        low = high = math.nan
+    return [
+        Reading("critical_step_size", (low + high) / 2, (high - low) / 2, "bound"),
+        Reading("critical_sharpness", 1 / low + 1 / high, 1 / low - 1 / high, "bound"),
+    ]

@@ -73,3 +73,18 @@ def test_a_critical_step_that_is_not_found_or_has_no_update_is_nan():
 
 def test_a_loss_that_diverges_along_the_update_counts_as_risen():
     assert bracket(lambda x: not (math.inf if x > 2 else 0.5) <= 1.0, 8.0, 0.3, 9)[0] == pytest.approx(2.0)
+
+
+def test_a_search_that_ended_early_goes_on_from_there_at_the_next_probe():
+    model = Quadratic([1e-4])
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    objective = Objective(model, "mse", torch.ones(1, 1), torch.zeros(1, 1), device="cpu")
+    monitor = Monitor(objective, every=1, measures=[CriticalStep(passes=6)])
+    found = []
+    for step in range(5):
+        optimizer.zero_grad()
+        model(torch.ones(1, 1)).square().mean().backward()
+        optimizer.step()
+        found.append(monitor.step(step, model, optimizer)["critical_step_size"])
+    assert all(map(math.isnan, found[:3]))
+    assert found[-1] == pytest.approx(1e4, rel=1 / 2)
