@@ -5,6 +5,12 @@ class LandscapeError(Exception):
     """An expected error: one line with the expected value, the actual one, and the remedy.
 
     The command line prints it on stderr and exits with status 2; any traceback is a bug.
+
+    >>> import landscape
+    >>> landscape.load("missing.h5")
+    Traceback (most recent call last):
+        ...
+    landscape.errors.LandscapeError: no such file: missing.h5...
     """
 
 

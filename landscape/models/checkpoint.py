@@ -56,6 +56,14 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
 
     NumPy scalars in the configuration become plain numbers, and tuples become lists, so that it loads as JSON-able.
 
+    >>> import pathlib, tempfile, torch, landscape
+    >>> state = torch.nn.Linear(2, 1).state_dict()
+    >>> checkpoint = Checkpoint(state, "linear", {}, {"name": "digits"}, {"recipe": "sam"}, {}, {})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     landscape.save_checkpoint(checkpoint, pathlib.Path(folder) / "sam.pt")
+    ...     landscape.load_checkpoint(pathlib.Path(folder) / "sam.pt").training
+    {'recipe': 'sam'}
+
     Raises:
         LandscapeError: for weights with NaN or inf, or a path that cannot be written.
         TypeError: for configuration that is not JSON-able, such as an object.
@@ -77,6 +85,12 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Return the checkpoint in a file, bit for bit as saved, on the CPU. No code in the file is run.
+
+    >>> import landscape
+    >>> landscape.load_checkpoint("missing.pt")
+    Traceback (most recent call last):
+        ...
+    landscape.errors.LandscapeError: no such file: missing.pt...
 
     Raises:
         LandscapeError: if the file is missing, a folder, empty, truncated, damaged, no landscape checkpoint, from a

@@ -37,6 +37,13 @@ def basin_width(
     The first crossing on the grid counts; between its two points the loss is interpolated by a monotone cubic (PCHIP).
     A loss that is not finite has risen: the radius is then that of the last point before it.
 
+    >>> import numpy as np, landscape
+    >>> from landscape.results import LineResult, points_table
+    >>> alpha = np.linspace(-2, 2, 5)
+    >>> line = LineResult(alpha, ("train",), ("loss",), points_table([(a, 0, 0, 0, a * a, 0, 1, 0) for a in alpha]))
+    >>> landscape.basin_width(line, rises=[1.0])
+    [{'rise': 1.0, 'left': 1.0, 'right': 1.0}]
+
     Args:
         line: along a random direction, with a measured point at 0.
         rises: of the loss over that at 0.

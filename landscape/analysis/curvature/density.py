@@ -30,26 +30,31 @@ def density(
     split: str | None = None,
     on_product: Callable[[], None] | None = None,
 ) -> DensityResult:
-    """Return φ(t) = 1/n_v Σ_l Σ_i τ²_{l,i} N(t; θ_{l,i}, σ²), which integrates to 1.
+    """Return the spectral density φ(t) = 1/n_v Σ_l Σ_i τ²_{l,i} N(t; θ_{l,i}, σ²), which integrates to 1.
 
     θ are the Ritz values of Lanczos from random unit vectors with full reorthogonalization, τ the first components of
     the tridiagonal matrix's eigenvectors (Ghorbani et al. 2019, arXiv:1901.10159, algorithm 1; Golub & Welsch 1969).
 
+    >>> import torch, landscape
+    >>> inputs, targets = torch.eye(3), torch.ones(3, 1)
+    >>> objective = landscape.Objective(torch.nn.Linear(3, 1, bias=False), "mse", inputs, targets, device="cpu")
+    >>> landscape.density(objective, vectors=2).nodes.round(4).tolist()  # the Hessian is (2/3) I
+    [[0.6667, 0.6667, 0.6667], [0.6667, 0.6667, 0.6667]]
+
     Args:
-        objective: whose loss, at whose weights.
+        objective: loss and weights.
         operator: "hessian", "ggn" or "fisher".
-        vectors: n_v, random starting vectors; the standard error is over them.
-        steps: of Lanczos for each (fewer where the space is exhausted: the rows of nodes are then filled up with
-            weights of 0).
+        vectors: n_v, number of random starting vectors; the standard error is over them.
+        steps: Lanczos steps from each; fewer if the Krylov space is exhausted (further nodes have weight 0).
         sigma: σ, the width of each Ritz value's Gaussian; by default a hundredth of the largest |θ|, rounded to one
             digit. Curves of other widths do not compare.
         seed: of the starting vectors.
-        split: which split's loss; the first by default.
+        split: of the loss; the first by default.
         on_product: called after each product.
 
     Raises:
-        LandscapeError: for counts below 1, a width that is not positive, more steps than memory holds vectors, or a
-            loss that diverges here.
+        LandscapeError: for counts below 1, a width that is not positive, more vectors than fit in memory, or a loss
+            that diverges at the weights.
     """
     if vectors < 1 or steps < 1:
         raise LandscapeError(f"got {vectors} vectors and {steps} steps; expected at least 1 of each")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -19,8 +19,12 @@ from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.operators.rounding import matvec_rounding_error
 from landscape.results import SpectrumResult
 
-SURROGATE_VECTORS = 0.1  # residuals below this ask for more than the vectors of a surrogate operator
-ROUNDING_SHARE = 0.1  # of the tolerance, left for the rounding error of the products
+VECTOR_TOLERANCE = 0.01  # of the residuals of eigenvectors, relative
+SURROGATE_VECTORS = 0.1  # tolerance of residuals below which the vectors of a surrogate operator do not suffice
+ROUNDING_SHARE = 0.1  # of the tolerance, reserved for the rounding error of the products
+
+
+Operator: TypeAlias = Literal["hessian", "ggn", "fisher"]
 
 
 def hessian(
@@ -28,43 +32,37 @@ def hessian(
     *,
     top: int = 5,
     bottom: int = 0,
-    operator: Literal["hessian", "ggn", "fisher"] = "hessian",
+    operator: Operator = "hessian",
     tolerance: float = 1e-3,
     max_products: int = 200,
     seed: int = 0,
     split: str | None = None,
-    on_product: OnProduct | None = None,
 ) -> SpectrumResult:
     """Return the `top` largest and `bottom` smallest eigenvalues, each with its residual, bound and a converged flag.
 
+    >>> import torch, landscape
+    >>> inputs, targets = torch.eye(3), torch.ones(3, 1)
+    >>> objective = landscape.Objective(torch.nn.Linear(3, 1, bias=False), "mse", inputs, targets, device="cpu")
+    >>> landscape.hessian(objective, top=2).eigenvalues.round(4).tolist()  # the Hessian is (2/3) I
+    [0.6667, 0.6667]
+
     Args:
-        objective: whose loss, at whose weights.
-        top: number of the largest algebraic eigenvalues.
-        bottom: number of the smallest; they lie close together and take several times as many products.
-        operator: "hessian"; "ggn" for the generalized Gauss–Newton matrix; "fisher" for the empirical Fisher matrix.
-        tolerance: on the bound, relative to |λ| or to a tenth of the largest |λ|, whichever is more. An exact
+        objective: loss and weights.
+        top: number of the largest (algebraic) eigenvalues.
+        bottom: number of the smallest; they are close together and take several times as many products.
+        operator: "hessian"; "ggn", the generalized Gauss–Newton matrix; "fisher", the empirical Fisher matrix.
+        tolerance: of the bound, relative to |λ| or to a tenth of the largest |λ|, whichever is larger. An exact
             eigenvalue lies within the bound: Lehmann's or the residual norm ‖Hv − λv‖, plus the rounding error of a
             float32 product, measured along the vector of the largest |λ| (see `rounding.matvec_rounding_error`).
-        max_products: the most operator-vector products; pairs not converged by then are flagged.
+        max_products: matrix-vector products after which eigenvalues are flagged as not converged.
         seed: of the random vectors.
-        split: which split's loss; the first by default.
-        on_product: called after each product with the count and the bounds relative to what is asked.
+        split: of the loss; the first by default.
 
     Raises:
-        LandscapeError: if more eigenvalues are asked for than there are parameters, or the loss diverges here.
+        LandscapeError: for more eigenvalues than parameters, or a loss that diverges at the weights.
     """
-    return eigenvectors(
-        objective,
-        top=top,
-        bottom=bottom,
-        operator=operator,
-        tolerance=tolerance,
-        vector_tolerance=math.inf,
-        max_products=max_products,
-        seed=seed,
-        split=split,
-        on_product=on_product,
-    )[0]
+    request = EigenRequest(top, bottom, tolerance=tolerance, max_products=max_products, seed=seed)
+    return eigenpairs(objective, request, operator=operator, split=split)[0]
 
 
 def eigenvectors(
@@ -72,32 +70,55 @@ def eigenvectors(
     *,
     top: int = 5,
     bottom: int = 0,
-    operator: Literal["hessian", "ggn", "fisher"] = "hessian",
+    operator: Operator = "hessian",
     tolerance: float = 1e-3,
-    vector_tolerance: float = 0.01,
-    max_products: int = 200,
+    vector_tolerance: float = VECTOR_TOLERANCE,
     seed: int = 0,
+    split: str | None = None,
+) -> tuple[SpectrumResult, tuple[Weights, ...]]:
+    """Return eigenvalues and eigenvectors: the result of `hessian`, and one unit vector of weights per eigenvalue.
+
+    The largest entry of each vector is positive. The residuals ‖Hv − λv‖ are at most `vector_tolerance` times |λ| or a
+    tenth of the largest |λ|, or the eigenvalue is flagged as not converged. The other options are those of `hessian`.
+
+    >>> import torch, landscape
+    >>> inputs, targets = torch.diag(torch.tensor([1.0, 2.0])), torch.ones(2, 1)
+    >>> objective = landscape.Objective(torch.nn.Linear(2, 1, bias=False), "mse", inputs, targets, device="cpu")
+    >>> spectrum, vectors = landscape.eigenvectors(objective, top=1)
+    >>> vectors[0]["weight"].abs().round(decimals=3).tolist()
+    [[0.0, 1.0]]
+    """
+    request = EigenRequest(top, bottom, tolerance=tolerance, vector_tolerance=vector_tolerance, seed=seed)
+    return eigenpairs(objective, request, operator=operator, split=split)
+
+
+def eigenpairs(
+    objective: Objective,
+    request: EigenRequest,
+    *,
+    operator: Operator = "hessian",
     split: str | None = None,
     on_product: OnProduct | None = None,
     start: Sequence[Weights] = (),
 ) -> tuple[SpectrumResult, tuple[Weights, ...]]:
-    """Return the result of `hessian`, and one unit vector of weights per eigenvalue, its largest entry positive.
+    """Return the eigenvalues of a request as a result, and one unit vector of weights per eigenvalue.
 
-    The residuals ‖Hv − λv‖ are then at most `vector_tolerance` times |λ| or a tenth of the largest |λ|, or flagged. A
-    `start`, such as the eigenvectors at nearby weights, saves products (warm start). The other options are those of
-    `hessian`.
+    Args:
+        objective: loss and weights.
+        request: number of eigenpairs, tolerances and products; `tolerance` includes the rounding error of products.
+        operator: "hessian", "ggn" or "fisher".
+        split: of the loss; the first by default.
+        on_product: called after each product with the count and the bounds relative to the tolerances.
+        start: vectors to warm-start from, such as the eigenvectors at nearby weights.
+
+    Raises:
+        LandscapeError: for more eigenvalues than parameters, or a loss that diverges at the weights.
     """
-    metadata = MeasurementMetadata(objective, operator, split, seed)
-    request = EigenRequest(
-        top,
-        bottom,
-        tolerance=(1 - ROUNDING_SHARE) * tolerance,
-        vector_tolerance=vector_tolerance,
-        max_products=max_products,
-        seed=seed,
-    )
+    metadata = MeasurementMetadata(objective, operator, split, request.seed)
+    tolerance = request.tolerance
+    inner = replace(request, tolerance=(1 - ROUNDING_SHARE) * tolerance)
     pairs, method, used = _eigenpairs(
-        CurvatureOperator(objective, operator, split=split), objective, request, on_product, start
+        CurvatureOperator(objective, operator, split=split), objective, inner, on_product, start
     )
     values = pairs.values.numpy()
     rounding = matvec_rounding_error(objective, pairs.vectors[:, int(np.argmax(np.abs(values)))], operator, split)
@@ -112,7 +133,7 @@ def eigenvectors(
         "method": method,
         "products_by_operator": used,
     }
-    if top >= 5:
+    if request.top >= 5:
         attributes["ratio_5"] = float(values[0] / values[4])
     spectrum = SpectrumResult(
         eigenvalues=values,

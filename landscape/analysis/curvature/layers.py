@@ -32,21 +32,27 @@ def layers(
 ) -> LayersResult:
     """Return the largest eigenvalue and the trace of each layer's own block, in the order of the network.
 
-    A layer is a module that has parameters of its own; its block is the part of the matrix that belongs to them. The
-    trace is by Hutch++; it is exact for layers of at most `trace_products` parameters.
+    A layer is a module with parameters of its own; its block is the diagonal block of these. The trace is estimated by
+    Hutch++ (Meyer et al. 2021, arXiv:2010.09649); it is exact for layers of at most `trace_products` parameters.
+
+    >>> import torch, landscape
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1))
+    >>> objective = landscape.Objective(model, "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
+    >>> landscape.layers(objective).names
+    ('0', '2')
 
     Args:
-        objective: whose loss, at whose weights.
+        objective: loss and weights.
         operator: "hessian", "ggn" or "fisher".
-        tolerance: on the eigenvalues' bounds, relative; the bounds are those of `hessian`.
-        max_products: for the eigenvalue of each layer.
-        trace_products: for the trace of each layer.
+        tolerance: of the bounds of the eigenvalues, relative; the bounds are those of `hessian`.
+        max_products: matrix-vector products for the eigenvalue of each layer.
+        trace_products: matrix-vector products for the trace of each layer.
         seed: of the random vectors.
-        split: which split's loss; the first by default.
+        split: of the loss; the first by default.
         on_product: called after each product with the layer's name and the number of layers done.
 
     Raises:
-        LandscapeError: if the loss diverges here.
+        LandscapeError: if the loss diverges at the weights.
     """
     metadata = MeasurementMetadata(objective, operator, split, seed)
     groups = layer_parameters(objective.origin)

@@ -54,8 +54,14 @@ def trace(
 ) -> Traces:
     """Return the trace and the Frobenius norm of a curvature operator of the mean loss.
 
+    >>> import torch, landscape
+    >>> inputs, targets = torch.eye(3), torch.ones(3, 1)
+    >>> objective = landscape.Objective(torch.nn.Linear(3, 1, bias=False), "mse", inputs, targets, device="cpu")
+    >>> round(landscape.trace(objective).trace, 4)  # the Hessian is (2/3) I
+    2.0
+
     Args:
-        objective: whose loss, at whose weights.
+        objective: loss and weights.
         operator: "hessian", "ggn" or "fisher".
         method: see `estimate_traces`.
         products: operator-vector products to spend.

@@ -7,18 +7,21 @@ from typing import Any
 
 
 class ModelLoss:
-    """A loss of (model, batch), for what needs more than outputs and targets.
+    """A loss of (model, batch), for losses that need more than outputs and targets.
 
-    `function(model, batch)` returns what other losses do: (B,) values, a scalar mean, or a pair (sum, weight). Its
-    model has the weights at which the loss is evaluated; its batch is what the data hold, on the device. It may
-    differentiate by inputs that it calls `requires_grad_()` on: gradients are enabled.
+    `function(model, batch)` returns (B,) values, a scalar mean, or a pair (sum, weight), like other losses. The model
+    has the weights at which the loss is evaluated; the batch is one of the data, on the device. Gradients are enabled,
+    so that the function can differentiate by inputs after `requires_grad_()`.
 
-        def residual(model, x):
-            x.requires_grad_()
-            slope, = torch.autograd.grad(model(x).sum(), x, create_graph=True)
-            return (slope + x).square().mean(1)
-
-        objective = landscape.Objective(model, landscape.ModelLoss(residual), x)
+    >>> import torch, landscape
+    >>> def residual(model, x):  # of the differential equation f' + x = 0
+    ...     x.requires_grad_()
+    ...     (slope,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)
+    ...     return (slope + x).square().mean(1)
+    >>> model, x = torch.nn.Linear(1, 1), torch.zeros(4, 1)
+    >>> objective = landscape.Objective(model, landscape.ModelLoss(residual), x, device="cpu")
+    >>> abs(objective.loss() - float(model.weight.detach().square())) < 1e-6
+    True
     """
 
     def __init__(self, function: Callable[[Any, Any], Any]) -> None:

@@ -44,6 +44,12 @@ class Objective:
     several splits. Works on its own copy of the model in evaluation mode: the caller's weights, buffers, mode and
     random state are never touched.
 
+    >>> import torch, landscape
+    >>> objective = landscape.Objective(torch.nn.Linear(2, 1), "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
+    >>> zeros = {name: torch.zeros_like(w) for name, w in objective.origin.items()}
+    >>> objective.loss(zeros)
+    1.0
+
     Args:
         model: any `nn.Module`. Tensors are passed to it as `model(x)`, tuples as `model(*x)`, dictionaries as
             `model(**x)`.

@@ -22,10 +22,21 @@ from landscape.stats.mean import mean_of
 
 @dataclass(frozen=True)
 class AverageSharpness:
-    """S_avg = E_δ [L(w + δ) − L(w)], δ ~ N(0, ρ² diag(c²)), c = |w| or 1 (arXiv:2302.07011, eq. 1).
+    """Average-case sharpness: S_avg = E_δ [L(w + δ) − L(w)], δ ~ N(0, ρ² diag(c²)) (arXiv:2302.07011, eq. 1).
 
-    Over antithetic pairs ±δ, in which odd terms cancel, and on all the examples: the mean over their subsets is the
-    same number.
+    The mean is over antithetic pairs ±δ, in which odd terms cancel, and over all examples, which equals the mean over
+    subsets.
+
+    >>> import torch, landscape
+    >>> objective = landscape.Objective(torch.nn.Linear(2, 1), "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
+    >>> landscape.sharpness(objective, [landscape.AverageSharpness(rho=0.2, pairs=2)]).measures[0].label
+    'average-case sharpness, adaptive, ρ = 0.2'
+
+    Args:
+        rho: relative size ρ of the perturbations.
+        adaptive: c = |w|, otherwise 1.
+        pairs: number of antithetic pairs.
+        logits: "raw", or "normalized" as in the paper.
     """
 
     name: ClassVar[str] = "average"

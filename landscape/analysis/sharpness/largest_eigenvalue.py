@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from landscape.analysis.curvature.eigenvalues import hessian
+from landscape.analysis.curvature.eigenvalues import eigenpairs
+from landscape.analysis.linalg.eigenpairs import EigenRequest
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.sharpness.protocol import Cost, OnStep
 from landscape.results import MeasureResult, Result, SpectrumResult
@@ -16,10 +17,19 @@ _USUAL_PRODUCTS = 20.0  # for an estimate of the time
 
 @dataclass(frozen=True)
 class LargestEigenvalue:
-    """λ_max of the Hessian of the mean loss, within a stated bound of an exact eigenvalue."""
+    """λ_max of the Hessian of the mean loss, with a bound on its distance from an exact eigenvalue.
+
+    >>> import torch, landscape
+    >>> objective = landscape.Objective(torch.nn.Linear(2, 1), "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
+    >>> landscape.sharpness(objective, [landscape.LargestEigenvalue()]).measures[0].label
+    'λ_max of the Hessian'
+
+    Args:
+        tolerance: of the bound, relative.
+    """
 
     name: ClassVar[str] = "lambda_max"
-    tolerance: float = 1e-3  # of the bound, relative
+    tolerance: float = 1e-3
 
     @property
     def label(self) -> str:
@@ -41,7 +51,8 @@ class LargestEigenvalue:
             if on_step is not None:
                 on_step(self.name)
 
-        spectrum = hessian(objective, top=1, tolerance=self.tolerance, seed=seed, on_product=on_product)
+        request = EigenRequest(1, tolerance=self.tolerance, seed=seed)
+        spectrum, _ = eigenpairs(objective, request, on_product=on_product)
         return self.of_spectrum(spectrum, seed)
 
     def from_stored(self, result: Result, seed: int) -> MeasureResult | None:

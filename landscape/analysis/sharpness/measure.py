@@ -33,13 +33,6 @@ def sharpness(
     objective: Objective,
     measures: Iterable[SharpnessMeasure] | None = None,
     *,
-    epsilons: Sequence[float] = KESKAR_EPSILONS,
-    restarts: int = 1,
-    rho: float | Sequence[float] = 0.05,
-    average_rho: float | Sequence[float] = 0.1,
-    pairs: int = 10,
-    lambda_max: bool = True,
-    tolerance: float = 1e-3,
     seed: int = 0,
     on_step: OnStep | None = None,
     on_measure: Callable[[MeasureResult], None] | None = None,
@@ -58,15 +51,7 @@ def sharpness(
     Args:
         objective: loss and weights.
         measures: such as `SamSharpness(rho=0.1, p=math.inf, m=128)` or an object of a user's own class with the methods
-            of `SharpnessMeasure`; by default those of `usual_measures`, to which the options from `epsilons` to
-            `tolerance` apply.
-        epsilons: box sizes of Keskar's ε-sharpness.
-        restarts: random starts of its maximization besides the vertex.
-        rho: radius of SAM's ascent step, or several.
-        average_rho: relative size of the average case's Gaussian perturbations, or several.
-        pairs: antithetic pairs of these.
-        lambda_max: compute the largest Hessian eigenvalue, too.
-        tolerance: of that eigenvalue's bound, relative.
+            of `SharpnessMeasure`; by default those of `usual_measures`.
         seed: of all random draws.
         on_step: called with the name of the measure after each evaluation, of all the examples or of a subset.
         on_measure: called with each result as soon as it is measured.
@@ -76,18 +61,7 @@ def sharpness(
             skipped with a `NotMeasuredWarning` and the reason in `attributes["warnings"]`.
     """
     started = time.perf_counter()
-    if measures is not None:
-        chosen = distinct(measures)
-    else:
-        chosen = usual_measures(
-            epsilons=epsilons,
-            restarts=restarts,
-            rho=rho,
-            average_rho=average_rho,
-            pairs=pairs,
-            lambda_max=lambda_max,
-            tolerance=tolerance,
-        )
+    chosen = usual_measures() if measures is None else distinct(measures)
     results = []
     failures: dict[str, str] = {}
     cautions = warn_of_unreliable_derivatives(objective, second=any(isinstance(m, LargestEigenvalue) for m in chosen))
@@ -120,6 +94,15 @@ def usual_measures(
     tolerance: float = 1e-3,
 ) -> list[SharpnessMeasure]:
     """Return the default measures: one of each kind, but Keskar's for each ε.
+
+    Args:
+        epsilons: box sizes of Keskar's ε-sharpness.
+        restarts: random starts of its maximization besides the vertex.
+        rho: radius of SAM's ascent step, or several.
+        average_rho: relative size of the average case's Gaussian perturbations, or several.
+        pairs: antithetic pairs of these.
+        lambda_max: include the largest Hessian eigenvalue.
+        tolerance: of that eigenvalue's bound, relative.
 
     >>> [measure.name for measure in usual_measures(epsilons=[1e-3], lambda_max=False)]
     ['keskar', 'sam', 'asam', 'max', 'average']

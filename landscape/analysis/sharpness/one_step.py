@@ -159,7 +159,18 @@ class OneStep:
 
 @dataclass(frozen=True)
 class SamSharpness(OneStep):
-    """L(w + ε̂) − L(w) for SAM's ε̂ (Foret et al. 2021, arXiv:2010.01412, eq. 2)."""
+    """SAM sharpness: L(w + ε̂) − L(w) for SAM's ε̂ (Foret et al. 2021, arXiv:2010.01412, eq. 2).
+
+    >>> import torch, landscape
+    >>> objective = landscape.Objective(torch.nn.Linear(2, 1), "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
+    >>> landscape.sharpness(objective, [landscape.SamSharpness(rho=0.1)]).measures[0].label
+    'SAM sharpness, ρ = 0.1'
+
+    Args:
+        rho: radius ρ of the ascent step.
+        p: its norm.
+        m: examples per subset for m-sharpness; None for all examples together.
+    """
 
     name: ClassVar[str] = "sam"
     rho: float = 0.05
@@ -171,7 +182,20 @@ class SamSharpness(OneStep):
 
 @dataclass(frozen=True)
 class AsamSharpness(OneStep):
-    """L(w + ε̂) − L(w) for ASAM's ε̂, relative to the weights (Kwon et al. 2021, arXiv:2102.11600)."""
+    """ASAM sharpness: L(w + ε̂) − L(w) for ASAM's ε̂, relative to the weights (Kwon et al. 2021, arXiv:2102.11600).
+
+    >>> import torch, landscape
+    >>> objective = landscape.Objective(torch.nn.Linear(2, 1), "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
+    >>> landscape.sharpness(objective, [landscape.AsamSharpness(rho=0.1)]).measures[0].label
+    'ASAM sharpness, ρ = 0.1'
+
+    Args:
+        rho: radius ρ of the ascent step.
+        p: its norm.
+        m: examples per subset; None for all examples together.
+        eta: η in T = diag(|w| + η).
+        scope: "all", or "weights-only": T = 1 for parameters without "weight" in their name, as in the authors' code.
+    """
 
     name: ClassVar[str] = "asam"
     rho: float = 0.5

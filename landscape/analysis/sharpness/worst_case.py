@@ -30,10 +30,23 @@ _RESTART_DRAWS = 1_000_000  # numbers of random starts begin here, away from tho
 
 @dataclass(frozen=True)
 class WorstCaseSharpness:
-    """S_max = E_{|S|=m} max_{‖δ ⊘ c‖_p ≤ ρ} [L_S(w+δ) − L_S(w)], c = |w| or 1 (arXiv:2302.07011, eq. 1).
+    """Worst-case sharpness: S_max = E_{|S|=m} max_{‖δ ⊘ c‖_p ≤ ρ} [L_S(w+δ) − L_S(w)] (arXiv:2302.07011, eq. 1).
 
-    Solved in u = δ ⊘ c by Auto-PGD from u = 0 and from `restarts` random points. Weights that are 0 do not move where
-    it is adaptive.
+    Auto-PGD maximizes over u = δ ⊘ c from u = 0 and `restarts` random points. If adaptive, weights that are 0 stay.
+
+    >>> import torch, landscape
+    >>> objective = landscape.Objective(torch.nn.Linear(2, 1), "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
+    >>> landscape.sharpness(objective, [landscape.WorstCaseSharpness(rho=0.01, m=2, examples=2)]).measures[0].label
+    'worst-case sharpness, adaptive, p = ∞, m = 2, ρ = 0.01'
+
+    Args:
+        rho: radius ρ of the ball.
+        p: norm of the ball, 2 or inf.
+        adaptive: c = |w|, otherwise 1.
+        m: examples per subset.
+        examples: examples of all subsets together.
+        restarts: random starts besides 0.
+        logits: "raw", or "normalized" as in the paper.
     """
 
     name: ClassVar[str] = "max"

@@ -51,6 +51,14 @@ def write_report(
 ) -> Path:
     """Write the report and return its path; an existing file is replaced whole or not at all.
 
+    >>> import pathlib, tempfile, landscape
+    >>> from landscape.results import MeasureResult, SharpnessResult
+    >>> measure = MeasureResult("sam", "SAM sharpness, ρ = 0.05", 0.02, 0.001, "rise of the loss", evaluations=3)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "report.html"
+    ...     landscape.write_report({"mine/sharpness": SharpnessResult((measure,))}, path).name
+    'report.html'
+
     Args:
         results: The results by "<checkpoint label>/<name>", as `landscape.storage.loading.load` gives them.
         path: The HTML file to write.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from landscape.analysis.curvature.eigenvalues import hessian
+from landscape.analysis.curvature.eigenvalues import eigenpairs
+from landscape.analysis.linalg.eigenpairs import EigenRequest
 from landscape.analysis.operators.gradient_norm import gradient_norm
 from landscape.stats import number_format
 from landscape.workflow.doctor.finding import Finding
@@ -26,15 +27,8 @@ def minimum(model: LoadedModel) -> Finding:
     gradient = gradient_norm(objective, objective.origin)
     bottom = min(1, objective.size - 1)
     with model.reporter.progress(f"{model.label}: λ_max and λ_min", MOST_PRODUCTS) as advance:
-        spectrum = hessian(
-            objective,
-            bottom=bottom,
-            top=1,
-            tolerance=TOLERANCE,
-            max_products=MOST_PRODUCTS,
-            seed=model.sample.seed,
-            on_product=lambda *_: advance(),
-        )
+        request = EigenRequest(1, bottom, tolerance=TOLERANCE, max_products=MOST_PRODUCTS, seed=model.sample.seed)
+        spectrum, _ = eigenpairs(objective, request, on_product=lambda *_: advance())
     top, lowest = float(spectrum.eigenvalues[0]), float(spectrum.eigenvalues[-1])
     values = {
         "split": split,

@@ -32,6 +32,10 @@ TYPICAL_PRODUCTS = 17  # at a point, to the default tolerance
 class Convexity(Measurement[ConvexityResult]):
     """|λ_min / λ_max| of the Hessian over a plane (Li et al. 2018, section 6), with both eigenvalues and their bounds.
 
+    >>> import landscape
+    >>> landscape.Convexity(axes=landscape.Axes(31)).name
+    'convexity'
+
     Args:
         plane: kind of plane; two filter-normalized random directions of `seed` by default.
         axes: coordinates of the grid.

@@ -16,6 +16,10 @@ from landscape.workflow.measurements.curvature import CurvatureMeasurement, prod
 class Density(CurvatureMeasurement[DensityResult]):
     """The spectral density of a curvature operator, by stochastic Lanczos quadrature.
 
+    >>> import landscape
+    >>> landscape.Density(operator="ggn", vectors=8).name
+    'density-ggn'
+
     Args:
         vectors: number of random starting vectors; the standard error is over them.
         steps: Lanczos steps from each, one product each.

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from landscape.analysis.curvature.eigenvalues import eigenvectors
+from landscape.analysis.curvature.eigenvalues import eigenpairs
 from landscape.analysis.curvature.preconditioned import AdamState, preconditioned_eigenpair
+from landscape.analysis.linalg.eigenpairs import EigenRequest
 from landscape.analysis.objective.at_weights import at_weights
 from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
@@ -42,6 +43,9 @@ _USUAL_PRODUCTS = 10.0  # per eigenvalue, for an estimate of the time
 class StepSizes:
     """Step sizes of a run, for its edge of stability.
 
+    >>> StepSizes(at={0.0: 0.1, 10.0: 0.01}).at[10.0]
+    0.01
+
     Args:
         rule: the optimizer's step.
         at: step size by position (epoch); positions that it lacks have no edge.
@@ -59,6 +63,10 @@ class Dynamics(Measurement[DynamicsResult]):
 
     The eigenvalues of a snapshot start from the eigenvectors of the one before it. A resumed run starts the first
     remaining snapshot from random vectors: its eigenvalues agree with those of an undisturbed run within the bounds.
+
+    >>> from landscape.analysis.planes.snapshots import Snapshots
+    >>> Dynamics(Snapshots(["epoch-0.safetensors", "epoch-10.safetensors"]), top=1).name
+    'dynamics'
 
     Args:
         snapshots: weights along the run, such as `landscape.find_snapshots(folder)`; a slice takes every so many.
@@ -168,15 +176,8 @@ class Dynamics(Measurement[DynamicsResult]):
         """Return each quantity at a snapshot with its error."""
         readings: dict[str, tuple[float, float]] = {}
         if self.top > 0:
-            spectrum, vectors.hessian = eigenvectors(
-                objective,
-                top=self.top,
-                tolerance=self.tolerance,
-                vector_tolerance=math.inf,
-                max_products=self.max_products,
-                seed=self.seed,
-                start=vectors.hessian,
-            )
+            request = EigenRequest(self.top, tolerance=self.tolerance, max_products=self.max_products, seed=self.seed)
+            spectrum, vectors.hessian = eigenpairs(objective, request, start=vectors.hessian)
             pairs = zip(EIGENVALUES, spectrum.eigenvalues.tolist(), spectrum.bounds.tolist(), strict=False)
             readings.update((name, (value, bound)) for name, value, bound in pairs)
             readings["products"] = float(spectrum.products), math.nan

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torch import Tensor
 
-from landscape.analysis.curvature.eigenvalues import eigenvectors, hessian
+from landscape.analysis.curvature.eigenvalues import VECTOR_TOLERANCE, eigenpairs
 from landscape.analysis.curvature.trace import trace
+from landscape.analysis.linalg.eigenpairs import EigenRequest
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights
 from landscape.analysis.planes.eigenvectors import eigenpair_names
@@ -27,6 +29,10 @@ _TRACE_ATTRIBUTES = ("trace", "frobenius", "effective_rank", "trace_asked")
 class Trace:
     """Options of the estimated trace and Frobenius norm.
 
+    >>> import landscape
+    >>> landscape.Trace(products=100).method
+    'hutch++'
+
     Args:
         method: "hutch++" (Meyer et al. 2021) or "hutchinson".
         products: matrix-vector products.
@@ -39,6 +45,10 @@ class Trace:
 @dataclass(frozen=True)
 class Eigenvalues(CurvatureMeasurement[SpectrumResult]):
     """The largest and smallest eigenvalues of a curvature operator, each with a bound on its error.
+
+    >>> import landscape
+    >>> landscape.Eigenvalues(top=10, trace=landscape.Trace()).name
+    'hessian'
 
     Args:
         top: number of largest (algebraic) eigenvalues.
@@ -150,19 +160,16 @@ class Eigenvalues(CurvatureMeasurement[SpectrumResult]):
             left = self.top + self.bottom - int((relative <= 1).sum())
             keep.advance(1, f"{left} eigenvalues still to converge")
 
-        options: dict[str, Any] = {
-            "top": self.top,
-            "bottom": self.bottom,
-            "operator": self.operator,
-            "tolerance": self.tolerance,
-            "max_products": self.max_products,
-            "seed": self.seed,
-            "on_product": on_product,
-        }
-        if self.vectors is None:
-            return hessian(objective, **options)
-        spectrum, vectors = eigenvectors(objective, **options)
-        return self._write_vectors(self.vectors, spectrum, vectors, keep)
+        request = EigenRequest(
+            self.top,
+            self.bottom,
+            tolerance=self.tolerance,
+            vector_tolerance=math.inf if self.vectors is None else VECTOR_TOLERANCE,
+            max_products=self.max_products,
+            seed=self.seed,
+        )
+        spectrum, vectors = eigenpairs(objective, request, operator=self.operator, on_product=on_product)
+        return spectrum if self.vectors is None else self._write_vectors(self.vectors, spectrum, vectors, keep)
 
     def _write_vectors(
         self, file: VectorFile, spectrum: SpectrumResult, vectors: Sequence[Weights], keep: Keep

@@ -16,6 +16,10 @@ from landscape.workflow.measurements.curvature import CurvatureMeasurement, prod
 class Layers(CurvatureMeasurement[LayersResult]):
     """The largest eigenvalue and the trace of each layer's own diagonal block.
 
+    >>> import landscape
+    >>> landscape.Layers(operator="ggn").name
+    'layers-ggn'
+
     Args:
         tolerance: bound on the error of each eigenvalue, relative.
         max_products: matrix-vector products per layer after which an eigenvalue is flagged as not converged.

@@ -28,6 +28,10 @@ _OWN_SETTINGS = ("measures", "splits", "data", "top", "bottom", "operator", "tol
 class Sharpness(Measurement[SharpnessResult]):
     """Sharpness of the minimum on the first split, by several measures.
 
+    >>> import landscape
+    >>> [measure.name for measure in landscape.Sharpness((landscape.SamSharpness(),)).measures]
+    ['sam']
+
     Args:
         measures: what to measure, such as `SamSharpness(rho=0.1)`; one of each kind by default. A user's own class
             with the methods of `SharpnessMeasure` is a measure, too.

@@ -43,6 +43,10 @@ from landscape.workflow.reporter import Reporter
 class Surface(Measurement[SampledResult]):
     """Loss, accuracy and other metrics on a grid of a plane or along a line.
 
+    >>> import landscape
+    >>> landscape.Surface(points=51, span=0.5, seed=3).name
+    'plane'
+
     Args:
         plane: kind of plane; two filter-normalized random directions of `seed` by default.
         points: (x, y) counts, odd; one number for both. Ignored if `axes` is given.

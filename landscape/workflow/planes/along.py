@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from landscape.analysis.curvature.eigenvalues import eigenvectors
+from landscape.analysis.curvature.eigenvalues import VECTOR_TOLERANCE, eigenpairs
+from landscape.analysis.linalg.eigenpairs import EigenRequest
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import (
     Direction,
@@ -128,14 +129,10 @@ class PlaneAlong(PlaneSpec):
             def on_product(count: int, relative: torch.Tensor) -> None:
                 advance(1, f"{top + bottom - int((relative <= 1).sum())} still to converge")
 
-            spectrum, vectors = eigenvectors(
-                self._differentiable(),
-                top=top,
-                bottom=bottom,
-                max_products=MAX_PRODUCTS,
-                seed=self.seed,
-                on_product=on_product,
+            request = EigenRequest(
+                top, bottom, vector_tolerance=VECTOR_TOLERANCE, max_products=MAX_PRODUCTS, seed=self.seed
             )
+            spectrum, vectors = eigenpairs(self._differentiable(), request, on_product=on_product)
         if not spectrum.converged.all():
             self.reporter.warn(f"{label}: not all eigenvectors converged in {MAX_PRODUCTS} products")
         return eigenvector_directions(spectrum, vectors, eigenpair_names(spectrum))

@@ -67,6 +67,11 @@ class _ThroughOthers(PlaneSpec):
 class LineBetween(_ThroughOthers):
     """The straight line from the source's weights (at 0) to others (at 1).
 
+    >>> import torch, landscape
+    >>> other = Weights("adam", sha256="...", state=torch.nn.Linear(2, 1).state_dict())
+    >>> landscape.Surface(plane=landscape.LineBetween(other)).name
+    'between'
+
     Args:
         other: the weights at 1.
     """

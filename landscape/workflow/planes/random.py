@@ -19,6 +19,10 @@ from landscape.workflow.planes.spec import PlaneSpec, seed_identity, seed_suffix
 class RandomPlane(PlaneSpec):
     """One or two random directions, normalized to the weights (Li et al. 2018, arXiv:1712.09913).
 
+    >>> import landscape
+    >>> landscape.Surface(plane=landscape.RandomPlane(line=True)).name
+    'line'
+
     Args:
         seed: of the directions.
         line: one direction instead of two.

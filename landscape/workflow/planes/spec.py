@@ -21,6 +21,10 @@ class PlaneSpec(ABC):
 
     The provenance of its planes may have entries for figures: "axes", a sentence on the meaning of the axes, and
     "connection", the form of a line from one checkpoint (0) to another (1), such as "straight line".
+
+    >>> import landscape
+    >>> isinstance(landscape.RandomPlane(seed=3), landscape.PlaneSpec)
+    True
     """
 
     batchnorm: ClassVar[BatchNormMode] = "fixed"  # default mode of the statistics on planes of this kind

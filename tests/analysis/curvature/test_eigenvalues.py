@@ -9,7 +9,8 @@ from cases.curvature_problem import quadratic
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape.analysis.curvature.eigenvalues import eigenvectors, hessian
+from landscape.analysis.curvature.eigenvalues import eigenpairs, eigenvectors, hessian
+from landscape.analysis.linalg.eigenpairs import EigenRequest
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import flatten
 from landscape.analysis.operators.operator import CurvatureOperator
@@ -182,7 +183,7 @@ def test_a_budget_too_small_is_flagged() -> None:
 
 def test_progress() -> None:
     seen: list[int] = []
-    found = hessian(classifier(), top=1, on_product=lambda count, relative: seen.append(count))
+    found, _ = eigenpairs(classifier(), EigenRequest(1), on_product=lambda count, relative: seen.append(count))
     assert seen == list(range(1, found.products + 1))
 
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.operators.operator import CurvatureOperator
-from landscape.analysis.sharpness import sharpness
+from landscape.analysis.sharpness import sharpness, usual_measures
 from landscape.analysis.surfaces.surface import surface
 from landscape.errors import LandscapeError
 
@@ -287,7 +287,7 @@ def test_the_caller_s_model_and_random_state_are_untouched(mode: Any) -> None:
     if mode != "batch":  # which has no derivatives
         hessian(found, top=1, max_products=3)
         hessian(found, top=1, operator="ggn", max_products=3)
-        sharpness(found, pairs=1, epsilons=(1e-3,), tolerance=0.5)
+        sharpness(found, usual_measures(pairs=1, epsilons=(1e-3,), tolerance=0.5))
     for old, new in zip(before, snapshot(model), strict=True):
         if isinstance(old, tuple):
             assert old[:3] == new[:3]

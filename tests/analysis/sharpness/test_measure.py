@@ -31,7 +31,7 @@ from landscape.errors import LandscapeError
 
 def test_all_measures_together_with_progress_and_provenance() -> None:
     steps: list[str] = []
-    found = sharpness(make.quadratic(), pairs=3, tolerance=1e-6, seed=4, on_step=steps.append)
+    found = sharpness(make.quadratic(), usual_measures(pairs=3, tolerance=1e-6), seed=4, on_step=steps.append)
     assert [m.name for m in found.measures] == ["keskar", "keskar", "sam", "asam", "max", "average", "lambda_max"]
     by_label = {m.label: m for m in found.measures}
     keskar = [by_label[f"Keskar ε-sharpness, ε = {e}"] for e in ("0.001", "0.0005")]
@@ -49,12 +49,15 @@ def test_all_measures_together_with_progress_and_provenance() -> None:
         assert steps.count(name) == sum(m.evaluations for m in found.measures if m.name == name)
     assert found.attributes["seed"] == 4
     assert found.attributes["examples"] == {"train": make.N}
-    assert [m.name for m in sharpness(make.quadratic(), pairs=1, lambda_max=False).measures][-1] == "average"
+    assert [m.name for m in sharpness(make.quadratic(), usual_measures(pairs=1, lambda_max=False)).measures][
+        -1
+    ] == "average"
 
 
 def test_several_radii_make_curves_of_measures_that_differ_in_rho_alone() -> None:
     radii = [0.01, 0.02, 0.05, 0.1, 0.2]
-    found = sharpness(make.quadratic(), epsilons=(), rho=radii, average_rho=radii, pairs=1, lambda_max=False)
+    measures = usual_measures(epsilons=(), rho=radii, average_rho=radii, pairs=1, lambda_max=False)
+    found = sharpness(make.quadratic(), measures)
     for name in ("sam", "average"):
         curve = [m for m in found.measures if m.name == name]
         assert [m.parameters["rho"] for m in curve] == radii
