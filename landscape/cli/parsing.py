@@ -103,13 +103,17 @@ def parse(arguments: Sequence[str]) -> Runnable | None:
     return parsed
 
 
+_RENAMED = {"start": "from"}  # options whose name is a keyword of Python
+
+
 def _check_options(name: str, command: Any, arguments: Sequence[str]) -> None:
     """Refuse an unknown option with the nearest known one.
 
     Raises:
         LandscapeError: for the first unknown option.
     """
-    known = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(command)]
+    names = (_RENAMED.get(field.name, field.name) for field in dataclasses.fields(command))
+    known = [f"--{name.replace('_', '-')}" for name in names]
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     for argument in options:
         option = argument.partition("=")[0].replace("_", "-")

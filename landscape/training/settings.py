@@ -67,7 +67,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> ResolvedConfig:
     if config.model in MODELS:
         stored = config.start.model_arguments(config.model) if config.start is not None else {}
         data = {"num_classes": len(dataset.classes), "in_channels": dataset.input_shape[0]}
-        arguments = {**data, **stored, **arguments}
+        arguments = {**stored, **data, **arguments}
     resolved = dataclasses.replace(
         resolved, device=str(choose_device(config.device)), augment=augment, model_arguments=arguments
     )

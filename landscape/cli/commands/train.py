@@ -6,6 +6,7 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
@@ -26,7 +27,8 @@ from landscape.errors import LandscapeError
 
 if TYPE_CHECKING:
     from landscape.data import Dataset
-    from landscape.training import TrainConfig
+    from landscape.models.checkpoint import Checkpoint
+    from landscape.training import InitialWeights, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -35,23 +37,29 @@ class TrainOptions:
 
     recipe: Positional[Annotated[str, arg(metavar="[RECIPE]")]] = "pair"
     """One of those above."""
-    model: Annotated[str | None, default("resnet20; coursework for coursework", "NAME")] = None
+    model: Annotated[str | None, default("that of --from; coursework for coursework; resnet20", "NAME")] = None
     """resnet20 to resnet110, each also with -noshort, resnet20-gn, coursework, wrn28-10, shakeshake26-2x96d,
     pyramidnet272-shakedrop, ...; a name that is not known gets the list of all."""
     model_args: Annotated[str, arg(metavar="JSON")] = "{}"
     """Arguments of the model, a JSON object: --model wrn --model-args '{"depth": 16, "k": 4}'."""
+    start: Annotated[str | None, arg(name="from", metavar="FILE", help_behavior_hint="(default: random ones)")] = None
+    """Weights to start from, with a new optimizer: a checkpoint, a snapshot, or any weight file that fits the model."""
+    weights_key: Annotated[str | None, default("state_dict, model, ...", "KEY")] = None
+    """With --from: the key of the weight file that holds the weights, such as model_ema."""
     epochs: Annotated[int, arg(metavar="N")] = 30
     """Epochs of the recipe; in a pair the base trains for twice as many."""
     equal_epochs: bool = False
     """Train both members of a pair for the same number of epochs."""
     batch_size: Annotated[int, arg(metavar="N")] = 128
     """Examples per step, of all processes together."""
-    lr: Annotated[OptionalNumber, default("0.001 for Adam, 0.1 for SGD")] = None
+    lr: Annotated[OptionalNumber, default("0.001 for Adam and AdamW, 0.1 for SGD")] = None
     """Peak learning rate."""
     rho: Annotated[OptionalNumber, default("0.05; 0.5 for asam")] = None
     """Radius of SAM's perturbation."""
-    weight_decay: Annotated[OptionalNumber, default("0 for Adam, 0.0005 for SGD")] = None
-    """L2 term of the optimizer."""
+    sam_from: Annotated[int, arg(metavar="EPOCH")] = 1
+    """First epoch of SAM's gradient; those before take the gradient of the base optimizer."""
+    weight_decay: Annotated[OptionalNumber, default("0 for Adam, 0.01 for AdamW, 0.0005 for SGD")] = None
+    """L2 term of the optimizer, or AdamW's decay."""
     set: Annotated[OptionalNames, default("the recipe's", "KEY=VALUE,...")] = None
     """Further settings of the recipe, such as warmup=0,schedule=constant or p=inf,micro_batch=32; an unknown key gets
     the list of all. The documentation of landscape.TrainConfig states what each means."""
@@ -81,18 +89,18 @@ class RunOptions:
 class TrainCommand(DataOptions, RunOptions, TrainOptions):
     """Train a model by a recipe.
 
-    adam, sgd: the optimizer alone. sam, asam, gsam, looksam (over Adam), sam-sgd, asam-sgd: sharpness-aware. rwp:
-    random weight perturbation. swa, swa-sgd, ema: averaged weights. pair: sam for E epochs and adam for 2E (a SAM step
-    takes two gradients) from the same initial weights, with the same order of examples and the same augmentation.
-    coursework: such a pair by the protocol of the coursework, on its network.
+    adam, adamw, sgd: the optimizer alone. sam, asam, gsam, looksam, fsam (over Adam), sam-adamw, sam-sgd, asam-sgd:
+    sharpness-aware. rwp: random weight perturbation. swa, swa-sgd, ema: averaged weights. pair: sam for E epochs and
+    adam for 2E (a SAM step takes two gradients) from the same initial weights, with the same order of examples and the
+    same augmentation. coursework: such a pair by the protocol of the coursework, on its network.
 
     The same command resumes a stopped run, also after a kill, to the same weights, and reuses finished checkpoints of
     the same data and settings. On several GPUs: torchrun --nproc-per-node N -m landscape train ...
     """
 
-    data: Annotated[str, arg(metavar="DATA")] = "digits"
+    data: Annotated[str | None, default("digits; those of --from", "DATA")] = None
     """digits, cifar10, cifar100, svhn, folder:PATH, npz:FILE, package.module:factory or file.py:factory."""
-    normalize: Annotated[str | None, default("measured on the train split", "MEAN/STD|none")] = None
+    normalize: Annotated[str | None, default("that of --from; measured on the train split", "MEAN/STD|none")] = None
     """Mean and standard deviation of each channel of images scaled to 0...1, such as 0.5,0.5,0.5/0.2,0.2,0.2; none
     passes them unchanged."""
 
@@ -127,7 +135,7 @@ class TrainCommand(DataOptions, RunOptions, TrainOptions):
         else:
             print_seeds(trained)
         names = " ".join(shlex.quote(str(path)) for path in paths.values())
-        data = f" --data {shlex.quote(self.data)}" if dataset.kind in ("folder", "npz", "python") else ""
+        data = f" --data {shlex.quote(self._data)}" if dataset.kind in ("folder", "npz", "python") else ""
         console.say(f"next: landscape sharpness {names}{data}")
 
     def config(self) -> TrainConfig:
@@ -147,13 +155,16 @@ class TrainCommand(DataOptions, RunOptions, TrainOptions):
         shared = [field.name for field in dataclasses.fields(TrainConfig) if field.name in own]
         given = {name: getattr(self, name) for name in shared}
         further = further_settings(self.set or (), set(shared))
-        return TrainConfig(**{**given, **further, "model": model, "model_arguments": json_object(self.model_args)})
+        arguments = json_object(self.model_args)
+        return TrainConfig(
+            **{**given, **further, "model": model, "model_arguments": arguments, "start": self._initial_weights}
+        )
 
     def paths(self, seed: int) -> dict[str, Path]:
         """Return the path of each checkpoint of a seed by recipe."""
         from landscape.training import PAIRS
 
-        kind, _, name = self.data.partition(":")
+        kind, _, name = self._data.partition(":")
         data_path = Path(name).resolve()
         data = {"folder": data_path.name, "npz": data_path.stem}.get(kind, name or kind)
         out = self.out
@@ -167,19 +178,53 @@ class TrainCommand(DataOptions, RunOptions, TrainOptions):
         folder = expand("checkpoints" if out is None else out)
         return {member: folder / f"{self._model()}-{data}-{member}-s{seed}.pt" for member in members}
 
+    @cached_property
+    def _initial_weights(self) -> InitialWeights | None:
+        from landscape.training import InitialWeights
+
+        expect(self.weights_key is None or self.start is not None, "--weights-key", self.weights_key, "--from with it")
+        if self.start is None:
+            return None
+        weights = InitialWeights(expand(self.start), self.weights_key)
+        weights.check()
+        return weights
+
+    @property
+    def _earlier(self) -> Checkpoint | None:
+        """The checkpoint that the run starts from, if any."""
+        return self._initial_weights.checkpoint if self._initial_weights is not None else None
+
+    @property
+    def _data(self) -> str:
+        if self.data is not None or self.start is None:
+            return self.data or "digits"
+        spec = self._earlier.data.get("spec") if self._earlier else None
+        if spec in (None, "folder", "npz", "python"):
+            raise LandscapeError(f"{self.start} does not say where its data are; give --data")
+        return str(spec)
+
     def _model(self) -> str:
+        if self.model is None and self._earlier is not None:
+            return self._earlier.model
         return self.model or ("coursework" if self.recipe.startswith("coursework") else "resnet20")
 
     def _dataset(self) -> Dataset:
         from landscape.cli.requests.source import data_spec
         from landscape.workflow.sources.loading import read_data
 
-        options: DataOptions = self
-        if self.recipe.startswith("coursework") and self.normalize is None:  # its images are at 0…1
-            options = dataclasses.replace(self, normalize="none")
-        dataset = read_data(data_spec(options), self.data)
+        spec = data_spec(self)
+        if self.normalize is None and self._earlier is not None:
+            mean, std = self._earlier.data.get("mean"), self._earlier.data.get("std")
+            spec = dataclasses.replace(spec, mean=mean, std=std, normalize=mean is not None)
+        elif self.normalize is None and self.recipe.startswith("coursework"):  # its images are at 0…1
+            spec = dataclasses.replace(spec, normalize=False)
+        dataset = read_data(spec, self._data)
         for note in dataset.notes:
             console.say(f"data: {note}")
+        if self.start is not None and self._earlier is None and dataset.normalization == "measured":
+            console.warn(
+                f"the normalization of {self.start} is not known: took that of the data; --normalize states it"
+            )
         return dataset
 
 
@@ -198,7 +243,7 @@ def further_settings(pairs: Sequence[str], own: set[str]) -> dict[str, Any]:
     types = {
         name: kind
         for name, kind in get_type_hints(TrainConfig).items()
-        if name not in {*own, "model", "model_arguments"}
+        if name not in {*own, "model", "model_arguments", "start"}
     }
     settings: dict[str, Any] = {}
     for pair in pairs:

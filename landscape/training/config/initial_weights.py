@@ -49,6 +49,14 @@ class InitialWeights:
         sha256 = file_sha256(self.path)
         return sha256 if self.key is None else f"{sha256} {self.key}"
 
+    def check(self) -> None:
+        """Read the file.
+
+        Raises:
+            LandscapeError: for one that cannot be read or holds no weights.
+        """
+        load_weights(self.path, key=self.key)
+
     def model_arguments(self, model: str) -> Mapping[str, Any]:
         """Return the arguments of the model that the file states; none for files other than checkpoints.
 
