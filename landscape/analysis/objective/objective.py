@@ -199,11 +199,6 @@ class Objective:
             limit=limit,
         )
 
-    @property
-    def named_metrics(self) -> Mapping[str, losses.Metric]:
-        """Functions of outputs and targets that are measured, the loss first."""
-        return self.evaluation.metrics.functions
-
     def metric_values(self, outputs: Any, targets: Nested, count: int, split: str) -> list[MetricValues]:
         """Return the values of each metric on a batch's outputs."""
         return self.evaluation.all_values(outputs, targets, count, self._mean_weights(split))

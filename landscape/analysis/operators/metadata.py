@@ -7,7 +7,7 @@ from typing import Any
 
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
-from landscape.analysis.operators.operator import derivative_modes
+from landscape.analysis.operators.derivative_mode import derivative_modes
 from landscape.analysis.operators.reliability import warn_of_unreliable_derivatives
 
 

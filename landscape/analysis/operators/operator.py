@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse.linalg
@@ -19,11 +18,12 @@ from torch.utils._pytree import tree_leaves
 
 from landscape.analysis.objective import losses
 from landscape.analysis.objective.data.nested import Nested, map_tensors
-from landscape.analysis.objective.derivatives import OPERATORS, BatchLoss, Mode, Operator, twice_differentiable
+from landscape.analysis.objective.derivatives import OPERATORS, BatchLoss, Operator, twice_differentiable
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.precision import DTYPES, Precision
 from landscape.analysis.objective.weights import Weights, unflatten
-from landscape.analysis.operators.graphs import Graph, OnceDifferentiableError, graph_bytes, make_graph
+from landscape.analysis.operators.derivative_mode import DerivativeMode, choose_mode, derivative_modes
+from landscape.analysis.operators.graphs import Graph, graph_bytes, make_graph
 from landscape.errors import LandscapeError
 from landscape.execution.device import free_memory
 from landscape.execution.threads import count_parallel_batches, map_batches
@@ -35,37 +35,13 @@ PROBE_EXAMPLES = 8
 
 
 @dataclass(frozen=True)
-class DerivativeMode:
-    """The order of differentiation and the kernels that second derivatives are taken with."""
-
-    order: Mode
-    plain_kernels: bool = False  # torch's own for recurrent layers, instead of oneDNN's and cuDNN's
-    reason: str = ""  # why not the first mode; empty if it is
-
-
-DERIVATIVE_MODES = (
-    DerivativeMode("reverse over reverse"),
-    DerivativeMode("forward over reverse"),
-    DerivativeMode("reverse over reverse", plain_kernels=True),
-    DerivativeMode("forward over reverse", plain_kernels=True),
-)
-
-_modes: WeakKeyDictionary[Objective, dict[str, DerivativeMode]] = WeakKeyDictionary()
-
-
-def derivative_modes(objective: Objective) -> dict[str, DerivativeMode]:
-    """Return the derivative mode of each operator of an objective that has been applied so far, by its name."""
-    return _modes.setdefault(objective, {})
-
-
-@dataclass(frozen=True)
 class _Part:
-    """A batch's share of a product."""
+    """One batch of a product."""
 
-    count: int  # its examples
+    count: int  # of examples
     graph: Graph | None = None
-    loss: Callable[[], BatchLoss] | None = None  # what to record it of, where there is none
-    keep: bool = False
+    loss: Callable[[], BatchLoss] | None = None  # to record the graph of, if there is none
+    keep: bool = False  # the graph after the product
 
 
 class CurvatureOperator:
@@ -87,9 +63,9 @@ class CurvatureOperator:
         objective: the loss.
         operator: "hessian", "ggn" or "fisher".
         split: of the data; the first by default.
-        weights: the point; the objective's origin by default.
-        buffers: held fixed there, if they are not the model's own.
-        names: the parameters that vectors are made of; all the moving ones by default (else a diagonal block of A).
+        weights: point to linearize at; the objective's origin by default.
+        buffers: fixed buffers that differ from the model's.
+        names: parameters that vectors consist of, for a diagonal block of A; all moving ones by default.
         precision: of the network's passes; the objective's by default. Vectors and sums stay in the objective's.
 
     Raises:
@@ -131,7 +107,7 @@ class CurvatureOperator:
         point, fixed = objective.network.point(weights)
         self._buffers = {**fixed, **(buffers or {})}
         self._point = point if names is None else {name: point[name] for name in names}
-        self._still = {name: w for name, w in point.items() if name not in self._point}
+        self._frozen = {name: w for name, w in point.items() if name not in self._point}
         self.examples = objective.data[self.split].examples
         self.size = sum(w.numel() for w in self._point.values())
         self.num_matvecs, self.recorded, self.kept_bytes = 0, 0.0, 0.0
@@ -220,7 +196,9 @@ class CurvatureOperator:
         """The first of `DERIVATIVE_MODES` in which torch can take this model's second derivatives."""
         modes = derivative_modes(self._objective)
         if self.operator not in modes:
-            modes[self.operator] = self._choose_mode()
+            batch, _ = self._probe()
+            # of all that moves: the parameters of the next operator may lie behind a function that fails
+            modes[self.operator] = choose_mode(batch, {**self._frozen, **self._point}, self.operator)
         return modes[self.operator]
 
     def _parts(self) -> Iterator[_Part]:
@@ -286,7 +264,7 @@ class CurvatureOperator:
         given = inputs if dtype == objective.dtype else cast(inputs, dtype)
 
         def outputs(moving: Weights) -> Any:
-            result = objective.network.outputs({**self._still, **moving}, self._buffers, given, dtype)
+            result = objective.network.outputs({**self._frozen, **moving}, self._buffers, given, dtype)
             if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):  # an object, which hides its tensors
                 kind, result = type(result).__name__, losses.class_scores(result)
                 if not isinstance(result, Tensor) or not isinstance(objective.loss_function, losses.ClassLoss):
@@ -297,30 +275,3 @@ class CurvatureOperator:
             return result if dtype == objective.dtype else cast(result, objective.dtype)
 
         return BatchLoss(outputs, lambda z: objective.loss_values(z, targets, count, self.split))
-
-    def _choose_mode(self) -> DerivativeMode:
-        """Return the first mode that works for all that moves, having tried the product on a few examples.
-
-        Not for the vectors' own parameters alone: the next product's may lie behind a function that fails.
-        """
-        batch, _ = self._probe()
-        point = {**self._still, **self._point}
-        ones = {name: torch.ones_like(w) for name, w in point.items()}
-        failures: list[str] = []
-        for mode in DERIVATIVE_MODES:
-            try:
-                with twice_differentiable(plain_kernels=mode.plain_kernels):
-                    graph = make_graph(mode.order, batch, point, self.operator)
-                    graph.check()
-                    graph.matvec(self.operator, ones)
-            except OnceDifferentiableError as error:
-                failures.append(str(error))
-                if self.operator == "hessian":
-                    break  # forward mode would differentiate that backward, too
-            except (NotImplementedError, RuntimeError) as error:
-                if "memory" in str(error):
-                    raise
-                failures.append(" ".join(str(error).split(".")[0].split()))
-            else:
-                return replace(mode, reason=failures[0] if failures else "")
-        raise LandscapeError(f"torch cannot take second derivatives of this model: {failures[0]}")

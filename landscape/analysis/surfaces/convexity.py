@@ -77,16 +77,8 @@ def convexity(
     alpha, beta = (axes or Axes(points)).coordinates(is_line=False, extent=None, margin=0.0)
     assert beta is not None
     begun = empty_convexity(objective, alpha, beta)
-    return measure_convexity(
-        objective,
-        plane,
-        begun,
-        tolerance=tolerance,
-        quick=quick,
-        max_products=max_products,
-        seed=seed,
-        workers=workers,
-    )
+    settings = ConvexitySettings(tolerance, quick, max_products, seed)
+    return measure_convexity(objective, plane, begun, settings, workers=workers)
 
 
 def empty_convexity(objective: Objective, alpha: Floats, beta: Floats) -> ConvexityResult:
@@ -99,35 +91,28 @@ def measure_convexity(
     objective: Objective,
     plane: Plane,
     begun: ConvexityResult,
+    settings: ConvexitySettings,
     *,
-    tolerance: float,
-    quick: bool,
-    max_products: int,
-    seed: int,
     workers: int | Workers = 1,
     on_point: Callable[[Points], None] | None = None,
 ) -> ConvexityResult:
-    """Measure the points that a map lacks; the options are those of `convexity`.
+    """Measure the points that a map lacks.
 
     Args:
         objective: loss and weights.
         plane: through the objective's weights.
-        begun: result of `empty_convexity`, perhaps with points of an earlier run with the same options.
-        tolerance: of the bounds.
-        quick: warm-start from the previous point.
-        max_products: at each point.
-        seed: of the starting vectors.
+        begun: result of `empty_convexity`, perhaps with points of an earlier run with the same settings.
+        settings: options of `convexity`.
         workers: processes that share the points, of a quick map its rows, or the result of `landscape.execution.open`.
         on_point: called with the rows of each point as it is finished.
 
     Raises:
         LandscapeError: for an unusable tolerance, fewer than two parameters, or a loss without second derivatives.
     """
-    if not 0 < tolerance < 1:
-        raise LandscapeError(f"got a tolerance of {tolerance}; expected a relative error such as 0.05")
-    metadata = MeasurementMetadata(objective, "hessian", begun.splits[0], seed)
-    options = ConvexitySettings(tolerance, quick, max_products, seed)
-    task = ConvexityTask(objective, plane, begun.alpha, options, torch.get_num_threads())
+    if not 0 < settings.tolerance < 1:
+        raise LandscapeError(f"got a tolerance of {settings.tolerance}; expected a relative error such as 0.05")
+    metadata = MeasurementMetadata(objective, "hessian", begun.splits[0], settings.seed)
+    task = ConvexityTask(objective, plane, begun.alpha, settings, torch.get_num_threads())
     finished = set(zip(begun.points["alpha"].tolist(), begun.points["beta"].tolist(), strict=True))
     tables = [begun.points]
     with use(workers) as pool:
@@ -140,9 +125,9 @@ def measure_convexity(
     attributes: dict[str, Any] = {
         **metadata.attributes(),
         "directions": dict(plane.provenance),
-        "tolerance": tolerance,
-        "quick": quick,
-        "max_products": max_products,
+        "tolerance": settings.tolerance,
+        "quick": settings.quick,
+        "max_products": settings.max_products,
         "bound": BOUND,
         **({"marks": list(plane.marks)} if plane.marks else {}),
     }

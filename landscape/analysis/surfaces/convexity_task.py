@@ -34,10 +34,10 @@ TOP_REUSED, BOTTOM_REUSED = 2, 4  # Ritz vectors that warm-start the next point;
 class ConvexitySettings:
     """Options of a convexity map; see `convexity`."""
 
-    tolerance: float
-    quick: bool
-    max_products: int
-    seed: int
+    tolerance: float = 0.05
+    quick: bool = False
+    max_products: int = 100
+    seed: int = 0
 
 
 class MapRow(NamedTuple):

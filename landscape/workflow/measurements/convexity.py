@@ -14,22 +14,23 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
 from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.surfaces.convexity import empty_convexity, measure_convexity
-from landscape.analysis.surfaces.convexity_task import QUICK_PRODUCTS
+from landscape.analysis.surfaces.convexity_task import QUICK_PRODUCTS, ConvexitySettings
 from landscape.analysis.surfaces.grids.axes import Axes
-from landscape.analysis.surfaces.grids.grid import Coordinates, Points
+from landscape.analysis.surfaces.grids.grid import Points
 from landscape.execution import Workers, count_workers, use
 from landscape.results import ConvexityResult
 from landscape.stats.number_format import duration
-from landscape.workflow.measurement import Keep, Measurement, Source
+from landscape.workflow.measurement import Keep, Source
+from landscape.workflow.measurements.on_plane import OnPlane
 from landscape.workflow.measurements.sampled import check_resumable
-from landscape.workflow.planes import PlaneSpec, RandomPlane
+from landscape.workflow.planes import PlaneSpec
 from landscape.workflow.planes.spec import plane_identity
 
 TYPICAL_PRODUCTS = 17  # at a point, to the default tolerance
 
 
 @dataclass(frozen=True)
-class Convexity(Measurement[ConvexityResult]):
+class Convexity(OnPlane[ConvexityResult]):
     """|λ_min / λ_max| of the Hessian over a plane (Li et al. 2018, section 6), with both eigenvalues and their bounds.
 
     >>> import landscape
@@ -65,9 +66,9 @@ class Convexity(Measurement[ConvexityResult]):
         return ConvexityResult
 
     @property
-    def spec(self) -> PlaneSpec:
-        """The kind of plane."""
-        return self.plane or RandomPlane(seed=self.seed)
+    def grid(self) -> Axes:
+        """Axes of the points."""
+        return self.axes
 
     @property
     def name(self) -> str:
@@ -75,14 +76,10 @@ class Convexity(Measurement[ConvexityResult]):
         plane = self.spec.name + self.suffix
         return plane.replace("plane", "convexity", 1) if plane.startswith("plane") else f"convexity-{plane}"
 
-    def label(self, source: Source) -> str:
-        """Return the label of all the weights that the plane goes through."""
-        return self.spec.label(source)
-
     def settings(self) -> dict[str, Any]:
         """Return axes, directions, BatchNorm mode, tolerance and products."""
         return {
-            "batchnorm": self.batchnorm or self.spec.batchnorm,
+            "batchnorm": self.mode,
             **self.axes.identity(*self._coordinates()),
             "tolerance": self.tolerance,
             "quick": self.quick,
@@ -91,22 +88,9 @@ class Convexity(Measurement[ConvexityResult]):
             **plane_identity(self.spec, self.seed),
         }
 
-    def attributes(self, source: Source) -> dict[str, Any]:
-        """Return the checkpoints that the plane goes through."""
-        return {
-            "checkpoint": self.label(source),
-            "checkpoints": self.spec.checkpoints(source),
-            **self.spec.attributes(),
-            **source.calibration(self.batchnorm or self.spec.batchnorm),
-        }
-
-    def identity(self, source: Source) -> dict[str, Any]:
-        """Return the settings, and the examples that BatchNorm is recalibrated on."""
-        return {**super().identity(source), **source.calibration(self.batchnorm or self.spec.batchnorm)}
-
     def objective(self, source: Source) -> Objective:
         """Return the loss on the first split."""
-        return source.objective(first_split=True, batchnorm=self.batchnorm or self.spec.batchnorm)
+        return source.objective(first_split=True, batchnorm=self.mode)
 
     def is_complete(self, found: ConvexityResult) -> bool:
         """Return True if no point is missing and the map was finished."""
@@ -164,10 +148,7 @@ class Convexity(Measurement[ConvexityResult]):
             objective,
             plane,
             begun,
-            tolerance=self.tolerance,
-            quick=self.quick,
-            max_products=self.max_products,
-            seed=self.seed,
+            ConvexitySettings(self.tolerance, self.quick, self.max_products, self.seed),
             workers=workers,
             on_point=on_point,
         )
@@ -181,10 +162,6 @@ class Convexity(Measurement[ConvexityResult]):
         alpha, beta = self._coordinates()
         assert beta is not None
         return empty_convexity(objective, alpha, beta)
-
-    def _coordinates(self) -> Coordinates:
-        spec = self.spec
-        return self.axes.coordinates(is_line=spec.is_line, extent=spec.extent, margin=spec.margin)
 
 
 def _product_seconds(objective: Objective) -> tuple[float, float]:

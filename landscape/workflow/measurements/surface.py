@@ -15,7 +15,7 @@ from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings, choose_settings
 from landscape.analysis.surfaces.grids.axes import Axes
-from landscape.analysis.surfaces.grids.grid import Coordinates, Points, grid_points, probe_points
+from landscape.analysis.surfaces.grids.grid import Points, grid_points, probe_points
 from landscape.analysis.surfaces.levels import check_subsets
 from landscape.analysis.surfaces.surface import begin_surface, empty_surface, measure_points
 from landscape.errors import LandscapeError
@@ -23,8 +23,9 @@ from landscape.execution import count_workers, use
 from landscape.results import LineResult, Result, SurfaceResult, with_attributes
 from landscape.stats.number_format import duration
 from landscape.storage.result_file import ResultFile
-from landscape.workflow.measurement import Keep, Measurement, Run, Source
+from landscape.workflow.measurement import Keep, Run, Source
 from landscape.workflow.measurements.evaluation import known_precision, shared_settings
+from landscape.workflow.measurements.on_plane import OnPlane
 from landscape.workflow.measurements.sampled import (
     SampledResult,
     beta_of,
@@ -34,13 +35,13 @@ from landscape.workflow.measurements.sampled import (
     region_ends,
 )
 from landscape.workflow.names import difference, series
-from landscape.workflow.planes import PlaneSpec, RandomPlane
+from landscape.workflow.planes import PlaneSpec
 from landscape.workflow.planes.spec import plane_identity
 from landscape.workflow.reporter import Reporter
 
 
 @dataclass(frozen=True)
-class Surface(Measurement[SampledResult]):
+class Surface(OnPlane[SampledResult]):
     """Loss, accuracy and other metrics on a grid of a plane or along a line.
 
     >>> import landscape
@@ -80,28 +81,14 @@ class Surface(Measurement[SampledResult]):
         return LineResult if self.spec.is_line else SurfaceResult
 
     @property
-    def spec(self) -> PlaneSpec:
-        """The kind of plane."""
-        return self.plane or RandomPlane(seed=self.seed)
-
-    @property
     def grid(self) -> Axes:
         """The axes in full detail."""
         return self.axes or Axes(self.points, self.span)
 
     @property
-    def mode(self) -> BatchNormMode:
-        """Mode of the BatchNorm statistics."""
-        return self.batchnorm or self.spec.batchnorm
-
-    @property
     def name(self) -> str:
         """The plane's name and the suffix."""
         return self.spec.name + self.suffix
-
-    def label(self, source: Source) -> str:
-        """Return the label of all the weights that the plane goes through."""
-        return self.spec.label(source)
 
     def settings(self) -> dict[str, Any]:
         """Return axes, directions, BatchNorm mode, precision, tolerance and seed."""
@@ -116,19 +103,6 @@ class Surface(Measurement[SampledResult]):
             "seed": self.seed,
             **plane_identity(self.spec, self.seed),
         }
-
-    def attributes(self, source: Source) -> dict[str, Any]:
-        """Return the checkpoints that the plane goes through."""
-        return {
-            "checkpoint": self.label(source),
-            "checkpoints": self.spec.checkpoints(source),
-            **self.spec.attributes(),
-            **source.calibration(self.mode),
-        }
-
-    def identity(self, source: Source) -> dict[str, Any]:
-        """Return the settings, and the examples that BatchNorm is recalibrated on."""
-        return {**super().identity(source), **source.calibration(self.mode)}
 
     def objective(self, source: Source) -> Objective:
         """Return the objective on all splits, having checked that it can be measured so.
@@ -292,10 +266,6 @@ class Surface(Measurement[SampledResult]):
             report |= {name: attributes[name] for name in errors if name in attributes}
         read_off = self.spec.read_off(objective, plane, measured) if isinstance(measured, LineResult) else {}
         return with_attributes(measured, **report, **read_off)
-
-    def _coordinates(self) -> Coordinates:
-        spec = self.spec
-        return self.grid.coordinates(is_line=spec.is_line, extent=spec.extent, margin=spec.margin)
 
     def _points_left(self, found: SampledResult | None) -> int:
         alpha, beta = self._coordinates() if found is None else (found.alpha, beta_of(found))

@@ -17,7 +17,8 @@ from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.precision import full_float32
 from landscape.analysis.objective.weights import flatten, unflatten
-from landscape.analysis.operators.operator import CurvatureOperator, derivative_modes
+from landscape.analysis.operators.derivative_mode import derivative_modes
+from landscape.analysis.operators.operator import CurvatureOperator
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # torch scripts something of its own when this is imported

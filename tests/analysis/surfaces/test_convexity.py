@@ -14,7 +14,7 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import Plane, random_plane
 from landscape.analysis.planes.plane import make_plane
 from landscape.analysis.surfaces.convexity import convexity, measure_convexity
-from landscape.analysis.surfaces.convexity_task import METRICS, QUICK_PRODUCTS
+from landscape.analysis.surfaces.convexity_task import METRICS, QUICK_PRODUCTS, ConvexitySettings
 from landscape.analysis.surfaces.grids.axes import Axes
 from landscape.errors import LandscapeError
 from landscape.results import ConvexityResult
@@ -185,8 +185,7 @@ def test_a_stopped_map_goes_on_to_the_same_bits(case, quick: bool) -> None:
 
     def resume(done: np.ndarray, on_point: Any) -> ConvexityResult:
         begun = dataclasses.replace(whole, points=done)
-        options = {"tolerance": 0.05, "quick": quick, "max_products": 100, "seed": 0}
-        return measure_convexity(objective, plane, begun, on_point=on_point, **options)
+        return measure_convexity(objective, plane, begun, ConvexitySettings(quick=quick), on_point=on_point)
 
     resume(whole.points[:0], tables.append)
     assert len(tables) == 10

@@ -11,6 +11,7 @@ from torch import nn
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes import random_plane
 from landscape.analysis.surfaces.convexity import empty_convexity, measure_convexity
+from landscape.analysis.surfaces.convexity_task import ConvexitySettings
 from landscape.results import ConvexityResult
 
 
@@ -26,16 +27,16 @@ def test_workers_give_the_values_of_one_process(quick: bool) -> None:
     objective = problem()
     plane = random_plane(objective)
     axes = np.linspace(-1, 1, 5), np.array([-0.5, 0.0, 0.5])
-    options = {"tolerance": 0.05, "quick": quick, "max_products": 50, "seed": 3}
+    settings = ConvexitySettings(quick=quick, max_products=50, seed=3)
     begun = empty_convexity(objective, *axes)
-    alone = measure_convexity(objective, plane, begun, **options)
+    alone = measure_convexity(objective, plane, begun, settings)
     workers, journal = PackedWorkers(), []
-    shared = measure_convexity(objective, plane, begun, **options, workers=workers, on_point=journal.append)
+    shared = measure_convexity(objective, plane, begun, settings, workers=workers, on_point=journal.append)
     assert shared.points.tobytes() == alone.points.tobytes()
     assert len(workers.requests) == (3 if quick else 15)
     assert [len(rows) for rows in journal] == [4] * 15  # finished points are kept one by one
 
     half = dataclasses.replace(begun, points=np.concatenate(journal[:7]))
-    resumed = measure_convexity(objective, plane, half, **options, workers=PackedWorkers())
+    resumed = measure_convexity(objective, plane, half, settings, workers=PackedWorkers())
     assert isinstance(resumed, ConvexityResult)
     assert resumed.points.tobytes() == alone.points.tobytes()
