@@ -25,7 +25,7 @@ from landscape.training.pipeline.device_dataset import DeviceDataset
 from landscape.training.pipeline.shuffling import batch_slices, epoch_order
 from landscape.training.run import TrainingRun
 from landscape.training.settings import resolve, seeded, with_validation
-from landscape.training.snapshots import write_snapshot
+from landscape.training.snapshots import write_second_moments, write_snapshot
 from landscape.training.step import Step
 
 HISTORY_SEED = 0
@@ -274,7 +274,8 @@ class _Loop:
     def _snapshot(self) -> None:
         if self.snapshots is not None and self.group.is_main:
             metadata = {"model": self.config.model, "recipe": self.config.recipe, "seed": str(self.config.seed)}
-            write_snapshot(self.run.model, self.snapshots, self.run.epoch, metadata)
+            path = write_snapshot(self.run.model, self.snapshots, self.run.epoch, metadata)
+            write_second_moments(self.run.optimizer, self.run.model, path)
 
     def _diverged(self, loss: float) -> DivergedError:
         """Return the error, with the weights after the last epoch with finite losses as a checkpoint, if any."""

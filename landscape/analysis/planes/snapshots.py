@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -52,8 +52,23 @@ class Snapshots(Sequence[dict[str, Tensor]]):
 
     def __getitem__(self, index: int | slice) -> dict[str, Tensor] | Snapshots:
         if isinstance(index, slice):
-            return Snapshots(self.paths[index], names=self._names, key=self._key)
+            return self.take(range(len(self))[index])
         return load_weights(self.paths[index], names=self._names, key=self._key)[0]
+
+    def take(self, indices: Iterable[int]) -> Snapshots:
+        """Return some of the snapshots, at the positions that they have here."""
+        chosen = list(indices)
+        taken = Snapshots([self.paths[index] for index in chosen], names=self._names, key=self._key)
+        taken.positions = tuple(self.positions[index] for index in chosen)
+        return taken
+
+
+def every_nth(snapshots: Snapshots, every: int) -> Snapshots:
+    """Return the first, every so many, and the last of some snapshots."""
+    last = len(snapshots) - 1
+    if every == 1 or last % every == 0:
+        return snapshots[::every]
+    return snapshots.take([*range(0, last, every), last])
 
 
 def find_snapshots(folder: str | Path, *, names: Collection[str] | None = None, key: str | None = None) -> Snapshots:

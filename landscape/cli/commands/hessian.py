@@ -17,6 +17,7 @@ from landscape.cli.options.analysis import (
     expect_number,
     subset_size,
 )
+from landscape.cli.options.snapshots import SnapshotOptions, check_snapshots
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 
@@ -53,8 +54,12 @@ class HessianOptions:
 
 
 @dataclass(frozen=True)
-class HessianCommand(AnalysisOptions, HessianOptions):
-    """Compute the eigenvalues of the loss's Hessian, each with its residual; its trace, density and layers."""
+class HessianCommand(AnalysisOptions, SnapshotOptions, HessianOptions):
+    """Compute the eigenvalues of the loss's Hessian, each with its residual; its trace, density and layers.
+
+    With --snapshots: the largest eigenvalues over the epochs of a run, against its optimizer's edge of stability, with
+    gradient norm, losses and generalization gap.
+    """
 
     def run(self) -> None:
         """Measure, store, and print."""
@@ -62,6 +67,9 @@ class HessianCommand(AnalysisOptions, HessianOptions):
         from landscape.cli.tables.curvature import print_curvature, summary
 
         _check(self)
+        if self.snapshots is not None:
+            self._run_over_snapshots()
+            return
         with session(self) as opened:
             results: dict[str, Any] = {}
             for model in opened.models:
@@ -73,6 +81,13 @@ class HessianCommand(AnalysisOptions, HessianOptions):
                 console.print_json({key: summary(result) for key, result in results.items()})
             else:
                 print_curvature(results)
+
+    def _run_over_snapshots(self) -> None:
+        from landscape.cli.requests.dynamics import measure_runs
+        from landscape.cli.requests.session import session
+
+        with session(self) as opened:
+            measure_runs(opened, self, self, top=self.top, tolerance=self.tolerance, max_products=self.max_products)
 
     def _measurements(self, results: Path, model: LoadedModel) -> Iterator[tuple[Measurement[Any], str]]:
         """Yield what to measure of one checkpoint, and what follows on a given --name."""
@@ -123,6 +138,9 @@ def _check(options: HessianCommand) -> None:
     expect_number("--max-products", options.max_products, least=1)
     expect_number("--subsets", options.subsets, least=1)
     expect_derivatives(options)
+    check_snapshots(options, len(options.checkpoints))
+    if options.snapshots is not None:
+        _check_snapshots_alone(options)
     if options.top + options.bottom == 0:
         for flag, given in (("--trace", options.trace), ("--vectors", options.vectors)):
             if given:
@@ -139,3 +157,23 @@ def _check(options: HessianCommand) -> None:
                 raise LandscapeError(f"{flag} is of one set of examples, --subsets is for eigenvalues and --trace")
         if options.top + options.bottom == 0:
             raise LandscapeError("got --subsets without eigenvalues; expected --top or --bottom above 0")
+
+
+def _check_snapshots_alone(options: HessianCommand) -> None:
+    """Refuse options of a single checkpoint's spectrum with --snapshots.
+
+    Raises:
+        LandscapeError: naming the option.
+    """
+    others = {
+        "--bottom": options.bottom,
+        "--operator": options.operator != "hessian",
+        "--subsets": options.subsets > 1,
+        "--vectors": options.vectors,
+        "--trace": options.trace,
+        "--density": options.density,
+        "--layers": options.layers,
+    }
+    for flag, given in others.items():
+        if given:
+            raise LandscapeError(f"{flag} is of one checkpoint; --snapshots measures the Hessian's largest eigenvalues")

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 
 from landscape.cli.options.analysis import AnalysisOptions, derivative_mode, expect_derivatives
 from landscape.cli.options.sharpness import SharpnessOptions, check_sharpness
+from landscape.cli.options.snapshots import SnapshotOptions, check_snapshots
 from landscape.cli.terminal import console
+from landscape.errors import LandscapeError
 
 
 @dataclass(frozen=True)
-class SharpnessCommand(AnalysisOptions, SharpnessOptions):
+class SharpnessCommand(AnalysisOptions, SnapshotOptions, SharpnessOptions):
     """Measure how sharp minima are: Keskar's ε-sharpness, SAM, ASAM, worst-case and average-case sharpness, and λ_max.
 
     Several checkpoints are measured on the same examples with the same random numbers, and ranked with paired
-    differences. A run that was stopped is resumed with the missing measures.
+    differences. A run that was stopped is resumed with the missing measures. With --snapshots: over the epochs of a
+    run, with gradient norm, losses and generalization gap.
     """
 
     def run(self) -> None:
@@ -29,6 +32,10 @@ class SharpnessCommand(AnalysisOptions, SharpnessOptions):
 
         check_sharpness(self)
         expect_derivatives(self)
+        check_snapshots(self, len(self.checkpoints))
+        if self.snapshots is not None:
+            self._run_over_snapshots()
+            return
         measurement = Sharpness(chosen_measures(self), derivative_mode(self), self.seed)
         with session(self) as opened:
             runner, models = opened.runner, opened.models
@@ -51,3 +58,13 @@ class SharpnessCommand(AnalysisOptions, SharpnessOptions):
             for study in studies.values():
                 print_study(study)
                 print_paired(study)
+
+    def _run_over_snapshots(self) -> None:
+        from landscape.cli.requests.dynamics import measure_runs
+        from landscape.cli.requests.measures import chosen_measures
+        from landscape.cli.requests.session import session
+
+        if self.study or self.match != "none":
+            raise LandscapeError("--study and --match compare checkpoints; expected --snapshots without them")
+        with session(self) as opened:
+            measure_runs(opened, self, self, measures=chosen_measures(self), top=0)
