@@ -49,6 +49,14 @@ class Processes:
 
         return pack(task)
 
+    def broadcast(self, request: Any) -> Any:
+        """Return the request as it is."""
+        return request
+
+    def per_machine(self, count: int) -> int:
+        """Return their number."""
+        return count
+
     def stop(self) -> None:
         """Kill all processes."""
         for lane in self._lanes:

@@ -95,6 +95,14 @@ class Engine(Protocol):
         """Return a task's header and parts, as arguments of `serving.load`."""
         ...
 
+    def broadcast(self, request: Any) -> Any:
+        """Return a request as an argument of `serving.answer_one`, for many workers."""
+        ...
+
+    def per_machine(self, count: int) -> int:
+        """Return the largest number of so many workers that share a machine's memory."""
+        ...
+
     def stop(self) -> None:
         """End all workers at once, whatever they are doing."""
         ...

@@ -101,6 +101,14 @@ class RayCluster:
             header, parts = pack(task, self._ray.cloudpickle.dumps)
         return header, self._ray.put(np.frombuffer(parts, np.uint8))
 
+    def broadcast(self, request: Any) -> Any:
+        """Return the request in the object store."""
+        return self._ray.put(request)
+
+    def per_machine(self, count: int) -> int:
+        """Return the number of workers on a node if they are spread evenly."""
+        return -(-count // max(1, len(self.nodes)))
+
     def stop(self) -> None:
         """Kill the actors, and disconnect."""
         for actor in self._actors:

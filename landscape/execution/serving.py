@@ -54,6 +54,11 @@ def answer(key: int, requests: Sequence[Any]) -> Outcome:
     return _attempt(lambda: list(_tasks[key](requests)))
 
 
+def answer_one(key: int, request: Any) -> Outcome:
+    """Return the result of one request, which the engine may have sent to several workers at once."""
+    return answer(key, (request,))
+
+
 def _attempt(function: Callable[[], list[Any]]) -> Outcome:
     started = time.perf_counter()
     try:

@@ -6,9 +6,10 @@ This module imports only the standard library, since every new process imports i
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -70,6 +71,11 @@ class Workers:
         if self._engine is not None:
             self._engine.stop()
 
+    @property
+    def per_machine(self) -> int:
+        """Largest number of workers that share the memory of one machine."""
+        return 1 if self._engine is None else self._engine.per_machine(self.count)
+
     def map(self, task: Task[Request, Result], requests: Iterable[Request]) -> Iterator[Result]:
         """Yield the result of each request as it comes, in any order.
 
@@ -82,23 +88,46 @@ class Workers:
         if self._engine is None:
             yield from task(requests)
             return
-        queue = deque(_Request(number, request) for number, request in enumerate(requests))
-        key = self._key(task, self._engine)
-        for other in set(self._tasks) - {key}:
-            del self._tasks[other]
-        if queue and not self._workers:
-            kind = task.device.partition(":")[0]
-            self._workers = [_Worker(lane) for lane in self._engine.start(self.count, kind, task.threads)]
+        (key,) = self._share([task], self._engine)
+        queue = deque(_Request(number, key, request) for number, request in enumerate(requests))
         if queue:
-            yield from _Run(self._workers, self._tasks, key, queue).results()
+            self._start(task, self._engine)
+            for _, result in _Run(self._workers, self._tasks, queue).results():
+                yield result
 
-    def _key(self, task: Task[Any, Any], engine: Engine) -> int:
-        for key, (known, _) in self._tasks.items():
-            if known is task:
-                return key
-        key = next(self._keys)
-        self._tasks[key] = task, engine.share(task)
-        return key
+    def gather(self, tasks: Sequence[Task[Request, Result]], request: Request) -> list[Result]:
+        """Return the result of one request from each of several tasks, in their order.
+
+        Each task is held by one worker, from its first request on; another one takes it over if that is lost. The
+        request is sent to each machine once.
+
+        Raises:
+            LandscapeError: as `map` does.
+        """
+        if self._engine is None:
+            return [result for task in tasks for result in task([request])]
+        keys = self._share(tasks, self._engine)
+        self._start(tasks[0], self._engine)
+        sent = self._engine.broadcast(request)
+        queue = deque(_Request(number, key, sent) for number, key in enumerate(keys))
+        results = dict(_Run(self._workers, self._tasks, queue, gathers=True).results())
+        return [results[number] for number in range(len(tasks))]
+
+    def _start(self, task: Task[Any, Any], engine: Engine) -> None:
+        if not self._workers:
+            kind = task.device.partition(":")[0]
+            self._workers = [_Worker(lane) for lane in engine.start(self.count, kind, task.threads)]
+
+    def _share(self, tasks: Sequence[Task[Any, Any]], engine: Engine) -> list[int]:
+        """Return the keys of tasks, shared with the workers; all others are forgotten."""
+        known = {id(task): key for key, (task, _) in self._tasks.items()}
+        keys = [known[id(task)] if id(task) in known else next(self._keys) for task in tasks]
+        for other in set(self._tasks) - set(keys):
+            del self._tasks[other]
+        for key, task in zip(keys, tasks, strict=True):
+            if key not in self._tasks:
+                self._tasks[key] = task, engine.share(task)
+        return keys
 
 
 @dataclass(eq=False)
@@ -109,6 +138,7 @@ class _Worker:
 
 class _Request(NamedTuple):
     number: int
+    key: int  # of its task
     content: Any
 
 
@@ -116,26 +146,29 @@ class _Call(NamedTuple):
     """A call that a worker has been given: the loading of a task, or some of its requests."""
 
     worker: _Worker
+    key: int  # of the task
     requests: tuple[_Request, ...]  # none: loading
 
 
 class _Run:
-    """One `map`: requests in a queue, and calls under way."""
+    """One `map` or `gather`: requests in a queue, and calls under way."""
 
     def __init__(
         self,
         workers: list[_Worker],
         tasks: dict[int, tuple[Task[Any, Any], tuple[Any, Any]]],
-        key: int,
         queue: deque[_Request],
+        *,
+        gathers: bool = False,
     ) -> None:
-        self._workers, self._tasks, self._key, self._queue = workers, tasks, key, queue
+        self._workers, self._tasks, self._queue, self._gathers = workers, tasks, queue, gathers
+        self._waits = gathers  # for workers that are still to be placed, to hold their share of the tasks
         self._calls: dict[Future[Any], _Call] = {}
         self._losses: Counter[int] = Counter()  # of each request
         self._size, self._seconds = 1, LONG  # requests of the next call, seconds of the last
 
-    def results(self) -> Iterator[Any]:
-        """Yield the results as they come."""
+    def results(self) -> Iterator[tuple[int, Any]]:
+        """Yield the number of each request and its result, as they come."""
         try:
             while self._queue or any(call.requests for call in self._calls.values()):
                 self._feed()
@@ -143,6 +176,7 @@ class _Run:
                 done = wait({*self._calls, *starting}, PATIENCE, FIRST_COMPLETED).done
                 if not done and len(starting) == len(self._workers):
                     _warn(f"no worker yet: the cluster has no room for any of {len(starting)}; waiting for it")
+                self._waits = self._waits and bool(done)
                 for future in done:
                     if future in starting:
                         self._greet(starting[future], future)
@@ -158,28 +192,46 @@ class _Run:
         for limit in range(1, ahead + 1):
             for worker in list(self._workers):
                 given = sum(call.worker is worker and bool(call.requests) for call in self._calls.values())
-                if self._queue and given < limit and worker.lane.ready is None:
-                    share = len(self._queue) // (2 * len(self._workers))
-                    self._give(worker, max(1, min(self._size, share)))
+                if given < limit and worker.lane.ready is None:
+                    self._give(worker, self._next(worker))
 
-    def _give(self, worker: _Worker, size: int) -> None:
-        """Send the next requests to a worker, and the task before the first of them."""
-        requests: tuple[_Request, ...] = ()
+    def _next(self, worker: _Worker) -> tuple[_Request, ...]:
+        """Remove from the queue, and return, the requests that a worker gets next."""
+        if not self._gathers:
+            share = len(self._queue) // (2 * len(self._workers))
+            size = min(max(1, min(self._size, share)), len(self._queue))
+            return tuple(self._queue.popleft() for _ in range(size))
+        held = set().union(*(other.loaded for other in self._workers if other is not worker))
+        owned = len(worker.loaded & set(self._tasks))
+        may_take = owned < math.ceil(len(self._tasks) / len(self._workers)) or not self._waits
+        for request in self._queue:
+            if request.key in worker.loaded or (request.key not in held and may_take):
+                self._queue.remove(request)
+                return (request,)
+        return ()
+
+    def _give(self, worker: _Worker, requests: tuple[_Request, ...]) -> None:
+        """Send requests to a worker, and their task before the first of them."""
+        if not requests:
+            return
+        key = requests[0].key
         try:
-            if self._key not in worker.loaded:
-                task, shared = self._tasks[self._key]
+            if key not in worker.loaded:
+                task, shared = self._tasks[key]
                 device = worker.lane.device(task.device)
-                future = worker.lane.submit(serving.load, self._key, *shared, device, tuple(self._tasks))
-                self._calls[future] = _Call(worker, ())
-                worker.loaded = (worker.loaded & set(self._tasks)) | {self._key}
-            requests = tuple(self._queue.popleft() for _ in range(size))
-            future = worker.lane.submit(serving.answer, self._key, tuple(request.content for request in requests))
-            self._calls[future] = _Call(worker, requests)
+                future = worker.lane.submit(serving.load, key, *shared, device, tuple(self._tasks))
+                self._calls[future] = _Call(worker, key, ())
+                worker.loaded = (worker.loaded & set(self._tasks)) | {key}
+            if self._gathers:
+                future = worker.lane.submit(serving.answer_one, key, requests[0].content)
+            else:
+                future = worker.lane.submit(serving.answer, key, tuple(request.content for request in requests))
+            self._calls[future] = _Call(worker, key, requests)
         except Exception as error:
             self._queue.extendleft(reversed(requests))
             self._bury(worker, error)
 
-    def _finish(self, future: Future[Any]) -> Iterator[Any]:
+    def _finish(self, future: Future[Any]) -> Iterator[tuple[int, Any]]:
         """Yield the results of a finished call; raise if a request failed."""
         call = self._calls[future]
         try:
@@ -190,7 +242,7 @@ class _Run:
         del self._calls[future]
         if outcome.failure is not None:
             if not call.requests:
-                call.worker.loaded.discard(self._key)
+                call.worker.loaded.discard(call.key)
             raise outcome.failure
         if call.requests:
             self._seconds = outcome.seconds
@@ -198,7 +250,7 @@ class _Run:
                 self._size = max(self._size, 2 * len(call.requests))
             elif outcome.seconds > 2 * BRIEF:
                 self._size = max(1, len(call.requests) // 2)
-            yield from outcome.value
+            yield from zip((request.number for request in call.requests), outcome.value, strict=True)
 
     def _greet(self, worker: _Worker, future: Future[Any]) -> None:
         """Take a worker that has started."""

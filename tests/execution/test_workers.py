@@ -35,6 +35,12 @@ class InThisProcess:
     def share(self, task: Any) -> Any:
         return pack(task)
 
+    def broadcast(self, request: Any) -> Any:
+        return request
+
+    def per_machine(self, count: int) -> int:
+        return count
+
     def stop(self) -> None:
         self.lanes = []
 
@@ -57,6 +63,11 @@ class _Lane:
         if function is serving.answer:
             self.engine.calls += [(self.number, request) for request in arguments[1]]
             if self.dies_at in arguments[1]:
+                future.set_exception(ConnectionError())
+                return future
+        if function is serving.answer_one:
+            self.engine.calls.append((self.number, arguments[0]))
+            if self.dies_at == arguments[1]:
                 future.set_exception(ConnectionError())
                 return future
         future.set_result(function(*arguments))
@@ -159,6 +170,26 @@ def test_a_broken_request_is_told_in_one_line_with_its_traceback(request_: int, 
         notes = "".join(getattr(failure.value, "__notes__", ()))
         assert ("in root" in notes) == (request_ in (9, -3))
         assert list(workers.map(Simple(Breaking()), [4])) == [2]  # the workers stay usable
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_each_of_several_tasks_stays_with_one_worker(count: int) -> None:
+    engine = InThisProcess()
+    tasks = [Simple(Squares(constant)) for constant in (0, 10, 20)]
+    with Workers(count, engine) as workers:
+        for x in (1, 2):
+            assert workers.gather(tasks, x) == [(x, x * x), (x, x * x + 10), (x, x * x + 20)]
+        assert len(set(engine.calls)) == 3  # the second request went to the same workers
+        assert len({worker for worker, _ in engine.calls}) == count
+        if count == 3:
+            engine.lanes[1].dies_at = 5
+            with pytest.warns(WorkerWarning, match="the other 2 repeat its tasks"):
+                assert workers.gather(tasks, 5) == [(5, 25), (5, 35), (5, 45)]
+            assert workers.gather(tasks, 6) == [(6, 36), (6, 46), (6, 56)]
+        assert list(workers.map(tasks[0], [3])) == [(3, 9)]
+        with pytest.raises(LandscapeError, match="a worker failed: KeyError: 9"):
+            workers.gather([Simple(Breaking()), *tasks], 9)
+    assert open_workers().gather(tasks, 1) == [(1, 1), (1, 11), (1, 21)]
 
 
 def test_an_error_of_the_engine_itself_is_raised() -> None:
