@@ -27,6 +27,9 @@ class PackedWorkers(Workers):
     def map(self, task: Any, requests: Iterable[Any]) -> Iterator[Any]:
         yield from self._function(task)(self._noted(reversed(list(requests))))
 
+    def gather(self, tasks: Any, request: Any) -> list[Any]:
+        return [result for task in tasks for result in self._function(task)(self._noted([request]))]
+
     def _function(self, task: Any) -> Any:
         if id(task) not in self._functions:
             self.tasks.append(task)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases.workers import PackedWorkers
 from safetensors.numpy import load_file
 
 from landscape.analysis.operators.determinism import DeterminismWarning
@@ -55,6 +56,26 @@ def test_the_gauss_newton_matrix_has_its_own_name(run, pair) -> None:
 def test_the_first_split_counts(run, pair) -> None:
     run("hessian", pair.sam, *pair.data, *QUICK, "--splits", "test,train")
     assert load("results/sam.h5")["sam/hessian"].attributes["splits"] == ["test"]
+
+
+def test_workers_hold_shards_of_the_examples(run, pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[PackedWorkers] = []
+
+    def open_workers(count: int, *_: object, **__: object) -> PackedWorkers:
+        opened.append(PackedWorkers(count))
+        return opened[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("landscape.cli.requests.execution.open_workers", open_workers)
+        outcome = run("hessian", pair.sam, *pair.data, *QUICK, "--density", "--workers", "2")
+        assert outcome.code == 0, outcome.err
+    assert {len(task.objective.data["train"].labels()) for task in opened[0].tasks} == {16}
+    run("hessian", pair.sam, *pair.data, *QUICK, "--out", "alone.h5")
+    shared, alone = (load(f"{name}.h5") for name in ("results/sam", "alone"))
+    (value,), (bound,) = shared["sam/hessian"].eigenvalues, shared["sam/hessian"].bounds
+    assert abs(value - alone["sam/hessian"].eigenvalues[0]) <= bound + alone["sam/hessian"].bounds[0]
+    assert shared["sam/hessian"].attributes["shards"] == shared["sam/density"].attributes["shards"] == 2
+    assert "shards" not in alone["sam/hessian"].attributes
 
 
 EXTRAS = ("--trace", "--density", "--layers")

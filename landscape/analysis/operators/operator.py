@@ -22,6 +22,7 @@ from landscape.analysis.objective.derivatives import OPERATORS, BatchLoss, Opera
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.precision import DTYPES, Precision
 from landscape.analysis.objective.weights import Weights, unflatten
+from landscape.analysis.operators import shared
 from landscape.analysis.operators.derivative_mode import DerivativeMode, choose_mode, derivative_modes
 from landscape.analysis.operators.graphs import Graph, graph_bytes, make_graph
 from landscape.errors import LandscapeError
@@ -78,6 +79,7 @@ class CurvatureOperator:
         num_matvecs: products so far.
         recorded: passes over the whole split that recorded graphs so far (a fraction if some are kept).
         kept_bytes: memory the kept graphs hold, as estimated from a few examples.
+        memory_share: of the memory for kept graphs, where several processes share it.
     """
 
     def __init__(
@@ -112,10 +114,19 @@ class CurvatureOperator:
         self.size = sum(w.numel() for w in self._point.values())
         self.num_matvecs, self.recorded, self.kept_bytes = 0, 0.0, 0.0
         self._kept: list[tuple[Graph, int]] = []
+        self.memory_share = 1.0
+        self._is_at_origin = weights is None and buffers is None
+        self._options = {"operator": operator, "names": names, "precision": precision}
 
     def matvec(self, vectors: Tensor) -> Tensor:
         """Return A v for a vector (n,), or for each column of (n, k), in the vectors' precision and on their device."""
         columns = vectors.reshape(self.size, -1).to(self._objective.device, self._objective.dtype)
+        workers = shared.products.get(self._objective) if self._is_at_origin else None
+        if workers is not None:
+            self.mode  # noqa: B018  # raises if there is none
+            product = workers.matvec(self, self._options, columns.T)
+            self.num_matvecs += len(product)
+            return product.T.reshape(vectors.shape).to(vectors)
         along = [unflatten(column, self._point) for column in columns.T]
         total = torch.zeros_like(columns.T)
         examples = 0
@@ -190,6 +201,8 @@ class CurvatureOperator:
         """Free the kept graphs; they are recorded again when next needed."""
         self._kept.clear()
         self.kept_bytes = 0.0
+        if self._objective in shared.products:
+            shared.products[self._objective].release(self)
 
     @property
     def mode(self) -> DerivativeMode:
@@ -210,7 +223,7 @@ class CurvatureOperator:
         done = sum(count for _, count in kept)
         if done == data.examples:
             return
-        budget = KEPT_FRACTION * (free_memory(self._objective.device) + self.kept_bytes)
+        budget = self.memory_share * KEPT_FRACTION * (free_memory(self._objective.device) + self.kept_bytes)
         keeping, seen, planned = self.mode.order == "reverse over reverse", 0, self.kept_bytes
         for inputs, targets, count in data.iterate(self.batch_size, self._objective.dtype):
             seen += count

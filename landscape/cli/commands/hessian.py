@@ -17,12 +17,13 @@ from landscape.cli.options.analysis import (
     expect_number,
     subset_size,
 )
+from landscape.cli.options.execution import ExecutionOptions
 from landscape.cli.options.snapshots import SnapshotOptions, check_snapshots
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 
 if TYPE_CHECKING:
-    from landscape.workflow.measurement import Measurement
+    from landscape.workflow.measurements.curvature import CurvatureMeasurement
     from landscape.workflow.measurements.eigenvalues import Eigenvalues
     from landscape.workflow.sources.loaded_model import LoadedModel
 
@@ -54,7 +55,7 @@ class HessianOptions:
 
 
 @dataclass(frozen=True)
-class HessianCommand(AnalysisOptions, SnapshotOptions, HessianOptions):
+class HessianCommand(AnalysisOptions, ExecutionOptions, SnapshotOptions, HessianOptions):
     """Compute the eigenvalues of the loss's Hessian, each with its residual; its trace, density and layers.
 
     With --snapshots: the largest eigenvalues over the epochs of a run, against its optimizer's edge of stability, with
@@ -75,7 +76,8 @@ class HessianCommand(AnalysisOptions, SnapshotOptions, HessianOptions):
             for model in opened.models:
                 for measurement, suffix in self._measurements(opened.runner.file.path, model):
                     name = None if self.name is None else self.name + suffix
-                    key, result = opened.runner.measure(measurement, model, name=name)
+                    shared = dataclasses.replace(measurement, workers=opened.workers)
+                    key, result = opened.runner.measure(shared, model, name=name)
                     results[key] = result
             if self.json:
                 console.print_json({key: summary(result) for key, result in results.items()})
@@ -89,7 +91,7 @@ class HessianCommand(AnalysisOptions, SnapshotOptions, HessianOptions):
         with session(self) as opened:
             measure_runs(opened, self, self, top=self.top, tolerance=self.tolerance, max_products=self.max_products)
 
-    def _measurements(self, results: Path, model: LoadedModel) -> Iterator[tuple[Measurement[Any], str]]:
+    def _measurements(self, results: Path, model: LoadedModel) -> Iterator[tuple[CurvatureMeasurement[Any], str]]:
         """Yield what to measure of one checkpoint, and what follows on a given --name."""
         from landscape.workflow.measurements.density import Density
         from landscape.workflow.measurements.layers import Layers

@@ -7,7 +7,8 @@ from typing import Any
 
 from landscape.analysis.curvature.density import density
 from landscape.analysis.objective.objective import Objective
-from landscape.results import DensityResult
+from landscape.execution import count_workers
+from landscape.results import DensityResult, with_attributes
 from landscape.workflow.measurement import Keep
 from landscape.workflow.measurements.curvature import CurvatureMeasurement, product_cost
 
@@ -50,16 +51,20 @@ class Density(CurvatureMeasurement[DensityResult]):
 
     def cost(self, objective: Objective, found: DensityResult | None) -> str:
         """Return the number of products and their time."""
-        return product_cost(objective, self.operator, self.total_steps(objective, found))
+        return product_cost(
+            objective, self.operator, self.total_steps(objective, found), workers=count_workers(self.workers)
+        )
 
     def run(self, objective: Objective, found: DensityResult | None, keep: Keep) -> DensityResult:
         """Return the density."""
-        return density(
-            objective,
-            operator=self.operator,
-            vectors=self.vectors,
-            steps=self.steps,
-            sigma=self.sigma,
-            seed=self.seed,
-            on_product=keep.advance,
-        )
+        with self.sharing(objective) as shared:
+            result = density(
+                objective,
+                operator=self.operator,
+                vectors=self.vectors,
+                steps=self.steps,
+                sigma=self.sigma,
+                seed=self.seed,
+                on_product=keep.advance,
+            )
+        return with_attributes(result, **shared)

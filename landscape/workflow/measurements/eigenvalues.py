@@ -16,6 +16,7 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights
 from landscape.analysis.planes.eigenvectors import eigenpair_names
 from landscape.data.disjoint_subsets import disjoint_subsets
+from landscape.execution import count_workers
 from landscape.results import SpectrumResult, with_attributes
 from landscape.stats.subset_mean import mean_spectrum
 from landscape.workflow.measurement import Keep, Source
@@ -111,7 +112,8 @@ class Eigenvalues(CurvatureMeasurement[SpectrumResult]):
         if self.trace is not None and (found is None or self._lacks_trace(found)):
             products += self.subsets * min(self.trace.products, objective.size)
         sample = next(self._samples(objective), objective)
-        return product_cost(sample, self.operator, products, at_most=True)
+        workers = count_workers(self.workers)
+        return product_cost(sample, self.operator, products, at_most=True, workers=workers)
 
     def run(self, objective: Objective, found: SpectrumResult | None, keep: Keep) -> SpectrumResult:
         """Return the eigenvalues, with the trace; means over subsets if there are several."""
@@ -119,10 +121,11 @@ class Eigenvalues(CurvatureMeasurement[SpectrumResult]):
         parts = []
         for number, sample in enumerate(self._samples(objective)):
             part = found
-            if part is None or self._lacks_vectors() or self.subsets > 1:
-                part = self._eigenvalues(sample, keep)
-            if lacks_trace:
-                part = self._with_trace(sample, part, keep, seed=self.seed + number)
+            with self.sharing(sample) as shared:
+                if part is None or self._lacks_vectors() or self.subsets > 1:
+                    part = with_attributes(self._eigenvalues(sample, keep), **shared)
+                if lacks_trace:
+                    part = self._with_trace(sample, part, keep, seed=self.seed + number)
             parts.append(part)
         spectrum = parts[0] if len(parts) == 1 else mean_spectrum(parts)
         if found is not None and not lacks_trace:  # an earlier run's estimates, of the same loss, stay

@@ -7,7 +7,8 @@ from typing import Any
 
 from landscape.analysis.curvature.layers import layer_parameters, layers
 from landscape.analysis.objective.objective import Objective
-from landscape.results import LayersResult
+from landscape.execution import count_workers
+from landscape.results import LayersResult, with_attributes
 from landscape.workflow.measurement import Keep
 from landscape.workflow.measurements.curvature import CurvatureMeasurement, product_cost
 
@@ -53,17 +54,20 @@ class Layers(CurvatureMeasurement[LayersResult]):
         """Return the number of layers, and of products and their time."""
         count = len(layer_parameters(objective.origin))
         products = count * (self.max_products + self.trace_products)
-        return f"{count} layers, {product_cost(objective, self.operator, products, at_most=True)}"
+        workers = count_workers(self.workers)
+        return f"{count} layers, {product_cost(objective, self.operator, products, at_most=True, workers=workers)}"
 
     def run(self, objective: Objective, found: LayersResult | None, keep: Keep) -> LayersResult:
         """Return the curvature of the layers."""
         count = len(layer_parameters(objective.origin))
-        return layers(
-            objective,
-            operator=self.operator,
-            tolerance=self.tolerance,
-            max_products=self.max_products,
-            trace_products=self.trace_products,
-            seed=self.seed,
-            on_product=lambda name, done: keep.advance(1, f"{name}, {done} of {count} layers done"),
-        )
+        with self.sharing(objective) as shared:
+            result = layers(
+                objective,
+                operator=self.operator,
+                tolerance=self.tolerance,
+                max_products=self.max_products,
+                trace_products=self.trace_products,
+                seed=self.seed,
+                on_product=lambda name, done: keep.advance(1, f"{name}, {done} of {count} layers done"),
+            )
+        return with_attributes(result, **shared)

@@ -137,6 +137,19 @@ class Batches:
         chosen = self._source.take_batches(order[:enough].tolist(), size)
         return self._like(*chosen) if isinstance(chosen, tuple) else self._like(chosen, None)
 
+    def shards(self, count: int) -> list[Batches]:
+        """Return the examples cut into at most `count` contiguous parts of about equal size; ready batches stay whole.
+
+        >>> batches = Batches(torch.zeros(5, 3), torch.arange(5), device=torch.device("cpu"))
+        >>> [shard.labels().tolist() for shard in batches.shards(2)]
+        [[0, 1, 2], [3, 4]]
+        """
+        if self.sizes_are_free:
+            return [self.take(part) for part in np.array_split(np.arange(self.examples), count) if len(part)]
+        groups = np.array_split(np.arange(len(self._source.batch_sizes(0))), count)
+        chosen = [self._source.take_batches(group.tolist(), 0) for group in groups if len(group)]
+        return [self._like(batches, None) for batches in chosen]
+
     def _like(self, inputs: Nested, targets: Nested | None) -> Batches:
         return Batches(inputs, targets, device=self.device, preprocess=self.preprocess)
 
