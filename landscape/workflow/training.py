@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -94,7 +95,7 @@ def train_or_resume(
     options, reporter = options or TrainingOptions(), reporter or Quiet()
     overwrite = options.overwrite
     existing = {recipe: load_checkpoint(path) for recipe, path in paths.items() if path.exists() and not overwrite}
-    config = _with_recorded_precision(config, existing, paths, overwrite=overwrite)
+    config = with_recorded_precision(config, paths, overwrite=overwrite)
     members = (
         resolve_pair(config, dataset, equal_epochs=options.equal_epochs)
         if config.recipe in PAIRS
@@ -146,17 +147,14 @@ def _locked(state: Path, reporter: Reporter) -> Iterator[None]:
         lock.release()
 
 
-def _with_recorded_precision(
-    config: TrainConfig, existing: Mapping[str, Checkpoint], paths: Mapping[str, Path], *, overwrite: bool
-) -> TrainConfig:
+def with_recorded_precision(config: TrainConfig, paths: Mapping[str, Path], *, overwrite: bool) -> TrainConfig:
     """Return the configuration, "auto" replaced by the precision that an earlier run measured to be faster."""
-    if config.precision != "auto":
+    if config.precision != "auto" or overwrite:
         return config
-    earlier = [checkpoint.training for checkpoint in existing.values()]
-    if not overwrite:
-        states = map(unfinished_path, paths.values())
-        earlier += [settings_of(state) for state in states if state.exists()]
-    precision: Any = earlier[0].get("precision") if earlier else None
+    finished = (load_checkpoint(path).training for path in paths.values() if path.exists())
+    unfinished = (settings_of(state) for state in map(unfinished_path, paths.values()) if state.exists())
+    earlier = next(itertools.chain(finished, unfinished), {})
+    precision: Any = earlier.get("precision")
     return dataclasses.replace(config, precision=precision) if precision in get_args(Precision) else config
 
 

@@ -7,11 +7,13 @@ import filelock
 import numpy as np
 import pytest
 import torch
+from cases.workers import PackedWorkers
 from scipy import stats
 
 from landscape.cli.commands.train import TrainCommand as Train
 from landscape.models.checkpoint import is_checkpoint, load_checkpoint
 from landscape.stats import number_format
+from landscape.workflow.training_runs import _write_missing
 
 QUICK = ("--epochs", "1", "--batch-size", "32", "--precision", "float32")
 
@@ -210,6 +212,28 @@ def test_several_seeds_give_a_table_with_the_paired_difference_and_a_verdict(run
     assert run(*words).out == outcome.out  # nothing is trained again
     run(*words[:-1], "a.pt").refused("a pair makes two checkpoints")
     run("train", "adam", *words[2:-1], "a.pt").refused("each seed makes a checkpoint")
+
+
+def test_workers_share_seeds_and_recipes(run, pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = PackedWorkers(2)
+    words = ("train", "pair", *pair.data, *QUICK, "--seeds", "0,1")
+    with monkeypatch.context() as patch:
+        patch.setattr("landscape.cli.requests.execution.open_workers", lambda *_, **__: workers)
+        shared = run(*words, "--workers", "2", "--out", "shared")
+        assert shared.code == 0, shared.err
+        assert "4 runs on 2 workers of 1 threads" in shared.err
+    assert len(workers.requests) == 4
+    alone = run(*words, "--out", "alone")
+    names = sorted(path.name for path in Path("alone").iterdir())
+    assert len(names) == 4
+    for name in names:
+        one, other = load_checkpoint(f"alone/{name}"), load_checkpoint(f"shared/{name}")
+        assert one.training == other.training
+        assert all(torch.equal(weights, other.state[key]) for key, weights in one.state.items())
+    assert run(*words, "--out", "shared").out.count("±") == alone.out.count("±")  # and nothing is trained again
+
+    _write_missing({"adam": Path("elsewhere.pt")}, {"adam": Path(f"alone/{names[0]}").read_bytes()})
+    assert load_checkpoint("elsewhere.pt").training["seed"] == 0  # of a worker on another file system
 
 
 def test_the_courseworks_protocol(run, pair) -> None:

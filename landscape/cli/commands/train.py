@@ -22,6 +22,7 @@ from landscape.cli.options.analysis import (
     expect,
     json_object,
 )
+from landscape.cli.options.execution import ExecutionOptions
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 
@@ -74,7 +75,8 @@ class RunOptions:
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seed of the initial weights, the order of the examples and the augmentation."""
     seeds: Annotated[OptionalCounts, default("--seed alone")] = None
-    """Seeds to train one after another, such as 0,1,2: the table then gives mean, spread and paired difference."""
+    """Seeds to train, such as 0,1,2, one after another or by --workers: the table then gives mean, spread and paired
+    difference."""
     device: Annotated[str, arg(metavar="NAME")] = "auto"
     """cpu, cuda, cuda:1, mps, ...; auto takes CUDA, else MPS, else the CPU."""
     snapshots: bool = False
@@ -86,7 +88,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class TrainCommand(DataOptions, RunOptions, TrainOptions):
+class TrainCommand(DataOptions, ExecutionOptions, RunOptions, TrainOptions):
     """Train a model by a recipe.
 
     adam, adamw, sgd: the optimizer alone. sam, asam, gsam, looksam, fsam (over Adam), sam-adamw, sam-sgd, asam-sgd:
@@ -112,10 +114,13 @@ class TrainCommand(DataOptions, RunOptions, TrainOptions):
             self._run()
 
     def _run(self) -> None:
+        from landscape.cli.requests.execution import check_execution, workers_of
         from landscape.cli.tables.training import print_final, print_seeds
         from landscape.execution.allocator import tune_allocator
-        from landscape.workflow.training import TrainingOptions, prepare_paths, train_or_resume
+        from landscape.workflow.training import TrainingOptions, prepare_paths
+        from landscape.workflow.training_runs import train_seeds
 
+        check_execution(self)
         tune_allocator()
         config, seeds = self.config(), self.seeds or (self.seed,)
         by_seed = {seed: self.paths(seed) for seed in seeds}
@@ -123,13 +128,8 @@ class TrainCommand(DataOptions, RunOptions, TrainOptions):
         prepare_paths(paths.values())
         dataset = self._dataset()
         options = TrainingOptions(self.equal_epochs, self.overwrite, self.snapshots, console.recorded_command())
-        trained = {
-            (recipe, seed): checkpoint
-            for seed, members in by_seed.items()
-            for recipe, checkpoint in train_or_resume(
-                dataclasses.replace(config, seed=seed), dataset, members, options=options, reporter=console
-            ).items()
-        }
+        with workers_of(self, self.device) as workers:
+            trained = train_seeds(config, dataset, by_seed, options=options, workers=workers, reporter=console)
         if len(seeds) == 1:
             print_final({path.stem: trained[key] for key, path in paths.items()})
         else:
