@@ -26,32 +26,38 @@ VIEWS = ("3d", "contour", "overlay")
 
 
 @dataclass(frozen=True)
-class ExportCommand:
-    """Write results as images, tables, arrays, grids for ParaView, solids for printers or meshes for slides."""
+class ContentOptions:
+    """Results, formats and values."""
 
     format: Annotated[Names, arg(metavar="png|svg|pdf|csv|npz|vtk|stl|glb")] = ("png",)
-    """What to write; several with commas between them."""
+    """Formats to write, separated by commas."""
     name: Annotated[Names, default("everything in the file")] = ()
-    """Results to export: names such as plane or adam/plane, * stands for anything."""
+    """Results to export: names such as plane or adam/plane; * stands for anything."""
     out: Annotated[str | None, default("exports/<name of the file>", "DIR")] = None
     """Folder to write to; files of the same names are replaced."""
-    separate: bool = False
-    """One image for each result, instead of one for each name that compares its checkpoints."""
     metric: Annotated[str | None, default("all, of surfaces the first", "NAME")] = None
     """Metric to show: loss, accuracy, error, ..."""
     split: Annotated[str | None, default("all, of surfaces the first", "NAME")] = None
     """Split of the data that surfaces show, or gap for test minus train."""
+    log: Annotated[Literal["auto", "yes", "no"], arg(metavar="auto|yes|no")] = "auto"
+    """Logarithmic heights; auto if the values span a factor of 30 or more."""
+    clip: Annotated[OptionalNumber, default("chosen so that the basin shows")] = None
+    """Largest value of surfaces shown; higher ones are drawn level with it, with a note."""
+
+
+@dataclass(frozen=True)
+class DrawingOptions:
+    """Look of images."""
+
+    separate: bool = False
+    """One image for each result, instead of one for each name that compares its checkpoints."""
     view: Annotated[Names, arg(metavar="3d|contour|overlay")] = ("3d", "contour")
     """Images of surfaces: in 3-D, as filled contours, or all in one scene."""
     x: Literal["epoch", "gradient_evaluations", "seconds"] = "epoch"
-    """What training curves run along."""
-    log: Annotated[Literal["auto", "yes", "no"], arg(metavar="auto|yes|no")] = "auto"
-    """Logarithmic heights; auto where the values span a factor of 30 or more."""
-    clip: Annotated[OptionalNumber, default("chosen so that the basin shows")] = None
-    """Largest value of surfaces shown; what is above is level with it, and said."""
-    width: Annotated[OptionalCount, default("by what is drawn", "PX")] = None
+    """Horizontal axis of training curves."""
+    width: Annotated[OptionalCount, default("chosen by the content", "PX")] = None
     """Width of images in CSS pixels, 1/96 inch; narrow ones have their panels one below the other."""
-    height: Annotated[OptionalCount, default("by what is drawn", "PX")] = None
+    height: Annotated[OptionalCount, default("chosen by the content", "PX")] = None
     """Height of images."""
     scale: Annotated[float, arg(metavar="X")] = 2.0
     """Pixels of a png for each CSS pixel; 3.125 gives 300 to the inch."""
@@ -60,15 +66,27 @@ class ExportCommand:
     font_size: Annotated[float, arg(metavar="PX")] = 13.0
     """Size of text in CSS pixels."""
     dark: bool = False
-    """Dark paper."""
-    labels: Annotated[Names, default("what tells the file's checkpoints apart")] = ()
-    """What images call the checkpoints, in their order in the file."""
+    """Dark background."""
+    labels: Annotated[Names, default("the parts in which the file's checkpoints differ")] = ()
+    """Names of the checkpoints in images, in their order in the file."""
     title: Annotated[str | None, default("none", "TEXT")] = None
     """Title of images."""
+
+
+@dataclass(frozen=True)
+class MeshOptions:
+    """Size of meshes."""
+
     relief: Annotated[float, arg(metavar="X")] = 0.5
     """Height of vtk, stl and glb, as a share of the surface's longer side."""
     size: Annotated[float, arg(metavar="MM")] = 100.0
     """Length of the longer side of an stl."""
+
+
+@dataclass(frozen=True)
+class ExportCommand(MeshOptions, DrawingOptions, ContentOptions):
+    """Write results as images, tables, arrays, grids for ParaView, solids for printers or meshes for slides."""
+
     files: Positional[
         Annotated[tuple[str, ...], default("the latest in results/, figures/, demo/ or .", "[FILE ...]")]
     ] = ()
