@@ -1,6 +1,6 @@
 """Entry point: parse, run one command, and turn expected errors into one line and an exit status.
 
-What is slow to import is imported where Ctrl-C is handled already.
+Slow imports come after the handler of Ctrl-C.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     be written, 130 on Ctrl-C.
 
     Args:
-        argv: the arguments; None for those of this process, which then is the command's alone.
+        argv: the arguments; None for those of this process.
     """
     pressed, owns_process = interrupts.Interrupts(), argv is None
     try:

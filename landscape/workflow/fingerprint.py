@@ -111,10 +111,10 @@ def _source(spec: str | None) -> Path | None:
     if not all(part.isidentifier() for part in module.split(".")):
         return None
     try:
-        found = importlib.util.find_spec(module)
+        module_spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         return None
-    origin = Path(found.origin) if found is not None and found.origin else None
+    origin = Path(module_spec.origin) if module_spec is not None and module_spec.origin else None
     return origin.resolve() if origin is not None and origin.suffix == ".py" and origin.is_file() else None
 
 

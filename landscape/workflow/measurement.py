@@ -128,8 +128,8 @@ class Measurement(ABC, Generic[R]):
         """Return the objective to measure."""
 
     @abstractmethod
-    def run(self, objective: Objective, found: R | None, keep: Keep) -> R:
-        """Measure what `found` lacks; `keep` stores each part as it is finished."""
+    def run(self, objective: Objective, stored: R | None, keep: Keep) -> R:
+        """Measure what `stored` lacks; `keep` stores each part as it is finished."""
 
     def label(self, source: Source) -> str:
         """Return the first part of the result's name."""
@@ -139,11 +139,11 @@ class Measurement(ABC, Generic[R]):
         """Return the settings that two runs of the same measurement on a source share, JSON-able."""
         return {**source.identity(), **self.settings()}
 
-    def cost(self, objective: Objective, found: R | None) -> str:
+    def cost(self, objective: Objective, stored: R | None) -> str:
         """Return the estimated work, in words; empty if it is not worth a line."""
         return ""
 
-    def total_steps(self, objective: Objective, found: R | None) -> int | None:
+    def total_steps(self, objective: Objective, stored: R | None) -> int | None:
         """Return the number of steps that progress counts; None if it is not known."""
         return None
 
@@ -157,9 +157,9 @@ class Measurement(ABC, Generic[R]):
         """Return the runs of one command with whatever settings they must have in common."""
         return runs
 
-    def is_complete(self, found: R) -> bool:
+    def is_complete(self, stored: R) -> bool:
         """Return True if a stored result lacks nothing."""
-        return found.finished
+        return stored.finished
 
     def attributes(self, source: Source) -> dict[str, Any]:
         """Return further provenance of the result."""
@@ -181,7 +181,7 @@ class Run(Generic[R]):
     measurement: Measurement[R]
     source: Source
     key: str  # of the result in the file
-    found: R | None  # as stored: complete, partial, or absent
+    stored: R | None  # as stored: complete, partial, or absent
     identity: Mapping[str, Any]  # of source and measurement
     finished: bool = False
     _objective: Objective | None = None

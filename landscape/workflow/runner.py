@@ -69,18 +69,18 @@ class Runner:
         identity = measurement.identity(source)
         label = measurement.label(source)
         wanted = f"{label}/{name or measurement.name}"
-        key, found = measurement.resolve(
+        key, stored = measurement.resolve(
             self.file, wanted, identity, is_given=name is not None, overwrite=self.overwrite
         )
-        run = Run(measurement, source, key, found, identity)
-        run.found = self._confirmed(run)
-        if run.found is not None and measurement.is_complete(run.found):
+        run = Run(measurement, source, key, stored, identity)
+        run.stored = self._confirmed(run)
+        if run.stored is not None and measurement.is_complete(run.stored):
             run.finished = True
             self.reporter.say(f"{key} is already in {self.file.path} with these settings")
-            for warning in run.found.attributes.get("warnings", ()):
+            for warning in run.stored.attributes.get("warnings", ()):
                 self.reporter.warn(f"{key}: {warning}")
-        elif run.found is None and not self.overwrite:
-            run.found = measurement.reuse(run, self._others(run, label), self.reporter)
+        elif run.stored is None and not self.overwrite:
+            run.stored = measurement.reuse(run, self._others(run, label), self.reporter)
         return run
 
     def run_all(self, runs: Sequence[Run[R]]) -> list[tuple[str, R]]:
@@ -95,8 +95,8 @@ class Runner:
         Raises:
             LandscapeError: if it is not; the message names the difference.
         """
-        if run.found is None or (reason := changed(run.found, run.objective, run.source.code)) is None:
-            return run.found
+        if run.stored is None or (reason := changed(run.stored, run.objective, run.source.code)) is None:
+            return run.stored
         if self.overwrite:
             return None
         raise LandscapeError(
@@ -118,8 +118,8 @@ class Runner:
     def _run(self, run: Run[R]) -> R:
         """Measure what a prepared run lacks, and return the stored result."""
         if run.finished:
-            assert run.found is not None
-            return run.found
+            assert run.stored is not None
+            return run.stored
         measurement, source = run.measurement, run.source
         references = [each.reproduce() for each in measurement.sources(source)]  # first: a warning may stop the user
         provenance = {
@@ -130,14 +130,14 @@ class Runner:
             "settings": dict(run.identity),
             **({"command": self.command} if self.command else {}),
         }
-        cost = measurement.cost(run.objective, run.found)
+        cost = measurement.cost(run.objective, run.stored)
         if cost:
             self.reporter.say(f"{run.key}: {cost}")
-        with self.reporter.progress(run.key, measurement.total_steps(run.objective, run.found)) as advance:
+        with self.reporter.progress(run.key, measurement.total_steps(run.objective, run.stored)) as advance:
             keep = _FileKeep(self.file, run.key, provenance, self.reporter, advance)
             threads = torch.get_num_threads()
             try:
-                result = measurement.run(run.objective, run.found, keep)
+                result = measurement.run(run.objective, run.stored, keep)
             finally:
                 torch.set_num_threads(threads)  # a resumed run takes those of the first
         complete = dataclasses.replace(with_attributes(result, **provenance), finished=True)

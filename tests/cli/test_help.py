@@ -1,4 +1,6 @@
+import ast
 import dataclasses
+import itertools
 import shutil
 import subprocess
 import sys
@@ -8,6 +10,9 @@ import pytest
 
 import landscape
 from landscape.cli.parsing import COMMANDS
+
+CLI = Path(landscape.__file__).parent / "cli"
+OPTIONS = [*CLI.glob("options/*.py"), *CLI.glob("commands/*.py")]
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from landscape.cli.options.analysis import AnalysisOptions, expect
+from landscape.cli.options.analysis import AnalysisOptions, Names, expect
 from landscape.cli.options.execution import ExecutionOptions
 from landscape.cli.options.grid import GridOptions, check_grid
 from landscape.cli.options.planes import PlaneOptions, check_planes, is_line, known_points
@@ -19,20 +19,21 @@ from landscape.errors import LandscapeError
 class ConvexityOptions:
     """Accuracy of the two eigenvalues."""
 
+    plane: Annotated[Names, arg(metavar="KIND|DIRECTION,DIRECTION")] = ("plane",)
+    """plane (two random directions), through, pca, or two directions, as in landscape surface --help."""
     points: Annotated[str, arg(metavar="N|NxM")] = "21"
-    """Points along each axis, odd, so that the centre is one: 21, or 21x11 (x by y)."""
+    """Points along each axis, odd, so that the centre is a point: 21, or 21x11 (x by y)."""
     tolerance: Annotated[float, arg(metavar="X")] = 0.05
     """Bound on the error of both eigenvalues, relative to the one of larger magnitude."""
     quick: bool = False
-    """Half the time: a few products from the eigenvectors of the point before, for errors of about 1 %; the proven
-    bounds are then wide."""
+    """Halve the time: a few products warm-started from the point before, errors of about 1 %, wide bounds."""
 
 
 @dataclass(frozen=True)
-class ConvexityCommand(AnalysisOptions, ExecutionOptions, ConvexityOptions, PlaneOptions, GridOptions):
+class ConvexityCommand(AnalysisOptions, ExecutionOptions, ConvexityOptions, GridOptions, PlaneOptions):
     """Map |λ_min / λ_max| of the Hessian over a plane, where 0 is convex, with both eigenvalues and their bounds.
 
-    A run that was stopped is resumed by the same command.
+    The same command resumes a stopped run.
     """
 
     def run(self) -> None:
@@ -71,7 +72,7 @@ class ConvexityCommand(AnalysisOptions, ExecutionOptions, ConvexityOptions, Plan
 
 
 def _check(options: ConvexityCommand) -> None:
-    """Check what can be checked before anything is read."""
+    """Check the options before anything is read."""
     from landscape.cli.requests.axes import axes_of
 
     check_planes(options, len(options.checkpoints))

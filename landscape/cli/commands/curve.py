@@ -32,7 +32,7 @@ class CurveCommand(AnalysisOptions, CurveOptions):
     """Train a curve of low loss between two checkpoints, and measure it beside the straight line.
 
     A quadratic Bezier curve with one control point (Garipov et al. 2018). Stores the loss along the curve and along the
-    line, each with its barrier, and the plane that holds both. A run that was stopped is resumed by the same command.
+    line, each with its barrier, and the plane that holds both. The same command resumes a stopped run.
     """
 
     def run(self) -> None:

@@ -37,8 +37,7 @@ class DoctorCommand(ModelOptions, DataOptions):
     json: bool = False
     """Print the findings as JSON on stdout."""
     checkpoints: Paths = ()
-    """Landscape checkpoints; with --model also weight files (.pt, .pth, .safetensors). Without any, the
-    machine is checked."""
+    """Landscape checkpoints, with --model also weight files; without any, the machine is checked."""
 
     def run(self) -> int:
         """Make the checks, print the findings, and return the exit status."""

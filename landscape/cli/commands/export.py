@@ -193,7 +193,7 @@ class ExportCommand(MeshOptions, DrawingOptions, ContentOptions):
         """Yield each surface's relief, those of one name on one scale.
 
         Raises:
-            LandscapeError: where no surface was chosen, or none has the metric.
+            LandscapeError: if no surface was chosen, or none has the metric.
         """
         from landscape.export.meshes.relief import reliefs
         from landscape.figures.plots.surfaces.grids import metrics_of
@@ -221,21 +221,21 @@ def chosen(results: Mapping[str, Result], names: tuple[str, ...]) -> dict[str, R
     """Return the results that names ask for, each the whole name, a part of it between slashes, or a pattern.
 
     Raises:
-        LandscapeError: where there is nothing, or a name fits nothing.
+        LandscapeError: if there is no result, or none of a name.
     """
     if not results:
         raise LandscapeError("no results in the file yet; see landscape surface --help")
     if not names:
         return dict(results)
-    found = {}
+    matching = {}
     for name in names:
         fitting = {
             key: r for key, r in results.items() if any(fnmatchcase(part, name) for part in (key, *key.split("/")))
         }
         if not fitting:
             raise LandscapeError(f"no result is called {name!r}; the file has {', '.join(results)}")
-        found.update(fitting)
-    return {key: result for key, result in results.items() if key in found}
+        matching.update(fitting)
+    return {key: result for key, result in results.items() if key in matching}
 
 
 class _Names:
@@ -246,14 +246,14 @@ class _Names:
         self._taken: set[str] = set()
 
     def path(self, name: str) -> Path:
-        """Return a path for a result: what a file name cannot hold becomes a dash."""
+        """Return a path for a result: characters that file names cannot hold become dashes."""
         stem = re.sub(r"[^\w.+=,]+", "-", name).strip("-.") or "result"
         stem = stem.encode()[:200].decode(errors="ignore")
-        place, number = stem, 2
-        while place.casefold() in self._taken:
-            place, number = f"{stem}-{number}", number + 1
-        self._taken.add(place.casefold())
-        return self._folder / f"{place}.{self._suffix}"
+        unique, number = stem, 2
+        while unique.casefold() in self._taken:
+            unique, number = f"{stem}-{number}", number + 1
+        self._taken.add(unique.casefold())
+        return self._folder / f"{unique}.{self._suffix}"
 
 
 def _write(content: bytes, file: BinaryIO) -> None:

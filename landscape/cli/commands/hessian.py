@@ -33,15 +33,15 @@ class HessianOptions:
     """Eigenvalues, their accuracy, and the estimates beside them."""
 
     top: Annotated[int, arg(metavar="K")] = 5
-    """How many of the largest eigenvalues."""
+    """Number of largest eigenvalues."""
     bottom: Annotated[int, arg(metavar="K")] = 0
-    """How many of the smallest (most negative) ones."""
+    """Number of smallest (most negative) eigenvalues."""
     operator: Literal["hessian", "ggn", "fisher"] = "hessian"
     """The Hessian, the generalized Gauss-Newton matrix, or the empirical Fisher matrix."""
     tolerance: Annotated[float, arg(metavar="X")] = 1e-3
     """Converged when the bound is at most this times the eigenvalue (or a tenth of the largest one)."""
     max_products: Annotated[int, arg(metavar="N")] = 200
-    """Most Hessian-vector products per checkpoint; what has not converged by then is flagged."""
+    """Most Hessian-vector products per checkpoint; eigenvalues not converged by then are flagged."""
     subsets: Annotated[int, arg(metavar="N")] = 1
     """Disjoint stratified subsets of --subset examples each: means with standard errors over them."""
     vectors: bool = False
@@ -92,7 +92,7 @@ class HessianCommand(AnalysisOptions, ExecutionOptions, SnapshotOptions, Hessian
             measure_runs(opened, self, self, top=self.top, tolerance=self.tolerance, max_products=self.max_products)
 
     def _measurements(self, results: Path, model: LoadedModel) -> Iterator[tuple[CurvatureMeasurement[Any], str]]:
-        """Yield what to measure of one checkpoint, and what follows on a given --name."""
+        """Yield the measurements of one checkpoint, each with the suffix of its name."""
         from landscape.workflow.measurements.density import Density
         from landscape.workflow.measurements.layers import Layers
 
@@ -132,7 +132,7 @@ def _check(options: HessianCommand) -> None:
     """Check that the options make sense, alone and together.
 
     Raises:
-        LandscapeError: where they do not.
+        LandscapeError: if they do not.
     """
     expect_number("--top", options.top)
     expect_number("--bottom", options.bottom)

@@ -74,9 +74,9 @@ class ReportCommand:
         from landscape.cli.terminal.live_server import Watched, follow, served
 
         def render() -> tuple[bytes, str]:
-            words = progress(self._write(paths, out))
-            console.say(words)
-            return out.read_bytes(), words
+            text = progress(self._write(paths, out))
+            console.say(text)
+            return out.read_bytes(), text
 
         make_writable_folder(out)
         missing = [str(path) for path in paths if not path.exists()]
@@ -90,24 +90,24 @@ class ReportCommand:
                     open_in_browser(address)
                 follow(paths, render, watched, on_error=console.warn)
         except KeyboardInterrupt:
-            said = f"; the page as it was last is {out}" if watched.page else ""
-            console.say(f"stopped watching{said}")
+            note = f"; the page as it was last is {out}" if watched.page else ""
+            console.say(f"stopped watching{note}")
 
 
 def merged(paths: Sequence[Path]) -> dict[str, Result]:
-    """Return the results of several files; of those with the same name, the later files' get their file's name too."""
+    """Return the results of several files by name; a name that is taken gets the name of its file, too."""
     from landscape.storage.loading import load
 
     everything: dict[str, Result] = {}
     for path in dict.fromkeys(paths):
         for name, result in load(path).items():
             label, _, rest = name.partition("/")
-            place, number = name, 1
-            while place in everything:
+            key, number = name, 1
+            while key in everything:
                 again = f" {number}" if number > 1 else ""
-                place = f"{label} ({path.stem}{again})/{rest}"
+                key = f"{label} ({path.stem}{again})/{rest}"
                 number += 1
-            everything[place] = result
+            everything[key] = result
     return everything
 
 
@@ -125,15 +125,15 @@ def progress(results: Mapping[str, Result]) -> str:
 
 
 def latest() -> Path:
-    """Return the analysis file near here that was last written to.
+    """Return the most recent analysis file of the usual folders.
 
     Raises:
-        LandscapeError: where there is none.
+        LandscapeError: if there is none.
     """
     from landscape.storage.loading import is_analysis_file
 
-    found = [path for folder in (".", "results", "figures", "demo") for path in Path(folder).glob("*.h5")]
-    newest_first = sorted(found, key=_written, reverse=True)
+    paths = [path for folder in (".", "results", "figures", "demo") for path in Path(folder).glob("*.h5")]
+    newest_first = sorted(paths, key=_written, reverse=True)
     path = next(filter(is_analysis_file, newest_first), None)
     if path is None:
         raise LandscapeError(
@@ -144,7 +144,7 @@ def latest() -> Path:
 
 
 def _written(path: Path) -> float:
-    """Return when a file or its journal was last written to."""
+    """Return the time at which a file or its journal was last written to."""
     times = [0.0]
     for part in (path, path.with_name(path.name + ".journal")):
         with contextlib.suppress(OSError):  # a journal goes when what it is of is complete
@@ -153,7 +153,7 @@ def _written(path: Path) -> float:
 
 
 def open_in_browser(page: Path | str) -> None:
-    """Open a file or an address in the user's browser, or say what to open."""
+    """Open a file or an address in the user's browser, or print which to open."""
     import webbrowser
 
     try:

@@ -16,7 +16,7 @@ class SharpnessCommand(AnalysisOptions, SnapshotOptions, SharpnessOptions):
     """Measure how sharp minima are: Keskar's ε-sharpness, SAM, ASAM, worst-case and average-case sharpness, and λ_max.
 
     Several checkpoints are measured on the same examples with the same random numbers, and ranked with paired
-    differences. A run that was stopped is resumed with the missing measures. With --snapshots: over the epochs of a
+    differences. The same command resumes a stopped run. With --snapshots: over the epochs of a
     run, with gradient norm, losses and generalization gap.
     """
 

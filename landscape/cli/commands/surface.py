@@ -31,11 +31,9 @@ class SurfaceOptions:
     """Quantities measured at each point, and their precision."""
 
     metrics: Annotated[OptionalNames, default("loss and accuracy")] = None
-    """Further metrics: gradient_norm (of the loss), and package.module:function or file.py:function of (outputs,
-    targets), one value per example."""
+    """Also measure gradient_norm, or MODULE:FUNCTION or FILE.py:FUNCTION of (outputs, targets), a value per example."""
     tolerance: Annotated[float, arg(metavar="X")] = 0.0
-    """Relative error of the loss that 95 % of the points may have; 0 is exact. With --subset all, 0.01 takes a fraction
-    of the passes; the error is measured on held-out points and reported."""
+    """Relative error that 95 % of the points may have, by held-out points; 0 is exact, 0.01 takes far fewer passes."""
     precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
     """Of the forward passes; auto takes bfloat16 where it is measured to be faster and accurate enough."""
 
@@ -46,11 +44,11 @@ class SurfaceOptions:
 
 
 @dataclass(frozen=True)
-class SurfaceCommand(AnalysisOptions, ExecutionOptions, PlaneOptions, SurfaceOptions, RegionOptions):
+class SurfaceCommand(AnalysisOptions, ExecutionOptions, SurfaceOptions, RegionOptions, PlaneOptions):
     """Measure loss and accuracy on a plane or a line of filter-normalized random directions, or of others.
 
     Several checkpoints are measured along the same raw directions, each normalized to its own weights, and in the same
-    precision. A run that was stopped is resumed by the same command.
+    precision. The same command resumes a stopped run.
     """
 
     def run(self) -> None:
@@ -98,7 +96,7 @@ def measure(
 
 
 def check_surface(options: SurfaceCommand) -> None:
-    """Check what can be checked before anything is read.
+    """Check the options before anything is read.
 
     Raises:
         LandscapeError: for impossible or contradicting options.

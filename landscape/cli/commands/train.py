@@ -39,8 +39,7 @@ class TrainOptions:
     recipe: Positional[Annotated[str, arg(metavar="[RECIPE]")]] = "pair"
     """One of those above."""
     model: Annotated[str | None, default("that of --from; coursework for coursework; resnet20", "NAME")] = None
-    """resnet20 to resnet110, each also with -noshort, resnet20-gn, coursework, wrn28-10, shakeshake26-2x96d,
-    pyramidnet272-shakedrop, ...; a name that is not known gets the list of all."""
+    """resnet20 to resnet110, resnet20-noshort, resnet20-gn, wrn28-10, ...; another name prints the list of all."""
     model_args: Annotated[str, arg(metavar="JSON")] = "{}"
     """Arguments of the model, a JSON object: --model wrn --model-args '{"depth": 16, "k": 4}'."""
     start: Annotated[str | None, arg(name="from", metavar="FILE", help_behavior_hint="(default: random ones)")] = None
@@ -62,8 +61,7 @@ class TrainOptions:
     weight_decay: Annotated[OptionalNumber, default("0 for Adam, 0.01 for AdamW, 0.0005 for SGD")] = None
     """L2 term of the optimizer, or AdamW's decay."""
     set: Annotated[OptionalNames, default("the recipe's", "KEY=VALUE,...")] = None
-    """Further settings of the recipe, such as warmup=0,schedule=constant or p=inf,micro_batch=32; an unknown key gets
-    the list of all. The documentation of landscape.TrainConfig states what each means."""
+    """Other settings of landscape.TrainConfig: warmup=0,schedule=constant; another key prints the list of all."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,7 @@ class TrainCommand(DataOptions, ExecutionOptions, RunOptions, TrainOptions):
     data: Annotated[str | None, default("digits; those of --from", "DATA")] = None
     """digits, cifar10, cifar100, svhn, folder:PATH, npz:FILE, package.module:factory or file.py:factory."""
     normalize: Annotated[str | None, default("that of --from; measured on the train split", "MEAN/STD|none")] = None
-    """Mean and standard deviation of each channel of images scaled to 0...1, such as 0.5,0.5,0.5/0.2,0.2,0.2; none
-    passes them unchanged."""
+    """Mean and deviation of each channel of images in 0...1, such as 0.5,0.5,0.5/0.2,0.2,0.2; none keeps 0...1."""
 
     def run(self) -> None:
         """Train, save, and print the final losses and accuracies."""

@@ -22,8 +22,8 @@ class TrajectoryOptions:
 class TrajectoryCommand(AnalysisOptions, TrajectoryOptions):
     """Project training runs onto the plane of their two principal components through the final weights.
 
-    Tells how much of the variance the plane explains, and how far off it every snapshot lies. The loss on that plane is
-    measured by landscape surface --plane pca.
+    Print the share of the variance that the plane explains, and the distance of every snapshot from it. The loss on
+    that plane is measured by landscape surface --plane pca.
     """
 
     def run(self) -> None:

@@ -18,6 +18,10 @@ from tyro.constructors import PrimitiveConstructorSpec
 from landscape.errors import LandscapeError
 from landscape.storage.user_path import user_path
 
+BATCHNORM = (
+    "Statistics of BatchNorm at each point: fixed (the checkpoint's), recalibrated, batch, or auto: fixed around one "
+    "checkpoint, recalibrated between several and on planes of a run. Surfaces take several, a result each."
+)
 DEEPEST_JSON = 100  # brackets within brackets of --model-args; what walks through them has a stack
 
 
@@ -25,14 +29,14 @@ def _comma_separated(convert: Callable[[str], Any], metavar: str) -> PrimitiveCo
     return PrimitiveConstructorSpec(
         nargs=1,
         metavar=metavar,
-        instance_from_str=lambda words: tuple(convert(word.strip()) for word in words[0].split(",")),
+        instance_from_str=lambda texts: tuple(convert(text.strip()) for text in texts[0].split(",")),
         is_instance=lambda value: value is None or isinstance(value, tuple),
         str_from_instance=lambda value: [",".join(f"{entry}" for entry in value or ())],
     )
 
 
 def default(text: str, metavar: str | None = None) -> Any:
-    """Return the annotation of an option whose default is described in words."""
+    """Return the annotation of an option whose default is described by a text."""
     return arg(metavar=metavar, help_behavior_hint=f"(default: {text})")
 
 
@@ -40,7 +44,7 @@ def _one(convert: Callable[[str], Any], metavar: str) -> PrimitiveConstructorSpe
     return PrimitiveConstructorSpec(
         nargs=1,
         metavar=metavar,
-        instance_from_str=lambda words: convert(words[0]),
+        instance_from_str=lambda texts: convert(texts[0]),
         is_instance=lambda value: value is None or isinstance(value, int | float),
         str_from_instance=lambda value: [f"{value}"],
     )
@@ -58,20 +62,19 @@ Paths: TypeAlias = Positional[Annotated[tuple[str, ...], arg(metavar="FILE ...",
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Data, and its way to the model's input."""
+    """Data set, and its preprocessing."""
 
     data: Annotated[str | None, default("what the checkpoint was trained on", "DATA")] = None
     """digits, cifar10, cifar100, svhn, folder:PATH, npz:FILE, package.module:factory or file.py:factory."""
     image_size: Annotated[OptionalCount, default("their own")] = None
     """Scale and crop the images of a folder to this side."""
     normalize: Annotated[str | None, default("the checkpoint's", "MEAN/STD|none")] = None
-    """Mean and standard deviation of each channel of images scaled to 0...1, such as 0.5,0.5,0.5/0.2,0.2,0.2; none
-    passes them unchanged."""
+    """Mean and deviation of each channel of images in 0...1, such as 0.5,0.5,0.5/0.2,0.2,0.2; none keeps 0...1."""
 
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """Loss, examples and parameters that are measured."""
+    """Loss, examples and parameters."""
 
     splits: Names = ("train",)
     """Splits of the data to measure; sharpness and eigenvalues use the first."""
@@ -80,10 +83,8 @@ class MeasureOptions:
     loss: Annotated[str, arg(metavar="LOSS")] = "cross_entropy"
     """cross_entropy, mse, or package.module:function of (outputs, targets)."""
     params: Annotated[str, arg(metavar="GLOBS")] = "*"
-    """Parameters that move, as globs on their names, such as 'layer3.*,fc.*'."""
-    batchnorm: Annotated[str, arg(metavar="MODE")] = "auto"
-    """Statistics of BatchNorm at each point: fixed (the checkpoint's), recalibrated, batch, or auto: fixed around one
-    checkpoint, recalibrated between several and on planes of a run. surface takes a list, a result each."""
+    """Parameters that move, as patterns of their names, such as 'layer3.*,fc.*'."""
+    batchnorm: Annotated[str, arg(metavar="MODE", help=BATCHNORM)] = "auto"
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seed of the sample, the directions, the starting vectors and the perturbations."""
     device: Annotated[str, arg(metavar="NAME")] = "auto"
@@ -128,7 +129,7 @@ def expand(text: str) -> Path:
     """Return the path a user wrote.
 
     Raises:
-        LandscapeError: what `user_path` raises.
+        LandscapeError: as `user_path`.
     """
     return user_path(text)
 
@@ -137,7 +138,7 @@ def expect(fits: bool, option: str, value: object, expected: str) -> None:
     """Check an option's value.
 
     Raises:
-        LandscapeError: where it does not fit.
+        LandscapeError: if it does not fit.
     """
     if not fits:
         raise LandscapeError(f"got {option} {value}; expected {expected}")
@@ -147,7 +148,7 @@ def expect_number(option: str, value: float, *, least: float = 0, above: bool = 
     """Check that a number is finite and at least (or, with `above`, above) a bound.
 
     Raises:
-        LandscapeError: where it is not.
+        LandscapeError: if it is not.
     """
     fits = least < value < math.inf if above else least <= value < math.inf
     kind = "whole number" if isinstance(value, int) else "number"
@@ -155,10 +156,10 @@ def expect_number(option: str, value: float, *, least: float = 0, above: bool = 
 
 
 def expect_derivatives(options: MeasureOptions) -> None:
-    """Check that what is to be measured has derivatives.
+    """Check that the loss has derivatives.
 
     Raises:
-        LandscapeError: for BatchNorm with the statistics of the batch: a loss of whole batches.
+        LandscapeError: for BatchNorm with the statistics of the batch, which makes a loss of whole batches.
     """
     fits = options.batchnorm in ("auto", "fixed", "recalibrated")
     expect(fits, "--batchnorm", options.batchnorm, "fixed or recalibrated, for derivatives")

@@ -17,7 +17,6 @@ class ExecutionOptions:
     workers: Annotated[int, arg(metavar="N")] = 1
     """Processes that share the work, on CUDA one per GPU; the values do not depend on their number."""
     engine: Literal["auto", "inline", "processes", "ray"] = "auto"
-    """Where they run: in this process, in processes of this machine, or on a Ray cluster; auto takes processes for
-    several workers."""
+    """Place of the workers: this process, processes of this machine, a Ray cluster; auto: processes for several."""
     address: Annotated[str | None, default("RAY_ADDRESS, or this machine alone", "HOST:PORT")] = None
     """The Ray cluster; auto finds the one that runs on this machine."""

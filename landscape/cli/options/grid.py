@@ -16,11 +16,9 @@ class GridOptions:
     """Points of the plane or line."""
 
     points: Annotated[str, arg(metavar="N|NxM")] = "51"
-    """Points along each axis, odd, so that the centre is one: 51, or 51x31 (x by y). Points that a finished result of
-    the same settings has already are taken from it: 11, then 51."""
+    """Points along each axis, odd: 51, or 51x31 (x by y). Those of a finished coarser grid are reused: 11, then 51."""
     span: Annotated[OptionalNumber, default("1")] = None
-    """The axes run from -span to span; a step of 1 moves each filter by its own norm. With between, through and pca
-    they cover the known points instead, and --beyond says how much more."""
+    """Axes run from -span to span; 1 moves each filter by its norm. Between known points see --beyond instead."""
 
 
 @dataclass(frozen=True)

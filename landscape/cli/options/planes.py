@@ -20,22 +20,24 @@ from landscape.errors import LandscapeError
 KNOWN = {"between": 2, "through": 3, "pca": None}  # planes of known points → checkpoints they take; None for any number
 KINDS = ("line", "plane", *KNOWN)
 
+PLANE = (
+    "plane: two random directions. line: one. between: the line from the first checkpoint (at 0) to the second "
+    "(at 1). through: the plane of three checkpoints, the first at the origin. pca: the two principal components "
+    "of the training run, from the snapshots beside the checkpoint or pca:DIR. Or one direction for a line, two "
+    "for a plane: random, gradient, sam, sam:RHO (its perturbation), top1, top2, bottom1 (Hessian eigenvectors), "
+    "FILE.npz, FILE.safetensors, FILE:NAME (your own)."
+)
+
 
 @dataclass(frozen=True)
 class PlaneOptions:
     """Directions of the plane or line."""
 
-    plane: Annotated[Names, arg(metavar="KIND|DIRECTION[,DIRECTION]")] = ("plane",)
-    """plane: two random directions. line: one. between: the straight line from the first checkpoint (at 0) to the
-    second (at 1). through: the plane of three checkpoints, the first at the origin. pca: the two principal components
-    of the run that led to the checkpoint; pca:DIR or pca:A,B,... if its snapshots are elsewhere. Or one direction for
-    a line, two for a plane, of random,
-    gradient, sam, sam:RHO (its perturbation), top1, top2, ..., bottom1 (Hessian eigenvectors), FILE.npz,
-    FILE.safetensors, FILE:NAME (your own)."""
+    plane: Annotated[Names, arg(metavar="KIND|DIRECTION[,DIRECTION]", help=PLANE)] = ("plane",)
     beyond: Annotated[OptionalNumber, default("0 for between, else 0.25")] = None
-    """For between, through and pca: how far to go past the known points, as a share of their extent."""
+    """For between, through and pca: length of the axes past the known points, as a share of their extent."""
     normalization: Literal["filter", "layer", "weight", "none"] = "filter"
-    """How random directions are scaled to the weights."""
+    """Scale of random directions: by filter (Li et al. 2018), layer, weight, or none."""
     seeds: Annotated[OptionalCounts, default("that of --seed")] = None
     """Seeds of the random directions, a result each: 0,1,2,3,4 with --plane line gives bands and a basin width."""
 

@@ -22,8 +22,7 @@ class SharpnessOptions:
     study: bool = False
     """Also correlate every measure with the generalization gap over the checkpoints (Kendall's tau)."""
     match: Literal["none", "loss"] = "none"
-    """With --study: loss compares training runs where they pass the lowest train loss that all reach, between the
-    snapshots in <checkpoint>-snapshots around it."""
+    """With --study: loss compares runs at equal train loss, the lowest that all reach, between their snapshots."""
     rho: Annotated[OptionalNumbers, default("each measure's")] = None
     """Radii of sam, asam, max and average, as far as they are among --measures."""
     p: Annotated[OptionalNumbers, default("2; of max inf")] = None

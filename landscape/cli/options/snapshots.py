@@ -29,8 +29,7 @@ class SnapshotOptions:
     """Snapshots along a training run."""
 
     snapshots: Annotated[OptionalValue, arg(help_behavior_hint="(default: the checkpoint alone)")] = None
-    """Measure the run that led to the checkpoint: its snapshots (landscape train --snapshots) over the epochs. Alone
-    it takes <checkpoint>-snapshots beside the checkpoint, else a folder, or weight files in order."""
+    """Measure the run's snapshots over its epochs: <checkpoint>-snapshots, or the folder or files named in order."""
     every: Annotated[int, arg(metavar="N")] = 1
     """With --snapshots: every N-th of them, and the last."""
 

@@ -113,10 +113,10 @@ def modes_of(batchnorm: str) -> list[BatchNormMode]:
     Raises:
         LandscapeError: for unknown modes, or one given twice.
     """
-    words = batchnorm.split(",")
-    if words == ["auto"]:
+    names = batchnorm.split(",")
+    if names == ["auto"]:
         return []
-    modes = [mode for word in words for mode in MODES if mode == word.strip()]
-    if len(modes) < len(words) or len(set(modes)) < len(modes):
+    modes = [mode for name in names for mode in MODES if mode == name.strip()]
+    if len(modes) < len(names) or len(set(modes)) < len(modes):
         raise LandscapeError(f"got --batchnorm {batchnorm}; expected auto, or some of {', '.join(MODES)}, each once")
     return modes

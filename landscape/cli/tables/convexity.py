@@ -12,10 +12,10 @@ from landscape.stats import number_format
 from landscape.stats.convexity import CONVEX, convex_share
 
 
-def print_maps(found: Mapping[str, ConvexityResult]) -> None:
+def print_maps(results: Mapping[str, ConvexityResult]) -> None:
     """Print the range of each map, and say how well it is known."""
     rows = []
-    for key, surface in found.items():
+    for key, surface in results.items():
         ratio, top, bottom = (surface.grid(metric)[0] for metric in ("convexity", "lambda_max", "lambda_min"))
         known, share = _known(ratio), number_format.share(convex_share(ratio))
         extremes = known.min(), known.max(), _known(top).max(), _known(bottom).min()
@@ -23,7 +23,7 @@ def print_maps(found: Mapping[str, ConvexityResult]) -> None:
         rows.append([key, _at_origin(surface), lowest, highest, share, largest, smallest])
     columns = ["result", "at the origin", "lowest", "highest", f"below {CONVEX:g}", "highest λ_max", "lowest λ_min"]
     console.print_table("|λ_min / λ_max| of the Hessian", columns, rows)
-    for key, surface in found.items():
+    for key, surface in results.items():
         _say_certainty(key, surface)
 
 
@@ -31,8 +31,8 @@ def _at_origin(surface: ConvexityResult) -> str:
     values, bounds = surface.grid("convexity")[0], surface.grid("convexity", column="bound")[0]
     if 0.0 not in surface.alpha or 0.0 not in surface.beta:
         return "-"
-    place = int(np.searchsorted(surface.beta, 0.0)), int(np.searchsorted(surface.alpha, 0.0))
-    return number_format.uncertain(float(values[place]), float(bounds[place]))
+    cell = int(np.searchsorted(surface.beta, 0.0)), int(np.searchsorted(surface.alpha, 0.0))
+    return number_format.uncertain(float(values[cell]), float(bounds[cell]))
 
 
 def _known(values: Floats) -> Floats:

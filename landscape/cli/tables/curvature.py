@@ -13,7 +13,7 @@ from landscape.results import DensityResult, LayersResult, SpectrumResult
 from landscape.stats import number_format
 from landscape.stats.spectral_density import mean_eigenvalue, negative_share
 
-Found = Mapping[str, SpectrumResult | DensityResult | LayersResult]
+Curvature = Mapping[str, SpectrumResult | DensityResult | LayersResult]
 ESTIMATES = {
     "trace": "trace",
     "frobenius": "Frobenius norm",
@@ -42,11 +42,11 @@ def summary(result: SpectrumResult | DensityResult | LayersResult) -> dict[str, 
     return {**{name: getattr(result, name) for name in columns}, **shared}
 
 
-def print_curvature(found: Found) -> None:
+def print_curvature(results: Curvature) -> None:
     """Print a table of each kind, what it took, and what did not converge."""
-    spectra = {key: result for key, result in found.items() if isinstance(result, SpectrumResult)}
-    densities = {key: result for key, result in found.items() if isinstance(result, DensityResult)}
-    layers = {key: result for key, result in found.items() if isinstance(result, LayersResult)}
+    spectra = {key: result for key, result in results.items() if isinstance(result, SpectrumResult)}
+    densities = {key: result for key, result in results.items() if isinstance(result, DensityResult)}
+    layers = {key: result for key, result in results.items() if isinstance(result, LayersResult)}
     if spectra:
         _print_eigenvalues(spectra)
         _print_estimates(spectra)
@@ -54,7 +54,7 @@ def print_curvature(found: Found) -> None:
         _print_densities(densities)
     if layers:
         _print_layers(layers)
-    for key, result in found.items():
+    for key, result in results.items():
         attributes = result.attributes
         reason = f", since {attributes['derivative_reason']}" if attributes.get("derivative_reason") else ""
         console.say(
@@ -123,16 +123,16 @@ def _print_estimates(spectra: Mapping[str, SpectrumResult]) -> None:
 
 def _print_densities(densities: Mapping[str, DensityResult]) -> None:
     rows = []
-    for key, found in densities.items():
-        known = found.weights > 0
-        negative, mean = negative_share(found), mean_eigenvalue(found)
+    for key, result in densities.items():
+        known = result.weights > 0
+        negative, mean = negative_share(result), mean_eigenvalue(result)
         rows.append(
             [
                 key,
-                number_format.number(found.sigma, 3),
-                f"{len(found.nodes)} x {found.attributes['steps']}",
-                number_format.number(float(found.nodes[known].min())),
-                number_format.number(float(found.nodes[known].max())),
+                number_format.number(result.sigma, 3),
+                f"{len(result.nodes)} x {result.attributes['steps']}",
+                number_format.number(float(result.nodes[known].min())),
+                number_format.number(float(result.nodes[known].max())),
                 number_format.uncertain(mean.value, mean.stderr),
                 number_format.percent(negative.value, negative.stderr),
             ]
@@ -146,14 +146,14 @@ def _print_layers(layers: Mapping[str, LayersResult]) -> None:
         [
             key,
             name,
-            str(found.parameters[i]),
-            number_format.number(float(found.top[i])),
-            f"{found.bounds[i]:.1e}",
-            "yes" if found.converged[i] else "NO",
-            number_format.uncertain(float(found.trace[i]), float(found.trace_stderr[i])),
+            str(result.parameters[i]),
+            number_format.number(float(result.top[i])),
+            f"{result.bounds[i]:.1e}",
+            "yes" if result.converged[i] else "NO",
+            number_format.uncertain(float(result.trace[i]), float(result.trace_stderr[i])),
         ]
-        for key, found in layers.items()
-        for i, name in enumerate(found.names)
+        for key, result in layers.items()
+        for i, name in enumerate(result.names)
     ]
     columns = ["result", "layer", "parameters", "λ_max", "bound", "converged", "trace"]
     console.print_table("layers, each one's own block (± is one standard error)", columns, rows)

@@ -13,10 +13,10 @@ from landscape.results import LineResult, Sampled, SampledPlane, SurfaceResult
 from landscape.stats import number_format
 
 
-def print_surfaces(found: Mapping[str, LineResult | SurfaceResult]) -> None:
+def print_surfaces(results: Mapping[str, LineResult | SurfaceResult]) -> None:
     """Print loss and accuracy at the origin and the loss's range; say how good estimates and how high barriers are."""
     rows = []
-    for key, result in found.items():
+    for key, result in results.items():
         for number, split in enumerate(result.splits):
             loss = result.grid("loss")[number]
             known = loss[~np.isnan(loss)]
@@ -28,8 +28,8 @@ def print_surfaces(found: Mapping[str, LineResult | SurfaceResult]) -> None:
             rows.append([key, split, *at_origin, number_format.number(lowest), number_format.number(highest)])
     columns = ["result", "split", "accuracy at the origin", "loss at the origin", "lowest loss", "highest loss"]
     console.print_table("surfaces", columns, rows)
-    print_widths(found)
-    for key, result in found.items():
+    print_widths(results)
+    for key, result in results.items():
         _say_tolerance(key, result)
         for split, metrics in result.attributes.get("barrier", {}).items():
             height = metrics["loss"]

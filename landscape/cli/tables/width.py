@@ -11,10 +11,10 @@ from landscape.stats import number_format
 from landscape.stats.basin_width import width_quartiles
 
 
-def print_widths(found: Mapping[str, LineResult | SurfaceResult]) -> None:
+def print_widths(results: Mapping[str, LineResult | SurfaceResult]) -> None:
     """Print median and quartiles of the radius at each rise of the loss, where lines have basin widths."""
     groups: dict[str, list[LineResult]] = {}
-    for key, result in found.items():
+    for key, result in results.items():
         if isinstance(result, LineResult) and result.attributes.get("width"):
             label, _, name = key.rpartition("/")
             groups.setdefault(f"{label}/{result.attributes.get('family', name)}", []).append(result)

@@ -25,9 +25,9 @@ PATIENCE = 3.0  # seconds after which another press no longer waits for the orde
 _arguments: list[str] = []
 
 
-def remember(words: Sequence[str]) -> None:
+def remember(arguments: Sequence[str]) -> None:
     """Keep the arguments of the command line for `command`."""
-    _arguments[:] = words
+    _arguments[:] = arguments
 
 
 def arguments() -> tuple[str, ...]:

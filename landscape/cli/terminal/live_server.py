@@ -28,44 +28,44 @@ Stamp: TypeAlias = tuple[Any, ...]
 
 def stamp(paths: Sequence[Path]) -> Stamp:
     """Return sizes and times of analysis files and their journals, which change with them."""
-    found: list[Any] = []
+    states: list[Any] = []
     for path in paths:
         for part in (path, path.with_name(path.name + ".journal")):
             try:
                 status = part.stat()
-                found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+                states.append((status.st_ino, status.st_size, status.st_mtime_ns))
             except OSError:
-                found.append(None)
-    return tuple(found)
+                states.append(None)
+    return tuple(states)
 
 
 class Watched:
-    """The page that is being followed: its bytes, its number, and words about how far it is."""
+    """The page that is being followed: its bytes, its number, and a sentence on its progress."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._page = b""
         self._number = 0
-        self._told = 0  # counts pages and words
-        self._words = "waiting for results …"
+        self._events = 0  # counts pages and messages
+        self._message = "waiting for results …"
         self.ended = False
 
-    def show(self, page: bytes, words: str) -> None:
+    def show(self, page: bytes, message: str) -> None:
         """Replace the page."""
         with self._changed:
-            self._page, self._words = page, words
+            self._page, self._message = page, message
             self._number += 1
             self._tell()
 
-    def say(self, words: str) -> None:
-        """Replace the words, and keep the page."""
+    def say(self, message: str) -> None:
+        """Replace the message, and keep the page."""
         with self._changed:
-            if words != self._words:
-                self._words = words
+            if message != self._message:
+                self._message = message
                 self._tell()
 
     def end(self) -> None:
-        """Let all who wait go."""
+        """Release all waiting browsers."""
         with self._changed:
             self.ended = True
             self._changed.notify_all()
@@ -76,20 +76,20 @@ class Watched:
         return self._page
 
     def messages(self) -> Iterator[str]:
-        """Yield what there is to tell now and whenever it changes; an empty text as a sign of life."""
+        """Yield the message now and whenever it changes; an empty text as a sign of life."""
         heard = -1
         while not self.ended:
             with self._changed:
-                if heard == self._told:
+                if heard == self._events:
                     self._changed.wait(ALIVE)
-                news = heard != self._told
-                heard = self._told
-                message = {"page": self._number, "words": self._words}
+                news = heard != self._events
+                heard = self._events
+                message = {"page": self._number, "words": self._message}
             if not self.ended:
                 yield json.dumps(message) if news else ""
 
     def _tell(self) -> None:
-        self._told += 1
+        self._events += 1
         self._changed.notify_all()
 
 
@@ -130,7 +130,7 @@ def follow(
 
     Args:
         paths: The files.
-        render: Gives the page and words about it; a LandscapeError of it is shown, and the old page kept.
+        render: returns the page and a sentence on its progress; if it raises a LandscapeError, the old page is kept.
         watched: What the browser sees.
         on_error: Called with the message of each such error.
     """
@@ -156,8 +156,8 @@ def _handler(watched: Watched, key: str) -> type[BaseHTTPRequestHandler]:
         secret = key
 
         def do_GET(self) -> None:
-            place, _, rest = self.path.removeprefix("/").partition("/")
-            if not secrets.compare_digest(place.encode(), key.encode()):
+            token, _, rest = self.path.removeprefix("/").partition("/")
+            if not secrets.compare_digest(token.encode(), key.encode()):
                 self.send_error(HTTPStatus.NOT_FOUND)
             elif rest == "":
                 self._send(_frame(), "text/html; charset=utf-8")

@@ -1,4 +1,4 @@
-"""Standard streams that never end a command: what a full or closed one loses is remembered for the exit status."""
+"""Standard streams whose errors do not end a command but decide its exit status."""
 
 from __future__ import annotations
 

@@ -92,17 +92,17 @@ class Convexity(OnPlane[ConvexityResult]):
         """Return the loss on the first split."""
         return source.objective(first_split=True, batchnorm=self.mode)
 
-    def is_complete(self, found: ConvexityResult) -> bool:
+    def is_complete(self, stored: ConvexityResult) -> bool:
         """Return True if no point is missing and the map was finished."""
-        return found.complete
+        return stored.complete
 
-    def total_steps(self, objective: Objective, found: ConvexityResult | None) -> int:
+    def total_steps(self, objective: Objective, stored: ConvexityResult | None) -> int:
         """Return the number of points left."""
-        return int((~self._begun(objective, found).computed()).sum())
+        return int((~self._begun(objective, stored).computed()).sum())
 
-    def cost(self, objective: Objective, found: ConvexityResult | None) -> str:
+    def cost(self, objective: Objective, stored: ConvexityResult | None) -> str:
         """Return the number of points and products, and the time from two timed products."""
-        left = ~self._begun(objective, found).computed()
+        left = ~self._begun(objective, stored).computed()
         points = int(left.sum())
         if not points:
             return "all points are measured; deriving the rest"
@@ -112,24 +112,24 @@ class Convexity(OnPlane[ConvexityResult]):
         products = full * TYPICAL_PRODUCTS + (points - full) * QUICK_PRODUCTS
         total = (points * (first - each) + each * products) / count_workers(self.workers)
         examples = objective.data[objective.splits[0]].examples
-        resumed = "" if found is None else f"resuming with {points} points left, "
+        resumed = "" if stored is None else f"resuming with {points} points left, "
         return (
             f"{resumed}{points} points x {examples} examples, {each:.2g} s a product, {counts}: about {duration(total)}"
         )
 
-    def run(self, objective: Objective, found: ConvexityResult | None, keep: Keep) -> ConvexityResult:
+    def run(self, objective: Objective, stored: ConvexityResult | None, keep: Keep) -> ConvexityResult:
         """Return the map, its missing points measured and kept one by one."""
         with use(self.workers) as workers:
-            threads = workers.threads if found is None else int(found.attributes["threads"])
+            threads = workers.threads if stored is None else int(stored.attributes["threads"])
             torch.set_num_threads(threads)
-            return self._measure(objective, found, workers, keep)
+            return self._measure(objective, stored, workers, keep)
 
     def _measure(
-        self, objective: Objective, found: ConvexityResult | None, workers: Workers, keep: Keep
+        self, objective: Objective, stored: ConvexityResult | None, workers: Workers, keep: Keep
     ) -> ConvexityResult:
-        plane = self.spec.make(objective, None if found is None else found.attributes["directions"])
-        begun = self._begun(objective, found)
-        if found is None:
+        plane = self.spec.make(objective, None if stored is None else stored.attributes["directions"])
+        begun = self._begun(objective, stored)
+        if stored is None:
             attributes = {
                 **describe(objective, objective.splits[:1]),
                 "directions": dict(plane.provenance),
@@ -137,7 +137,7 @@ class Convexity(OnPlane[ConvexityResult]):
             }
             begun = dataclasses.replace(begun, attributes=attributes)
         else:
-            check_resumable(found, objective, plane)
+            check_resumable(stored, objective, plane)
         keep.begin(begun)
 
         def on_point(rows: Points) -> None:
@@ -155,10 +155,10 @@ class Convexity(OnPlane[ConvexityResult]):
         seconds = measured.attributes["seconds"] + float(begun.attributes.get("seconds", 0.0))
         return dataclasses.replace(measured, attributes={**measured.attributes, **begun.attributes, "seconds": seconds})
 
-    def _begun(self, objective: Objective, found: ConvexityResult | None) -> ConvexityResult:
+    def _begun(self, objective: Objective, stored: ConvexityResult | None) -> ConvexityResult:
         """Return the stored part, or the map before its first point."""
-        if found is not None:
-            return found
+        if stored is not None:
+            return stored
         alpha, beta = self._coordinates()
         assert beta is not None
         return empty_convexity(objective, alpha, beta)

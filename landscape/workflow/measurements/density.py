@@ -45,17 +45,17 @@ class Density(CurvatureMeasurement[DensityResult]):
         """Return operator, BatchNorm mode, vectors, steps and width."""
         return {**super().settings(), "vectors": self.vectors, "steps": self.steps, "sigma": self.sigma}
 
-    def total_steps(self, objective: Objective, found: DensityResult | None) -> int:
+    def total_steps(self, objective: Objective, stored: DensityResult | None) -> int:
         """Return the number of products."""
         return self.vectors * min(self.steps, objective.size)
 
-    def cost(self, objective: Objective, found: DensityResult | None) -> str:
+    def cost(self, objective: Objective, stored: DensityResult | None) -> str:
         """Return the number of products and their time."""
         return product_cost(
-            objective, self.operator, self.total_steps(objective, found), workers=count_workers(self.workers)
+            objective, self.operator, self.total_steps(objective, stored), workers=count_workers(self.workers)
         )
 
-    def run(self, objective: Objective, found: DensityResult | None, keep: Keep) -> DensityResult:
+    def run(self, objective: Objective, stored: DensityResult | None, keep: Keep) -> DensityResult:
         """Return the density."""
         with self.sharing(objective) as shared:
             result = density(

@@ -130,25 +130,25 @@ class Dynamics(Measurement[DynamicsResult]):
         """Return the loss on all splits, the first for curvature and sharpness."""
         return source.objective(batchnorm=self.batchnorm)
 
-    def cost(self, objective: Objective, found: DynamicsResult | None) -> str:
+    def cost(self, objective: Objective, stored: DynamicsResult | None) -> str:
         """Return the number of snapshots left, and their time from one measured batch."""
-        count = len(self._missing(found))
+        count = len(self._missing(stored))
         examples = objective.data[objective.splits[0]].examples
         each = cost_of(self.measures, examples)
         products = each.products + self.top * _USUAL_PRODUCTS * examples
         cost = Cost(each.forwards + 2 * examples, each.gradients + 2 * examples, products)
         seconds = measured_rates(objective).seconds(cost)
-        left = "" if found is None else " left"
+        left = "" if stored is None else " left"
         return f"{count} snapshots{left} on {examples} examples: about {duration(count * seconds)}"
 
-    def total_steps(self, objective: Objective, found: DynamicsResult | None) -> int | None:
+    def total_steps(self, objective: Objective, stored: DynamicsResult | None) -> int | None:
         """Return the number of snapshots left."""
-        return len(self._missing(found))
+        return len(self._missing(stored))
 
-    def run(self, objective: Objective, found: DynamicsResult | None, keep: Keep) -> DynamicsResult:
+    def run(self, objective: Objective, stored: DynamicsResult | None, keep: Keep) -> DynamicsResult:
         """Return the dynamics; each snapshot is stored as soon as it is measured."""
-        result = found or self._empty(objective)
-        missing = self._missing(found)
+        result = stored or self._empty(objective)
+        missing = self._missing(stored)
         if missing:
             warnings = [*warn_of_unreliable_derivatives(objective, second=self.top > 0), *self._lacks_moments()]
             if warnings:
@@ -167,9 +167,9 @@ class Dynamics(Measurement[DynamicsResult]):
             keep.reporter.say(products_note(result))
         return result
 
-    def _missing(self, found: DynamicsResult | None) -> list[int]:
+    def _missing(self, stored: DynamicsResult | None) -> list[int]:
         """Return the indices of the snapshots that are still to be measured."""
-        done = set() if found is None else set(found.position.tolist())
+        done = set() if stored is None else set(stored.position.tolist())
         return [index for index, position in enumerate(self.snapshots.positions) if position not in done]
 
     def _readings(self, objective: Objective, position: float, vectors: _Vectors) -> dict[str, tuple[float, float]]:

@@ -102,25 +102,25 @@ class Eigenvalues(CurvatureMeasurement[SpectrumResult]):
         self._subset_indices(objective)  # refused here, before anything is measured
         return objective
 
-    def is_complete(self, found: SpectrumResult) -> bool:
+    def is_complete(self, stored: SpectrumResult) -> bool:
         """Return True if a stored spectrum has its vectors and trace where they are asked for."""
-        return not (self._lacks_vectors() or self._lacks_trace(found))
+        return not (self._lacks_vectors() or self._lacks_trace(stored))
 
-    def cost(self, objective: Objective, found: SpectrumResult | None) -> str:
+    def cost(self, objective: Objective, stored: SpectrumResult | None) -> str:
         """Return the number of products and their time."""
-        products = self.subsets * self.max_products if found is None or self._lacks_vectors() else 0
-        if self.trace is not None and (found is None or self._lacks_trace(found)):
+        products = self.subsets * self.max_products if stored is None or self._lacks_vectors() else 0
+        if self.trace is not None and (stored is None or self._lacks_trace(stored)):
             products += self.subsets * min(self.trace.products, objective.size)
         sample = next(self._samples(objective), objective)
         workers = count_workers(self.workers)
         return product_cost(sample, self.operator, products, at_most=True, workers=workers)
 
-    def run(self, objective: Objective, found: SpectrumResult | None, keep: Keep) -> SpectrumResult:
+    def run(self, objective: Objective, stored: SpectrumResult | None, keep: Keep) -> SpectrumResult:
         """Return the eigenvalues, with the trace; means over subsets if there are several."""
-        lacks_trace = self.trace is not None and (found is None or self._lacks_trace(found))
+        lacks_trace = self.trace is not None and (stored is None or self._lacks_trace(stored))
         parts = []
         for number, sample in enumerate(self._samples(objective)):
-            part = found
+            part = stored
             with self.sharing(sample) as shared:
                 if part is None or self._lacks_vectors() or self.subsets > 1:
                     part = with_attributes(self._eigenvalues(sample, keep), **shared)
@@ -128,16 +128,16 @@ class Eigenvalues(CurvatureMeasurement[SpectrumResult]):
                     part = self._with_trace(sample, part, keep, seed=self.seed + number)
             parts.append(part)
         spectrum = parts[0] if len(parts) == 1 else mean_spectrum(parts)
-        if found is not None and not lacks_trace:  # an earlier run's estimates, of the same loss, stay
-            earlier = {name: found.attributes[name] for name in _TRACE_ATTRIBUTES if name in found.attributes}
+        if stored is not None and not lacks_trace:  # an earlier run's estimates, of the same loss, stay
+            earlier = {name: stored.attributes[name] for name in _TRACE_ATTRIBUTES if name in stored.attributes}
             spectrum = with_attributes(spectrum, **earlier)
         return spectrum
 
     def _lacks_vectors(self) -> bool:
         return self.vectors is not None and self.vectors.read() is None
 
-    def _lacks_trace(self, found: SpectrumResult) -> bool:
-        return self.trace is not None and found.attributes.get("trace_asked") != self._trace_settings()
+    def _lacks_trace(self, stored: SpectrumResult) -> bool:
+        return self.trace is not None and stored.attributes.get("trace_asked") != self._trace_settings()
 
     def _trace_settings(self) -> dict[str, Any]:
         assert self.trace is not None

@@ -29,14 +29,14 @@ def shared_settings(
         choose: chooses the settings of one run by measurement.
         reporter: is warned of stored results that differ in precision.
     """
-    stored = [EvaluationSettings.recorded(run.found.attributes) for run in runs if run.found is not None]
+    stored = [EvaluationSettings.recorded(run.stored.attributes) for run in runs if run.stored is not None]
     choices = stored or [choose(run) for run in runs]
     common = share_precision([PrecisionChoice(choice.precision, choice.precision_error) for choice in choices])
     first = next(choice for choice in choices if choice.precision == common.precision)
     shared = dataclasses.replace(first, precision_error=common.error)
     if len({choice.precision for choice in stored}) > 1:
         reporter.warn(f"results of earlier runs differ in precision; the others are measured in {shared.precision}")
-    return [shared if run.found is None else EvaluationSettings.recorded(run.found.attributes) for run in runs]
+    return [shared if run.stored is None else EvaluationSettings.recorded(run.stored.attributes) for run in runs]
 
 
 def known_precision(run: Run[SampledResult], file: ResultFile) -> Precision | None:

@@ -50,14 +50,14 @@ class Layers(CurvatureMeasurement[LayersResult]):
             "trace_products": self.trace_products,
         }
 
-    def cost(self, objective: Objective, found: LayersResult | None) -> str:
+    def cost(self, objective: Objective, stored: LayersResult | None) -> str:
         """Return the number of layers, and of products and their time."""
         count = len(layer_parameters(objective.origin))
         products = count * (self.max_products + self.trace_products)
         workers = count_workers(self.workers)
         return f"{count} layers, {product_cost(objective, self.operator, products, at_most=True, workers=workers)}"
 
-    def run(self, objective: Objective, found: LayersResult | None, keep: Keep) -> LayersResult:
+    def run(self, objective: Objective, stored: LayersResult | None, keep: Keep) -> LayersResult:
         """Return the curvature of the layers."""
         count = len(layer_parameters(objective.origin))
         with self.sharing(objective) as shared:

@@ -16,21 +16,21 @@ from landscape.workflow.names import difference
 SampledResult: TypeAlias = LineResult | SurfaceResult
 
 
-def check_resumable(found: Result, objective: Objective, plane: Plane) -> None:
+def check_resumable(stored: Result, objective: Objective, plane: Plane) -> None:
     """Check that further points would match those of a stored result bit for bit.
 
     Raises:
         LandscapeError: for other directions, another device, or another code path.
     """
-    stored = found.attributes
-    if stored["directions"]["hashes"] != plane.provenance["hashes"]:
+    recorded = stored.attributes
+    if recorded["directions"]["hashes"] != plane.provenance["hashes"]:
         raise LandscapeError(
             "the directions drawn here differ from those in the file (another NumPy or landscape?); "
             "choose another name, or overwrite the result"
         )
     for what, old, new in (
-        ("device", stored["device"].split()[0], objective.device.type),
-        ("code path", stored["path"], code_path(objective)),
+        ("device", recorded["device"].split()[0], objective.device.type),
+        ("code path", recorded["path"], code_path(objective)),
     ):
         if old != new:
             raise LandscapeError(

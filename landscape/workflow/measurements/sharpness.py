@@ -65,9 +65,9 @@ class Sharpness(Measurement[SharpnessResult]):
         """Return the loss on the first split."""
         return source.objective(first_split=True, batchnorm=self.batchnorm)
 
-    def is_complete(self, found: SharpnessResult) -> bool:
+    def is_complete(self, stored: SharpnessResult) -> bool:
         """Return True if every measure is there."""
-        return not self._missing(found)
+        return not self._missing(stored)
 
     def reuse(
         self, run: Run[SharpnessResult], others: Mapping[str, Result], reporter: Reporter
@@ -88,23 +88,23 @@ class Sharpness(Measurement[SharpnessResult]):
                     known.setdefault(measure.label, stored)
         return SharpnessResult(self._ordered(known)) if known else None
 
-    def cost(self, objective: Objective, found: SharpnessResult | None) -> str:
+    def cost(self, objective: Objective, stored: SharpnessResult | None) -> str:
         """Return the number of missing measures, and their time from one measured batch."""
-        missing = self._missing(found)
+        missing = self._missing(stored)
         examples = objective.data[objective.splits[0]].examples
         if not missing:
             return ""
         count = f"{len(missing)} of {len(self.measures)} measures are left to take"
         seconds = measured_rates(objective).seconds(cost_of(missing, examples))
-        what = count if found is not None else f"{len(missing)} measures"
+        what = count if stored is not None else f"{len(missing)} measures"
         return f"{what} on {examples} examples: about {duration(seconds)}"
 
-    def run(self, objective: Objective, found: SharpnessResult | None, keep: Keep) -> SharpnessResult:
+    def run(self, objective: Objective, stored: SharpnessResult | None, keep: Keep) -> SharpnessResult:
         """Return all measures; each missing one is stored as soon as it is there."""
-        known = {} if found is None else _by_label(found)
+        known = {} if stored is None else _by_label(stored)
         failures: dict[str, str] = {}
         second = any(isinstance(measure, LargestEigenvalue) for measure in self.measures)
-        missing = self._missing(found)
+        missing = self._missing(stored)
         warnings = warn_of_unreliable_derivatives(objective, second=second) if missing else ()
         results = iter_measures(
             objective,
@@ -142,8 +142,8 @@ class Sharpness(Measurement[SharpnessResult]):
     def _ordered(self, known: Mapping[str, MeasureResult]) -> tuple[MeasureResult, ...]:
         return tuple(known[measure.label] for measure in self.measures if measure.label in known)
 
-    def _missing(self, found: SharpnessResult | None) -> list[SharpnessMeasure]:
-        labels = set() if found is None else {measure.label for measure in found.measures}
+    def _missing(self, stored: SharpnessResult | None) -> list[SharpnessMeasure]:
+        labels = set() if stored is None else {measure.label for measure in stored.measures}
         return [measure for measure in self.measures if measure.label not in labels]
 
     def _recipe(self, measure: SharpnessMeasure) -> dict[str, Any]:

@@ -142,14 +142,14 @@ class Surface(OnPlane[SampledResult]):
             "measure it without --region first"
         )
 
-    def is_complete(self, found: SampledResult) -> bool:
+    def is_complete(self, stored: SampledResult) -> bool:
         """Return True if no point is missing and everything derived from them is there."""
-        if not found.complete or self._points_left(found):
+        if not stored.complete or self._points_left(stored):
             return False
         if self.grid.region is None or not self.tolerance:
             return True
-        region = region_ends(self.grid.region_coordinates(found.alpha, beta_of(found)))
-        known = found.attributes.get("regions", ())
+        region = region_ends(self.grid.region_coordinates(stored.alpha, beta_of(stored)))
+        known = stored.attributes.get("regions", ())
         return any(region.items() <= each.items() and "tolerance" in each for each in known)
 
     def sources(self, source: Source) -> Sequence[Source]:
@@ -198,14 +198,14 @@ class Surface(OnPlane[SampledResult]):
             run.measurement = dataclasses.replace(measurement, evaluation=evaluation)
         return list(runs)
 
-    def cost(self, objective: Objective, found: SampledResult | None) -> str:
+    def cost(self, objective: Objective, stored: SampledResult | None) -> str:
         """Return the number of points and examples, the precision and the time."""
         settings = self.evaluation.settings
-        points = self._points_left(found)
+        points = self._points_left(stored)
         if not points:
             return "all points are measured; deriving the rest"
         examples = sum(batches.examples for batches in objective.data.values())
-        resumed = "" if found is None else f"resuming with {points} points left, "
+        resumed = "" if stored is None else f"resuming with {points} points left, "
         if self.grid.region is not None:
             resumed = f"adding a region: {points} points left, "
         text = f"{resumed}{points} points x {examples} examples"
@@ -217,18 +217,18 @@ class Surface(OnPlane[SampledResult]):
         time = f": {exactly}about {duration(points * examples / rate)}" if rate else ""
         return f"{text} in {settings.precision}{error}{time}"
 
-    def total_steps(self, objective: Objective, found: SampledResult | None) -> int | None:
+    def total_steps(self, objective: Objective, stored: SampledResult | None) -> int | None:
         """Return the number of points left; unknown under a tolerance."""
-        return None if self.tolerance else self._points_left(found)
+        return None if self.tolerance else self._points_left(stored)
 
-    def run(self, objective: Objective, found: SampledResult | None, keep: Keep) -> SampledResult:
+    def run(self, objective: Objective, stored: SampledResult | None, keep: Keep) -> SampledResult:
         """Return the surface, its missing points measured and kept one by one."""
         if not objective.is_folded:
             keep.reporter.say(f"BatchNorm is not folded: {objective.not_folded_because}")
-        plane = self.spec.make(objective, None if found is None else found.attributes["directions"])
-        if found is not None:
-            check_resumable(found, objective, plane)
-        alpha, beta = self._coordinates() if found is None else (found.alpha, beta_of(found))
+        plane = self.spec.make(objective, None if stored is None else stored.attributes["directions"])
+        if stored is not None:
+            check_resumable(stored, objective, plane)
+        alpha, beta = self._coordinates() if stored is None else (stored.alpha, beta_of(stored))
         settings = self.evaluation.settings
         if settings is None:
             settings = choose_settings(objective, plane, probe_points(alpha, beta), self.evaluation)
@@ -237,9 +237,9 @@ class Surface(OnPlane[SampledResult]):
         with use(self.evaluation.workers) as workers:
             settings = dataclasses.replace(settings, threads=settings.threads or workers.threads)
             begun = begin_surface(objective, plane, (alpha, beta), settings, gradient_norm=self.gradient_norm)
-            attributes = {**begun.attributes, **({} if found is None else found.attributes)}
+            attributes = {**begun.attributes, **({} if stored is None else stored.attributes)}
             region = None if self.grid.region is None else self.grid.region_coordinates(alpha, beta)
-            points = begun.points if found is None else found.points
+            points = begun.points if stored is None else stored.points
             regions = region_attributes(attributes, region)
             begun = dataclasses.replace(begun, points=points, attributes={**attributes, **regions})
             torch.set_num_threads(int(begun.attributes["threads"]))
@@ -267,7 +267,7 @@ class Surface(OnPlane[SampledResult]):
         read_off = self.spec.read_off(objective, plane, measured) if isinstance(measured, LineResult) else {}
         return with_attributes(measured, **report, **read_off)
 
-    def _points_left(self, found: SampledResult | None) -> int:
-        alpha, beta = self._coordinates() if found is None else (found.alpha, beta_of(found))
+    def _points_left(self, stored: SampledResult | None) -> int:
+        alpha, beta = self._coordinates() if stored is None else (stored.alpha, beta_of(stored))
         grid = (alpha, beta) if self.grid.region is None else self.grid.region_coordinates(alpha, beta)
-        return sum(1 for _ in grid_points(*grid, None if found is None else found.points))
+        return sum(1 for _ in grid_points(*grid, None if stored is None else stored.points))

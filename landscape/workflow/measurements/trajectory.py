@@ -66,7 +66,7 @@ class Trajectory(Measurement[TrajectoryResult]):
         """Return the loss on the first split, for its weights."""
         return source.objective(first_split=True)
 
-    def run(self, objective: Objective, found: TrajectoryResult | None, keep: Keep) -> TrajectoryResult:
+    def run(self, objective: Objective, stored: TrajectoryResult | None, keep: Keep) -> TrajectoryResult:
         """Return the projected run."""
         return project(objective.origin, self.snapshots, positions=self.snapshots.positions, centred=self.centred)[1]
 

@@ -149,18 +149,18 @@ class PlaneAlong(PlaneSpec):
         return vector_file(self.results, f"{self.source.label}-{what}", identity, hashed=True)
 
 
-def parse_directions(words: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+def parse_directions(given: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     """Return the names of one or two directions; a file without a name stands for all its vectors.
 
     Args:
-        words: as in `EXPECTED`.
+        given: as in `EXPECTED`.
         names: moving parameters of the model, which vectors of a file must match.
 
     Raises:
         LandscapeError: for a word that names no direction, an unreadable file, or more than two directions.
     """
     directions: list[str] = []
-    for word in words:
+    for word in given:
         path, name = split_file(word)
         if path is not None:
             vectors = read_directions(path, names)
@@ -170,7 +170,9 @@ def parse_directions(words: Sequence[str], names: Sequence[str]) -> tuple[str, .
         elif word in ("random", "gradient", "sam") or any(count_eigenpairs([word])) or sam_radius(word) > 0:
             directions.append(word)
         else:
-            raise LandscapeError(f"got --plane {word}; expected {EXPECTED}")
+            raise LandscapeError(
+                f"got --plane {word}; expected line, plane, between, through, pca, or one or two of {EXPECTED}"
+            )
     if len(directions) > 2:
         raise LandscapeError(f"--plane names {len(directions)} directions, {', '.join(directions)}; expected 1 or 2")
     if len(set(directions)) < len(directions) and directions[0] != "random":

@@ -47,23 +47,23 @@ def calibration_words(dataset: Dataset, checkpoint: Checkpoint | None) -> str:
 class AugmentedBatches:
     """Mini-batches of augmented training images by the number of the step; an epoch's order and draws are its own."""
 
-    def __init__(self, dataset: Dataset, places: slice | Tensor, augmentation: Augmentation, *, size: int, seed: int):
+    def __init__(self, dataset: Dataset, indices: slice | Tensor, augmentation: Augmentation, *, size: int, seed: int):
         self._augmentation, self._seed = augmentation, seed
-        self._resident = DeviceDataset(_part(dataset, places), "train", _CPU, augmentation=augmentation)
+        self._resident = DeviceDataset(_part(dataset, indices), "train", _CPU, augmentation=augmentation)
         self._size = min(size, len(self._resident))
         self._of_epoch: tuple[int, Tensor, Draws] | None = None
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Return a step's inputs and labels, on the CPU."""
         examples = len(self._resident)
-        epoch, place = divmod(step, examples // self._size)
+        epoch, batch = divmod(step, examples // self._size)
         if self._of_epoch is None or self._of_epoch[0] != epoch:
             order = epoch_order(examples, seed=self._seed, epoch=epoch + 1, device=_CPU)
             size = self._resident.image_size
             draws = draw_augmentation(self._augmentation, examples, size, seed=self._seed, epoch=epoch + 1, device=_CPU)
             self._of_epoch = epoch, order, draws
         _, order, draws = self._of_epoch
-        cut = slice(place * self._size, (place + 1) * self._size)
+        cut = slice(batch * self._size, (batch + 1) * self._size)
         return self._resident.augmented_batch(order[cut], draws[cut])
 
 
@@ -82,7 +82,7 @@ def augmentation_of(dataset: Dataset, checkpoint: Checkpoint | None) -> Augmenta
     )
 
 
-def _part(dataset: Dataset, places: slice | Tensor) -> Dataset:
+def _part(dataset: Dataset, indices: slice | Tensor) -> Dataset:
     """Return the data with some of the training examples alone."""
     examples = dataset.splits["train"]
-    return dataclasses.replace(dataset, splits={"train": Split(examples.inputs[places], examples.labels[places])})
+    return dataclasses.replace(dataset, splits={"train": Split(examples.inputs[indices], examples.labels[indices])})

@@ -33,10 +33,10 @@ def load_loss(name: str) -> str | Loss:
         return name
     if ":" not in name:
         raise LandscapeError(f"unknown loss {name!r}; expected {', '.join(LOSSES)} or package.module:function")
-    found: Any = import_object(name)
-    if not callable(found):
-        raise LandscapeError(f"{name} is {type(found).__name__}; expected a function of (outputs, targets)")
-    loss: Loss = found
+    imported: Any = import_object(name)
+    if not callable(imported):
+        raise LandscapeError(f"{name} is {type(imported).__name__}; expected a function of (outputs, targets)")
+    loss: Loss = imported
     return loss
 
 
@@ -48,13 +48,13 @@ def load_metrics(names: Sequence[str] | None) -> dict[str, Metric]:
     """
     metrics: dict[str, Metric] = {}
     for spec in names or ():
-        found: Any = import_object(spec)
-        if not callable(found):
-            raise LandscapeError(f"{spec} is {type(found).__name__}; expected a function of (outputs, targets)")
+        imported: Any = import_object(spec)
+        if not callable(imported):
+            raise LandscapeError(f"{spec} is {type(imported).__name__}; expected a function of (outputs, targets)")
         name = spec.rpartition(":")[2].rpartition(".")[2]
         if name in metrics:
             raise LandscapeError(f"two of --metrics are called {name}; rename one of the functions")
-        metrics[name] = found
+        metrics[name] = imported
     return metrics
 
 
@@ -123,7 +123,7 @@ def explained(what: str) -> Iterator[None]:
     except LandscapeError:
         raise
     except (Exception, SystemExit) as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
+        frame = traceback.extract_tb(error.__traceback__)[-1]
         raise LandscapeError(
-            f"{what} failed: {type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+            f"{what} failed: {type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno})"
         ) from error
