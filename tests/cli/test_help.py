@@ -46,6 +46,19 @@ def test_a_newcomer_can_read_a_commands_options(command: str) -> None:
     assert len(dataclasses.fields(COMMANDS[command][0])) <= 34  # what hardly anyone combines belongs in Python
 
 
+@pytest.mark.parametrize("path", sorted(OPTIONS), ids=lambda path: path.stem)
+def test_help_texts_are_one_line_which_tyro_wraps(path: Path) -> None:
+    """It keeps the line breaks of longer ones; those are an argument `help`."""
+    bodies = [node.body for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
+    texts = [
+        text.value.value
+        for body in bodies
+        for field, text in itertools.pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    ]
+    assert [text for text in texts if "\n" in text] == []
+
+
 def test_the_version(run) -> None:
     outcome = run("--version")
     assert (outcome.code, outcome.out) == (0, f"landscape {landscape.__version__}\n")

@@ -73,8 +73,7 @@ class RunOptions:
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seed of the initial weights, the order of the examples and the augmentation."""
     seeds: Annotated[OptionalCounts, default("--seed alone")] = None
-    """Seeds to train, such as 0,1,2, one after another or by --workers: the table then gives mean, spread and paired
-    difference."""
+    """Seeds to train: 0,1,2, in turn or by --workers; the table then gives mean, spread and paired difference."""
     device: Annotated[str, arg(metavar="NAME")] = "auto"
     """cpu, cuda, cuda:1, mps, ...; auto takes CUDA, else MPS, else the CPU."""
     snapshots: bool = False
