@@ -1,60 +1,17 @@
 """Choices by measurement, with the clock in our hands: what they decide, never how long anything takes."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from cases.timed_network import INPUTS, LABELS, SEEN, Network, objective
 
-from landscape.analysis.objective import batch_size, precision_policy
-from landscape.analysis.objective.batch_size import choose_batch_size
+from landscape.analysis.objective import precision_policy
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.precision_policy import PrecisionChoice, choose_precision, share_precision
 from landscape.analysis.planes import random_plane
-from landscape.analysis.surfaces.evaluation import Evaluation, choose_settings
+from landscape.analysis.surfaces.evaluation import Evaluation
 from landscape.analysis.surfaces.surface import surface
-
-N = 600
-INPUTS = torch.randn(N, 5, generator=torch.Generator().manual_seed(1))
-LABELS = torch.randint(0, 3, (N,), generator=torch.Generator().manual_seed(2))
-
-
-class Network(nn.Module):
-    """Counts its passes by the precision and the batch size it sees."""
-
-    def __init__(self, *, refuses: torch.dtype | None = None) -> None:
-        super().__init__()
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            self.body = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3))
-        self.refuses = refuses
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.dtype == self.refuses:
-            raise NotImplementedError("no such kernel")
-        SEEN.append((x.dtype, len(x)))
-        return self.body(x)
-
-
-SEEN: list[tuple[torch.dtype, int]] = []
-
-
-def objective(data: Any = None, **options: Any) -> Objective:
-    refuses = options.pop("refuses", None)
-    data = data or {"train": (INPUTS, LABELS), "test": (INPUTS[:100], LABELS[:100])}
-    return Objective(Network(refuses=refuses), "cross_entropy", data, device="cpu", **options)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[torch.dtype, int], float]], None]:
-    """Make the policies see a clock that runs as fast as each pass's precision and batch size say."""
-    SEEN.clear()
-
-    def install(cost: Callable[[torch.dtype, int], float]) -> None:
-        monkeypatch.setattr(precision_policy.time, "perf_counter", lambda: sum(cost(*seen) for seen in SEEN))
-
-    return install
 
 
 def bfloat16_is_fast(dtype: torch.dtype, count: int) -> float:
@@ -88,27 +45,6 @@ def test_bfloat16_where_it_is_faster_and_good_enough_with_the_error_found(clock:
 def test_a_gpu_is_probed_with_enough_examples_to_be_busy(kind: str) -> None:
     launches_do_not_matter = precision_policy.probe_examples(torch.device(kind)) >= 10_000
     assert launches_do_not_matter == (kind == "cuda")
-
-
-def test_the_clock_of_a_batch_size_starts_after_the_warm_up_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, calls = objective(batch_size=50), []
-
-    class OnDevice:  # a result that is waited for when it is read
-        def __init__(self, count: int) -> None:
-            self.count = count
-
-        def __getitem__(self, index: tuple[int, ...]) -> float:
-            calls.append("wait")
-            return float(self.count)
-
-    def clock() -> float:
-        calls.append("clock")
-        return float(len(calls))
-
-    monkeypatch.setattr(found, "sums", lambda limit, **_: calls.append("launch") or OnDevice(limit))
-    monkeypatch.setattr(batch_size.time, "perf_counter", clock)
-    choose_batch_size(found, "float32")
-    assert calls[:6] == ["launch", "wait", "clock", "launch", "wait", "clock"]
 
 
 @pytest.mark.parametrize(("tolerance", "cost"), [(1e-9, bfloat16_is_fast), (0.05, bfloat16_is_slow)])
@@ -177,34 +113,6 @@ def test_auto_goes_into_the_surface_s_attributes(clock: Any) -> None:
         assert attributes["precision"] == expected
         assert (attributes["precision_error"] is None) == (expected == "float32")
         assert expected == "float32" or 0 < attributes["precision_error"] <= 0.05
-
-
-@pytest.mark.parametrize("best", batch_size.CPU_BATCHES)
-def test_the_batch_size_with_the_highest_rate_wins(best: int, clock: Any) -> None:
-    clock(lambda dtype, count: count * (1.0 if count == best else 2.0))
-    found = objective()
-    SEEN.clear()
-    size, rate = choose_batch_size(found, "float32")
-    assert size == best
-    assert rate > 1 / 2
-
-
-def test_no_batch_is_larger_than_the_data(clock: Any) -> None:
-    clock(lambda dtype, count: 1.0)
-    size, _ = choose_batch_size(objective({"train": (INPUTS[:90], LABELS[:90])}), "float32")
-    assert size == 90
-
-
-def test_ready_batches_and_batch_statistics_keep_their_sizes(clock: Any) -> None:
-    """With batch statistics the value depends on who shares a batch: a stopwatch must not choose that."""
-    clock(lambda dtype, count: float(count))
-    ready = objective({"train": [(INPUTS[:70], LABELS[:70]), (INPUTS[70:], LABELS[70:])]}, batch_size=40)
-    assert choose_batch_size(ready, "float32")[0] == 40
-    by_batch = objective(batchnorm="batch", batch_size=40)
-    assert choose_batch_size(by_batch, "float32")[0] == 40
-    settings = choose_settings(by_batch, random_plane(by_batch), [(0.0, 0.0)], Evaluation(precision="float32"))
-    centre = surface(by_batch, points=3, evaluation=Evaluation(settings=settings)).grid("loss")[:, 1, 1]
-    assert centre.tolist() == [by_batch.loss(split="train"), by_batch.loss(split="test")]
 
 
 def test_precision_is_probed_on_examples_from_all_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases.surface_problem import DATA, IMAGES, LABELS, N, classifier, small_network
 from cases.surfaces import surface_in_parts
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,14 +19,12 @@ from landscape.analysis.objective.weights import dot, flatten, unflatten
 from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.planes import Plane, line_between, pca_plane, plane_through, random_plane
 from landscape.analysis.planes.axes import axis, between_axis
-from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings, choose_settings
+from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings
 from landscape.analysis.surfaces.grids.axes import Axes
-from landscape.analysis.surfaces.grids.grid import Grid, grid_points, probe_points
 from landscape.analysis.surfaces.surface import empty_surface, surface
 from landscape.errors import LandscapeError
 from landscape.results import LineResult, SurfaceResult, points_table
 
-N = 20
 SETTINGS = EvaluationSettings("float64", None, 7)
 EXACT = Evaluation(settings=SETTINGS)
 
@@ -66,28 +65,8 @@ def plane_of(found: Objective, *directions: Tensor) -> Plane:
     return Plane(found.origin, tuple({"w": d} for d in directions), {"kind": "random"})
 
 
-def small_network() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return nn.Sequential(
-            nn.Conv2d(2, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3)
-        )
-
-
-IMAGES = torch.randn(N, 2, 4, 4, generator=torch.Generator().manual_seed(1))
-LABELS = torch.randint(0, 3, (N,), generator=torch.Generator().manual_seed(2))
-DATA = {"train": (IMAGES, LABELS), "test": (IMAGES[:9] + 0.3, LABELS[:9])}
-
-
-def classifier(**options: Any) -> Objective:
-    return Objective(small_network(), "cross_entropy", DATA, device="cpu", **{"precision": "float64", **options})
-
-
 CLASSIFIER = classifier(precision="float32")  # shared where many examples are drawn
 ONE_SPLIT = Objective(small_network(), "cross_entropy", IMAGES, LABELS, device="cpu")
-
-
-# ---- values
 
 
 def test_a_quadratic_s_plane_is_its_closed_form_and_lies_the_right_way_round() -> None:
@@ -218,9 +197,6 @@ def test_divergence_is_kept_and_counts_as_computed() -> None:
     assert result.complete
 
 
-# ---- planes through known points
-
-
 def states(count: int) -> list[dict[str, Tensor]]:
     generator = torch.Generator().manual_seed(5)
     own = small_network().double().state_dict()
@@ -260,15 +236,6 @@ def test_the_axes_of_planes_through_known_points_cover_them_and_these_are_stored
         assert axis_of[-1] > max(coordinates.max(), 0)
         assert 0.0 in axis_of
     assert "marks" not in surface(found, points=3, evaluation=EXACT).attributes
-
-
-def test_positions_are_in_units_of_both_axes() -> None:
-    positions = Grid.of((axis(5, 1.0), axis(9, 3.0))).positions
-    np.testing.assert_array_equal(positions.min(0), [0, 0])
-    np.testing.assert_array_equal(positions.max(0), [1, 1])
-
-
-# ---- points already done, callbacks
 
 
 def test_points_already_done_are_skipped_and_the_join_is_the_same_to_the_bit() -> None:
@@ -329,22 +296,12 @@ def test_points_of_another_fidelity_level_are_not_done() -> None:
     assert np.isfinite(result.grid("loss", level=1)).all()
 
 
-def test_the_centre_row_comes_first_and_each_point_once() -> None:
-    points = list(grid_points(axis(3, 1.0), axis(5, 1.0)))
-    assert points[:3] == [(-1.0, 0.0), (0.0, 0.0), (1.0, 0.0)]
-    assert [abs(b) for _, b in points[::3]] == [0, 0.5, 0.5, 1, 1]
-    assert len(set(points)) == 15
-
-
 def test_an_empty_result_has_the_axes_and_nothing_else() -> None:
     found = classifier()
     nothing = empty_surface(found, (axis(3, 1.0), axis(5, 2.0)), {"seed": 1})
     assert nothing.shape == (5, 3)
     assert not nothing.computed().any()
     assert isinstance(empty_surface(found, (axis(3, 1.0), None), {}), LineResult)
-
-
-# ---- axes and settings
 
 
 @pytest.mark.parametrize(("points", "span"), [(3, 1.0), (51, 0.1), (101, 3.7)])
@@ -399,25 +356,6 @@ def test_two_points_between_models_are_too_few() -> None:
         between_axis(2)
 
 
-def test_probe_points_are_points_of_the_grid() -> None:
-    alpha, beta = axis(7, 1.0), axis(5, 2.0)
-    for a, b in probe_points(alpha, beta):
-        assert a in alpha
-        assert b in beta
-    assert (0.0, 0.0) in probe_points(alpha, beta)
-    assert {b for _, b in probe_points(alpha, None)} == {0.0}
-
-
-def test_settings_asked_for_are_taken() -> None:
-    found = classifier(precision="float32")
-    chosen = choose_settings(found, random_plane(found), [(0.0, 0.0)], Evaluation(precision="bfloat16"))
-    assert (chosen.precision, chosen.precision_error) == ("bfloat16", None)
-    settings = EvaluationSettings("bfloat16", None, 5)
-    result = surface(found, points=3, evaluation=Evaluation(settings=settings))
-    assert result.attributes["batch_size"] == 5
-    assert result.attributes["precision_error"] is None
-
-
 def test_attributes_say_how_to_repeat_it() -> None:
     found = classifier(params="4.*")
     attributes = surface(found, points=3, seed=6, evaluation=EXACT).attributes
@@ -430,9 +368,6 @@ def test_attributes_say_how_to_repeat_it() -> None:
     assert attributes["loss"] == "cross_entropy"
     assert (attributes["path"], attributes["batchnorm"], attributes["device"]) == ("folded", "fixed", "cpu")
     assert attributes["threads"] == torch.get_num_threads()
-
-
-# ---- between two models
 
 
 def test_the_line_between_two_models_has_both_losses_at_its_ends() -> None:

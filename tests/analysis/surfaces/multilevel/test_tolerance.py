@@ -1,11 +1,13 @@
 """Surfaces within a tolerance: the error they state is the one they make, and a killed run goes on bit for bit."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from cases.grids import grid
 from cases.surfaces import surface_in_parts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,13 @@ from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSetting
 from landscape.analysis.surfaces.grids.axes import Axes
 from landscape.analysis.surfaces.grids.grid import Grid, Request
 from landscape.analysis.surfaces.multilevel.scheme import Scheme
-from landscape.analysis.surfaces.multilevel.tolerance import MultilevelEstimates, estimate_within
+from landscape.analysis.surfaces.multilevel.tolerance import (
+    MultilevelEstimates,
+    conformal,
+    estimate_within,
+    held_out,
+    relative_errors,
+)
 from landscape.analysis.surfaces.surface import surface
 from landscape.data import stratified_subset
 from landscape.errors import LandscapeError
@@ -278,3 +286,35 @@ def test_a_grid_too_small_to_save_anything_is_measured_exactly() -> None:
         small.grid("loss"), surface(found, points=5, evaluation=Evaluation(settings=chosen)).grid("loss")
     )
     assert small.attributes["tolerance"]["saving"] == 1
+
+
+# ---- held-out points and their errors
+
+
+@given(st.integers(1, 200), st.integers(0, 10))
+@settings(max_examples=30)
+def test_the_conformal_error_bounds_the_share_it_promises(count: int, seed: int) -> None:
+    errors = np.random.default_rng(seed).exponential(size=count)
+    bound = conformal(errors, 0.95)
+    if count < 19:
+        assert bound == math.inf
+    else:  # a further, exchangeable error is as likely to fall into each of the gaps between these
+        assert (errors <= bound).sum() / (count + 1) >= 0.95 > ((errors < bound).sum()) / (count + 1)
+
+
+def test_each_point_is_as_likely_to_be_held_out_and_they_spread() -> None:
+    places = grid(12)
+    counts = np.zeros(144)
+    for seed in range(1500):
+        chosen = held_out(places, 16, seed)
+        assert len(set(chosen.tolist())) == 16
+        counts[chosen] += 1
+        quarters = np.bincount((places[chosen] >= 0.5) @ np.array([1, 2]), minlength=4)
+        assert quarters.min() >= 2
+    np.testing.assert_allclose(counts / 1500, 16 / 144, atol=0.04)
+
+
+def test_relative_errors_count_divergence_alike_as_none() -> None:
+    nan, inf = float("nan"), float("inf")
+    estimate, exact = np.array([1.1, inf, nan, inf, 1.0, 0.0, 1.0]), np.array([1.0, inf, nan, 1.0, nan, 0.0, 0.0])
+    np.testing.assert_allclose(relative_errors(estimate, exact), [0.1, 0, 0, inf, inf, 0, inf])

@@ -1,13 +1,13 @@
-"""Products with the Hessian and the GGN against curvlinops, dense float64 matrices, and each other."""
+"""Products with the Hessian and the GGN against dense float64 matrices, curvlinops and hessian_eigenthings."""
 
 import warnings
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse.linalg
 import torch
+from cases.derivative_problem import INPUTS, LABELS, REALS, N, Power, dense, matrix, network, objective
+from hessian_eigenthings import GGNOperator, HessianOperator, lanczos
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -23,86 +23,6 @@ from landscape.analysis.operators.operator import CurvatureOperator
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # torch scripts something of its own when this is imported
     from curvlinops import GGNLinearOperator, HessianLinearOperator
-
-from hessian_eigenthings import GGNOperator, HessianOperator, lanczos
-
-N = 10
-INPUTS = torch.randn(N, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-LABELS = torch.randint(0, 3, (N,), generator=torch.Generator().manual_seed(2))
-REALS = torch.randn(N, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-
-
-class Cubed(torch.autograd.Function):
-    """x³ with a second derivative but no forward mode, as hand-written operators are."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return x**3
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        return 3 * x**2 * grad
-
-
-class Power(nn.Module):
-    """x³, by torch or by the operator above."""
-
-    def __init__(self, *, by_hand: bool) -> None:
-        super().__init__()
-        self.by_hand = by_hand
-
-    def forward(self, x: Tensor) -> Tensor:
-        return Cubed.apply(x) if self.by_hand else x**3
-
-
-class Attention(nn.Module):
-    """One head of fused attention over two tokens."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.qkv, self.head = nn.Linear(2, 6), nn.Linear(4, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(x.view(-1, 1, 2, 2)).chunk(3, dim=-1)
-        return self.head(F.scaled_dot_product_attention(q, k, v).flatten(1))
-
-
-def explicit_attention(model: nn.Module, x: Tensor) -> Tensor:
-    q, k, v = model.qkv(x.view(-1, 2, 2)).chunk(3, dim=-1)
-    return model.head((torch.softmax(q @ k.mT / 2**0.5, -1) @ v).flatten(1))
-
-
-def network(middle: nn.Module | None = None) -> nn.Sequential:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return nn.Sequential(nn.Linear(4, 3), middle or nn.Tanh(), nn.Linear(3, 3)).double()
-
-
-def objective(model: nn.Module, loss: Any = "cross_entropy", targets: Tensor = LABELS, **options: Any) -> Objective:
-    return Objective(model, loss, INPUTS, targets, device="cpu", **{"precision": "float64", "batch_size": 4, **options})
-
-
-def matrix(product: Callable[[Tensor], Tensor], n: int) -> Tensor:
-    return torch.stack([product(column) for column in torch.eye(n, dtype=torch.float64)], dim=1)
-
-
-def jacobian(outputs: Tensor, parameters: list[Tensor]) -> Tensor:
-    rows = [torch.autograd.grad(o, parameters, retain_graph=True, materialize_grads=True) for o in outputs.flatten()]
-    return torch.stack([torch.cat([g.flatten() for g in row]) for row in rows])
-
-
-def dense(outputs: Tensor, loss: Callable[[Tensor], Tensor], parameters: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return the Hessian and the GGN of `loss(outputs)` by double backward."""
-    gradient = torch.autograd.grad(loss(outputs), parameters, create_graph=True, materialize_grads=True)
-    H = jacobian(torch.cat([g.flatten() for g in gradient]), parameters)
-    J = jacobian(outputs, parameters)
-    ends = outputs.detach().requires_grad_()
-    slope = torch.autograd.grad(loss(ends), ends, create_graph=True)[0]
-    inner = jacobian(slope, [ends]) if slope.requires_grad else torch.zeros(ends.numel(), ends.numel())
-    return H, J.T @ inner @ J
-
 
 LOSSES = {"cross_entropy": (LABELS, F.cross_entropy, nn.CrossEntropyLoss()), "mse": (REALS, F.mse_loss, nn.MSELoss())}
 
@@ -171,61 +91,6 @@ def test_products_are_symmetric_and_linear(seed: int, operator: str, scale: floa
 
 
 SHARED = objective(network())
-
-
-def test_an_operator_without_forward_mode_is_differentiated_by_reverse_over_reverse() -> None:
-    ready, by_hand = (objective(network(Power(by_hand=flag))) for flag in (False, True))
-    for operator in ("hessian", "ggn"):
-        expected = matrix(CurvatureOperator(ready, operator), ready.size)
-        found = matrix(CurvatureOperator(by_hand, operator), ready.size)
-        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
-        assert derivative_modes(by_hand)[operator].order == "reverse over reverse"
-
-
-def test_reverse_over_reverse_with_a_loss_linear_in_the_outputs() -> None:
-    """Its second derivative by the outputs is zero: the GGN vanishes, the Hessian is the network's."""
-
-    def linear(outputs: Tensor, targets: Tensor) -> Tensor:
-        return (outputs * targets).sum(1)
-
-    ready, by_hand = (objective(network(Power(by_hand=flag)), linear, REALS) for flag in (False, True))
-    torch.testing.assert_close(
-        matrix(CurvatureOperator(by_hand), ready.size), matrix(CurvatureOperator(ready), ready.size)
-    )
-    assert matrix(CurvatureOperator(by_hand, "ggn"), ready.size).count_nonzero() == 0
-    assert matrix(CurvatureOperator(ready, "ggn"), ready.size).count_nonzero() == 0
-
-
-def test_attention_has_second_derivatives() -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = Attention().double()
-    found = objective(model, batch_size=N)
-    H, G = dense(
-        explicit_attention(model, INPUTS), lambda outputs: F.cross_entropy(outputs, LABELS), list(model.parameters())
-    )
-    torch.testing.assert_close(matrix(CurvatureOperator(found), found.size), H, rtol=1e-8, atol=1e-11)
-    torch.testing.assert_close(matrix(CurvatureOperator(found, "ggn"), found.size), G, rtol=1e-8, atol=1e-11)
-
-
-def test_outputs_in_a_dictionary_have_a_ggn_in_both_modes() -> None:
-    class Named(nn.Module):
-        def __init__(self, *, by_hand: bool) -> None:
-            super().__init__()
-            self.body = network(Power(by_hand=by_hand))
-
-        def forward(self, x: Tensor) -> dict[str, Tensor]:
-            y = self.body(x)
-            return {"logits": y, "again": y}
-
-    def loss(outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
-        return F.cross_entropy(outputs["logits"], targets, reduction="none") + outputs["again"].square().mean(1)
-
-    model = network(Power(by_hand=False))
-    _, G = dense(model(INPUTS), lambda y: F.cross_entropy(y, LABELS) + y.square().mean(), list(model.parameters()))
-    for by_hand in (False, True):
-        found = objective(Named(by_hand=by_hand), loss)
-        torch.testing.assert_close(matrix(CurvatureOperator(found, "ggn"), found.size), G, rtol=1e-8, atol=1e-11)
 
 
 def test_derivatives_elsewhere_on_another_split_and_of_a_part_of_the_parameters() -> None:
