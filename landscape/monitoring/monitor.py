@@ -56,6 +56,7 @@ class Monitor:
         file: analysis file that the probes are stored in; none by default.
         name: of the result in it, `<weights>/<result>`.
         seed: of random vectors.
+        overwrite: begin anew if the file holds a result of that name.
 
     Raises:
         LandscapeError: for an unknown measure, or a stored result of that name with other measures.
@@ -70,6 +71,7 @@ class Monitor:
         file: str | Path | None = None,
         name: str = "run/dynamics",
         seed: int = 0,
+        overwrite: bool = False,
     ) -> None:
         if every < 1:
             raise LandscapeError(f"expected a probe every 1 or more steps, got every = {every}")
@@ -80,7 +82,7 @@ class Monitor:
         self._before: tuple[int, dict[str, Tensor]] | None = None  # step and weights
         self._module: tuple[nn.Module, nn.Module] | None = None  # as given to `step`, and the one to measure
         self._needs_previous = any(measure.needs_previous for measure in self.measures)
-        self.result = self._stored() or self._empty()
+        self.result = (None if overwrite else self._stored()) or self._empty()
 
     def step(
         self, step: int, model: nn.Module, optimizer: Optimizer, *, learning_rate: float | None = None

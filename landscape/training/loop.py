@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from landscape.data import Dataset, quota_subset
 from landscape.errors import LandscapeError
@@ -59,6 +60,7 @@ def train(
     snapshots: str | Path | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    on_update: Callable[[int, nn.Module, Optimizer], object] | None = None,
     command: str = "",
 ) -> Checkpoint:
     """Train a model and return it as a checkpoint, with its history and its float32 losses and accuracies.
@@ -88,6 +90,8 @@ def train(
         snapshots: folder for the weights before the first and after each epoch.
         on_epoch: called after each epoch.
         on_step: called after each step with the number of finished steps and of all steps of the run.
+        on_update: called after each step, in the main process, with the number of finished steps, the model and the
+            optimizer, such as the method `step` of `landscape.Monitor`; it must not change them.
         command: command line that repeats this run, for the provenance; without absolute paths.
 
     Raises:
@@ -99,7 +103,7 @@ def train(
     with seeded(config.seed + 1_000_003 * loop.group.rank, loop.device):  # for dropout
         loop.begin(Path(snapshots) if snapshots else None)
         while not loop.run.is_finished:
-            loop.train_epoch(on_step)
+            loop.train_epoch(on_step, on_update)
             report = loop.finish_epoch()
             if on_epoch:
                 on_epoch(report)
@@ -152,7 +156,11 @@ class _Loop:
             self._snapshot()
         self.clock = self.saved = time.perf_counter()
 
-    def train_epoch(self, on_step: Callable[[int, int], None] | None) -> None:
+    def train_epoch(
+        self,
+        on_step: Callable[[int, int], None] | None,
+        on_update: Callable[[int, nn.Module, Optimizer], object] | None = None,
+    ) -> None:
         """Take the remaining steps of the current epoch."""
         run, epoch = self.run, self.run.epoch + 1
         self.epoch_start, self.first_step = time.perf_counter(), run.step
@@ -165,6 +173,8 @@ class _Loop:
             if run.average is not None and averages_after_step(self.config):
                 update_average(run.average, run.model)
             run.step += 1
+            if on_update and self.group.is_main:
+                on_update(steps_before + run.step, run.model, run.optimizer)
             if on_step:
                 on_step(steps_before + run.step, self.steps)
             if time.perf_counter() - self.saved > self.save_seconds:

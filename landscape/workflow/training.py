@@ -23,6 +23,7 @@ from landscape.training.config.parts import Precision
 from landscape.training.distributed import process_group
 from landscape.training.run import settings_of
 from landscape.training.settings import with_validation
+from landscape.workflow.monitoring import MonitorOptions, monitor_of
 from landscape.workflow.reporter import Quiet, Reporter
 
 
@@ -35,12 +36,14 @@ class TrainingOptions:
         overwrite: train again, and replace existing checkpoints and unfinished runs.
         snapshots: store the weights of each epoch beside the checkpoint.
         command: recorded with the checkpoint, to repeat the run.
+        monitor: measures taken while training; None for none.
     """
 
     equal_epochs: bool = False
     overwrite: bool = False
     snapshots: bool = False
     command: str = ""
+    monitor: MonitorOptions | None = None
 
 
 def unfinished_path(path: Path) -> Path:
@@ -175,6 +178,11 @@ def _train(
         + (f", from {config.start.path}" if config.start else "")
         + (f", resuming from {state}" if state.exists() else "")
     )
+    on_update = None
+    if options.monitor is not None and group.is_main:
+        monitor = monitor_of(config, dataset, path, options.monitor, overwrite=options.overwrite)
+        reporter.say(f"{config.recipe}: a probe every {monitor.every} steps, stored in {monitor.file}")
+        on_update = monitor.step
     try:
         with _progress(config, reporter) as callbacks:
             checkpoint = train(
@@ -183,6 +191,7 @@ def _train(
                 state=state,
                 snapshots=folder if options.snapshots else None,
                 command=options.command,
+                on_update=on_update,
                 **callbacks,
             )
     except DivergedError as error:

@@ -84,3 +84,16 @@ def test_sharpness_over_every_second_snapshot_of_a_list(run, folder: Path) -> No
 )
 def test_options_that_do_not_go_together_are_refused(run, arguments, words) -> None:
     run(*arguments).refused(*words)
+
+
+def test_training_is_monitored_and_its_probes_are_in_the_report(run, folder: Path) -> None:
+    options = ("--data", "npz:tiny.npz", "--epochs", "1", "--batch-size", "32", "--precision", "float32")
+    monitor = ("--monitor", "lambda_max,sam", "--monitor-every", "1", "--device", "cpu")
+    outcome = run("train", "adam", *options, *monitor, "--out", "m.pt")
+    assert outcome.code == 0, outcome.err
+    assert "landscape report results/m.h5" in outcome.err
+    result = load("results/m.h5")["m/monitor"]
+    assert isinstance(result, DynamicsResult)
+    assert result.position.tolist() == [2]
+    assert {"lambda_max", "sam_sharpness"} <= set(result.quantities)
+    run("train", "adam", *options, "--monitor", "sharp", "--out", "n.pt").refused("a measure among lambda_max")

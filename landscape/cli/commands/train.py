@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from landscape.data import Dataset
     from landscape.models.checkpoint import Checkpoint
     from landscape.training import InitialWeights, TrainConfig
+    from landscape.workflow.monitoring import MonitorOptions
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,10 @@ class RunOptions:
     """cpu, cuda, cuda:1, mps, ...; auto takes CUDA, else MPS, else the CPU."""
     snapshots: bool = False
     """Keep the weights after each epoch, in <checkpoint>-snapshots/."""
+    monitor: Annotated[OptionalNames, default("nothing")] = None
+    """Measures while training: lambda_max, sam, gradient_norm, critical_step, ...; kept in results/<checkpoint>.h5."""
+    monitor_every: Annotated[float, arg(metavar="EPOCHS")] = 1.0
+    """Epochs between two probes of --monitor; 0.1 probes ten times an epoch."""
     out: Annotated[str | None, default("checkpoints/<model>-<data>-<recipe>-s<seed>.pt", "F.pt|DIR")] = None
     """The checkpoint, or a folder for it; for several runs a folder."""
     overwrite: bool = False
@@ -123,7 +128,9 @@ class TrainCommand(DataOptions, ExecutionOptions, RunOptions, TrainOptions):
         paths = {(recipe, seed): path for seed, members in by_seed.items() for recipe, path in members.items()}
         prepare_paths(paths.values())
         dataset = self._dataset()
-        options = TrainingOptions(self.equal_epochs, self.overwrite, self.snapshots, console.recorded_command())
+        options = TrainingOptions(
+            self.equal_epochs, self.overwrite, self.snapshots, console.recorded_command(), self._monitor_options()
+        )
         with workers_of(self, self.device) as workers:
             trained = train_seeds(config, dataset, by_seed, options=options, workers=workers, reporter=console)
         if len(seeds) == 1:
@@ -133,6 +140,19 @@ class TrainCommand(DataOptions, ExecutionOptions, RunOptions, TrainOptions):
         names = " ".join(shlex.quote(str(path)) for path in paths.values())
         data = f" --data {shlex.quote(self._data)}" if dataset.kind in ("folder", "npz", "python") else ""
         console.say(f"next: landscape sharpness {names}{data}")
+        if self.monitor is not None:
+            files = " ".join(shlex.quote(f"results/{path.stem}.h5") for path in paths.values())
+            console.say(f"what was measured while training: landscape report {files} --open")
+
+    def _monitor_options(self) -> MonitorOptions | None:
+        """Return what is measured while training.
+
+        Raises:
+            LandscapeError: for an unknown measure, or an impossible number of epochs.
+        """
+        from landscape.workflow.monitoring import MonitorOptions
+
+        return None if self.monitor is None else MonitorOptions(self.monitor, self.monitor_every)
 
     def config(self) -> TrainConfig:
         """Return the training configuration.
