@@ -81,25 +81,6 @@ class Keep(Protocol):
         """Report progress."""
 
 
-class Unkept:
-    """Keeps nothing: for a measurement without a file."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self.reporter = reporter
-
-    def begin(self, result: Result) -> None:
-        """Store nothing."""
-
-    def append(self, rows: NDArray[Any]) -> None:
-        """Store nothing."""
-
-    def put(self, result: Result) -> None:
-        """Store nothing."""
-
-    def advance(self, steps: int = 1, note: str = "", *, total: int | None = None) -> None:
-        """Report nothing."""
-
-
 @dataclass(frozen=True)
 class Measurement(ABC, Generic[R]):
     """One measurement; a subclass is a frozen dataclass of its options, and one line in the public interface.

@@ -42,7 +42,7 @@ class ConvexityCommand(AnalysisOptions, ExecutionOptions, ConvexityOptions, Grid
         from landscape.cli.requests.planes import chosen_planes
         from landscape.cli.requests.session import session
         from landscape.cli.tables.convexity import print_maps
-        from landscape.cli.tables.surface import summary
+        from landscape.cli.tables.summary import summary
         from landscape.workflow.measurements.convexity import Convexity
 
         _check(self)

@@ -43,7 +43,7 @@ class CurveCommand(AnalysisOptions, CurveOptions):
         from landscape.cli.requests.planes import modes_of
         from landscape.cli.requests.session import session
         from landscape.cli.tables.curve import print_curve
-        from landscape.cli.tables.surface import summary
+        from landscape.cli.tables.summary import summary
         from landscape.results import Result, Sampled
         from landscape.workflow.measurements.curve import CurveTrainingOptions, measure_curve
         from landscape.workflow.measurements.surface import Surface

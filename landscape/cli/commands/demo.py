@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from landscape.cli.options.analysis import expand
 from landscape.cli.terminal import console
 from landscape.stats import number_format
+from landscape.storage.user_path import user_path
 
 if TYPE_CHECKING:
     from landscape.models.checkpoint import Checkpoint
@@ -66,7 +66,7 @@ class DemoCommand:
 
         started = time.perf_counter()
         tune_allocator()
-        folder = expand(self.out)
+        folder = user_path(self.out)
         config = TrainConfig(
             recipe="pair",
             epochs=self.epochs,

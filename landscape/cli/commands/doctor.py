@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from landscape.cli.options.analysis import DataOptions, ModelOptions, Paths, expand, subset_size
+from landscape.cli.options.analysis import DataOptions, ModelOptions, Paths, subset_size
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
+from landscape.storage.user_path import user_path
 
 if TYPE_CHECKING:
     from landscape.workflow.doctor.finding import Finding
@@ -68,7 +69,7 @@ class DoctorCommand(ModelOptions, DataOptions):
         from landscape.workflow.sources.specs import Sample
 
         models = load_models(
-            [expand(path) for path in self.checkpoints],
+            [user_path(path) for path in self.checkpoints],
             model=model_spec(self),
             data=data_spec(self),
             sample=Sample(size=subset_size(self.subset), loss=self.loss, device=self.device),

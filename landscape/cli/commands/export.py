@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 from tyro.conf import Positional, arg
 
-from landscape.cli.options.analysis import Names, OptionalCount, OptionalNumber, default, expand, expect, expect_number
+from landscape.cli.options.analysis import Names, OptionalCount, OptionalNumber, default, expect, expect_number
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
+from landscape.storage.user_path import user_path
 
 if TYPE_CHECKING:
     from landscape.results import Result
@@ -97,9 +98,9 @@ class ExportCommand(MeshOptions, DrawingOptions, ContentOptions):
         from landscape.cli.commands.report import latest, merged
 
         self._check()
-        paths = [expand(name) for name in self.files] or [latest()]
+        paths = [user_path(name) for name in self.files] or [latest()]
         results = chosen(merged(paths), self.name)
-        folder = expand(self.out) if self.out is not None else Path("exports") / paths[0].stem
+        folder = user_path(self.out) if self.out is not None else Path("exports") / paths[0].stem
         written: list[Path] = []
         for form in self.format:
             if form in IMAGES:

@@ -65,7 +65,8 @@ class HessianCommand(AnalysisOptions, ExecutionOptions, SnapshotOptions, Hessian
     def run(self) -> None:
         """Measure, store, and print."""
         from landscape.cli.requests.session import session
-        from landscape.cli.tables.curvature import print_curvature, summary
+        from landscape.cli.tables.curvature import print_curvature
+        from landscape.cli.tables.summary import summary
 
         _check(self)
         if self.snapshots is not None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from landscape.cli.options.analysis import Paths, expand
+from landscape.cli.options.analysis import Paths
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 from landscape.stats import number_format
+from landscape.storage.user_path import user_path
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class InfoCommand:
         """Print a table of each file, or JSON."""
         if not self.files:
             raise LandscapeError("expected at least one checkpoint (.pt) or analysis file (.h5)")
-        described = {name: self._describe(expand(name)) for name in self.files}
+        described = {name: self._describe(user_path(name)) for name in self.files}
         if self.json:
             console.print_json(described if len(described) > 1 else next(iter(described.values())))
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from landscape.cli.options.analysis import default, expand, expect
+from landscape.cli.options.analysis import default, expect
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
-from landscape.storage.user_path import make_writable_folder
+from landscape.storage.user_path import make_writable_folder, user_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,11 +43,11 @@ class ReportCommand:
 
     def run(self) -> None:
         """Write the page, and open it if asked."""
-        out = expand(self.out)
+        out = user_path(self.out)
         html = out.suffix.lower() in (".html", ".htm")
         expect(html, "--out", self.out, "a name that ends in .html, since a file of that name is replaced")
         expect(0 <= self.port < 65536, "--port", self.port, "0 to 65535")
-        paths = [expand(name) for name in self.files] or [latest()]
+        paths = [user_path(name) for name in self.files] or [latest()]
         if self.watch:
             self._watch(paths, out)
             return

@@ -25,7 +25,8 @@ class SharpnessCommand(AnalysisOptions, SnapshotOptions, SharpnessOptions):
         from landscape.cli.requests.measures import chosen_measures
         from landscape.cli.requests.session import session
         from landscape.cli.tables.sharpness import print_sharpness, summaries
-        from landscape.cli.tables.study import print_paired, print_study, study_summary
+        from landscape.cli.tables.study import print_paired, print_study
+        from landscape.cli.tables.summary import summary
         from landscape.workflow.measurements.matching import match_runs
         from landscape.workflow.measurements.sharpness import Sharpness
         from landscape.workflow.measurements.study import check_study, conduct_study
@@ -52,7 +53,7 @@ class SharpnessCommand(AnalysisOptions, SnapshotOptions, SharpnessOptions):
                 key, study = conduct_study(runner, models, by_label, seed=self.seed, name=self.name, matched=matched)
                 studies[key] = study
             if self.json:
-                console.print_json({**summaries(by_label), **{key: study_summary(s) for key, s in studies.items()}})
+                console.print_json({**summaries(by_label), **{key: summary(s) for key, s in studies.items()}})
                 return
             print_sharpness(by_label)
             for study in studies.values():

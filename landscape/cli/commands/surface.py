@@ -54,7 +54,8 @@ class SurfaceCommand(AnalysisOptions, ExecutionOptions, SurfaceOptions, RegionOp
     def run(self) -> None:
         """Measure, store, and print."""
         from landscape.cli.requests.session import session
-        from landscape.cli.tables.surface import print_surfaces, summary
+        from landscape.cli.tables.summary import summary
+        from landscape.cli.tables.surface import print_surfaces
 
         check_planes(self, len(self.checkpoints))
         check_surface(self)

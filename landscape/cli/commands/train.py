@@ -18,13 +18,13 @@ from landscape.cli.options.analysis import (
     OptionalNames,
     OptionalNumber,
     default,
-    expand,
     expect,
     json_object,
 )
 from landscape.cli.options.execution import ExecutionOptions
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
+from landscape.storage.user_path import user_path
 
 if TYPE_CHECKING:
     from landscape.data import Dataset
@@ -189,9 +189,9 @@ class TrainCommand(DataOptions, ExecutionOptions, RunOptions, TrainOptions):
             if out is not None and Path(out).suffix == ".pt":
                 several = "a pair makes two checkpoints" if len(members) > 1 else "each seed makes a checkpoint"
                 raise LandscapeError(f"{several}; give --out a folder instead of {out}")
-        elif out is not None and not out.endswith(("/", "\\")) and not expand(out).is_dir():
-            return {self.recipe: expand(out)}
-        folder = expand("checkpoints" if out is None else out)
+        elif out is not None and not out.endswith(("/", "\\")) and not user_path(out).is_dir():
+            return {self.recipe: user_path(out)}
+        folder = user_path("checkpoints" if out is None else out)
         return {member: folder / f"{self._model()}-{data}-{member}-s{seed}.pt" for member in members}
 
     @cached_property
@@ -201,7 +201,7 @@ class TrainCommand(DataOptions, ExecutionOptions, RunOptions, TrainOptions):
         expect(self.weights_key is None or self.start is not None, "--weights-key", self.weights_key, "--from with it")
         if self.start is None:
             return None
-        weights = InitialWeights(expand(self.start), self.weights_key)
+        weights = InitialWeights(user_path(self.start), self.weights_key)
         weights.check()
         return weights
 

@@ -29,7 +29,8 @@ class TrajectoryCommand(AnalysisOptions, TrajectoryOptions):
     def run(self) -> None:
         """Project, store, and print."""
         from landscape.cli.requests.session import session
-        from landscape.cli.tables.trajectory import print_trajectories, summary
+        from landscape.cli.tables.summary import summary
+        from landscape.cli.tables.trajectory import print_trajectories
         from landscape.workflow.measurements.trajectory import Trajectory, snapshots_of
 
         if self.snapshots is not None and len(self.checkpoints) != 1:

@@ -9,14 +9,12 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
 from landscape.errors import LandscapeError
-from landscape.storage.user_path import user_path
 
 BATCHNORM = (
     "Statistics of BatchNorm at each point: fixed (the checkpoint's), recalibrated, batch, or auto: fixed around one "
@@ -123,15 +121,6 @@ class AnalysisOptions(OutputOptions, ModelOptions, DataOptions, MeasureOptions):
 
     checkpoints: Paths = ()
     """Landscape checkpoints; with --model also weight files (.pt, .pth, .safetensors)."""
-
-
-def expand(text: str) -> Path:
-    """Return the path a user wrote.
-
-    Raises:
-        LandscapeError: as `user_path`.
-    """
-    return user_path(text)
 
 
 def expect(fits: bool, option: str, value: object, expected: str) -> None:

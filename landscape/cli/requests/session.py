@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from landscape.analysis.operators.determinism import LossWarning
-from landscape.cli.options.analysis import AnalysisOptions, expand
+from landscape.cli.options.analysis import AnalysisOptions
 from landscape.cli.options.execution import ExecutionOptions
 from landscape.cli.requests.execution import workers_of
 from landscape.cli.requests.source import check_source, data_spec, model_spec, sample_of
@@ -21,6 +21,7 @@ from landscape.execution import Workers
 from landscape.execution import open as open_workers
 from landscape.execution.allocator import tune_allocator
 from landscape.storage.result_file import ResultFile
+from landscape.storage.user_path import user_path
 from landscape.workflow.runner import Runner
 from landscape.workflow.sources.history import stage_history
 from landscape.workflow.sources.loaded_model import LoadedModel
@@ -52,7 +53,7 @@ def session(options: AnalysisOptions) -> Iterator[Session]:
 
 def _session(options: AnalysisOptions, workers: Workers) -> Iterator[Session]:
     models = load(options)
-    path = expand(options.out) if options.out is not None else default_out([model.label for model in models])
+    path = user_path(options.out) if options.out is not None else default_out([model.label for model in models])
     lock = os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() not in ("FALSE", "0")  # the variable of HDF5 itself
     if not lock:
         console.warn(f"{path} is written without a lock: a second command that writes to it now would lose results")
@@ -68,7 +69,7 @@ def _session(options: AnalysisOptions, workers: Workers) -> Iterator[Session]:
 def load(options: AnalysisOptions) -> list[LoadedModel]:
     """Return the checkpoints or weight files of a command with their data."""
     return load_models(
-        [expand(path) for path in options.checkpoints],
+        [user_path(path) for path in options.checkpoints],
         model=model_spec(options),
         data=data_spec(options),
         sample=sample_of(options),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -20,26 +19,6 @@ ESTIMATES = {
     "effective_rank": "effective rank (trace / λ_max)",
     "ratio_5": "λ_max / λ_5",
 }
-
-
-def summary(result: SpectrumResult | DensityResult | LayersResult) -> dict[str, Any]:
-    """Return a result's numbers and provenance, JSON-able."""
-    shared = {"products": result.products, "attributes": dict(result.attributes)}
-    if isinstance(result, SpectrumResult):
-        return {
-            "eigenvalues": result.eigenvalues,
-            "ends": ["top" if end > 0 else "bottom" for end in result.ends],
-            "residuals": result.residuals,
-            "bounds": result.bounds,
-            "converged": result.converged,
-            **shared,
-        }
-    columns: tuple[str, ...]
-    if isinstance(result, DensityResult):
-        columns = ("eigenvalue", "density", "stderr", "nodes", "weights", "sigma")
-    else:
-        columns = ("names", "parameters", "top", "bounds", "converged", "trace", "trace_stderr")
-    return {**{name: getattr(result, name) for name in columns}, **shared}
 
 
 def print_curvature(results: Curvature) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from landscape.cli.terminal import console
 from landscape.results import StudyResult
 from landscape.stats import number_format
@@ -78,18 +76,3 @@ def _quantities(result: StudyResult) -> dict[str, list[float]]:
         quantities["epoch"] = [match["epochs"][label] for label in result.checkpoints]
     measures = dict(zip(result.measures, result.values.tolist(), strict=True))
     return {**quantities, "generalization gap": result.gap.tolist(), **measures}
-
-
-def study_summary(result: StudyResult) -> dict[str, Any]:
-    """Return a study's numbers and provenance, JSON-able."""
-    return {
-        "checkpoints": result.checkpoints,
-        "gap": result.gap,
-        "measures": result.measures,
-        "values": result.values,
-        "stderrs": result.stderrs,
-        "tau": result.tau,
-        "tau_low": result.tau_low,
-        "tau_high": result.tau_high,
-        "attributes": dict(result.attributes),
-    }

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
 from landscape.cli.tables.width import print_widths
 from landscape.cli.terminal import console
-from landscape.results import LineResult, Sampled, SampledPlane, SurfaceResult
+from landscape.results import LineResult, SurfaceResult
 from landscape.stats import number_format
 
 
@@ -61,16 +60,3 @@ def _say_tolerance(key: str, result: LineResult | SurfaceResult) -> None:
         f"{number_format.share(report['measured_worst'])}; {number_format.number(report['saving'], 3)} times fewer "
         "evaluations than an exact surface"
     )
-
-
-def summary(result: Sampled) -> dict[str, Any]:
-    """Return a surface's numbers and provenance, JSON-able; grids are [split][y][x]."""
-    return {
-        "kind": result.kind,
-        "splits": result.splits,
-        "alpha": result.alpha,
-        **({"beta": result.beta} if isinstance(result, SampledPlane) else {}),
-        **{metric: result.grid(metric) for metric in result.metrics},
-        **{f"{metric}_{result.error}": result.grid(metric, column=result.error) for metric in result.metrics},
-        "attributes": dict(result.attributes),
-    }

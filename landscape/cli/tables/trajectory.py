@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -12,19 +11,6 @@ from landscape.results import TrajectoryResult
 from landscape.stats import number_format
 
 SHOWN = 12  # snapshots in the table, evenly spaced
-
-
-def summary(trajectory: TrajectoryResult) -> dict[str, Any]:
-    """Return a trajectory's numbers and provenance, JSON-able."""
-    return {
-        "position": trajectory.position,
-        "alpha": trajectory.alpha,
-        "beta": trajectory.beta,
-        "residuals": trajectory.residuals,
-        "distances": trajectory.distances,
-        "explained": trajectory.explained,
-        "attributes": dict(trajectory.attributes),
-    }
 
 
 def print_trajectories(runs: Mapping[str, TrajectoryResult]) -> None:

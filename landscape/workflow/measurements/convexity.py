@@ -50,6 +50,8 @@ class Convexity(OnPlane[ConvexityResult]):
             on them.
     """
 
+    kind = ConvexityResult
+
     plane: PlaneSpec | None = None
     axes: Axes = field(default_factory=lambda: Axes(21))
     tolerance: float = 0.05
@@ -59,11 +61,6 @@ class Convexity(OnPlane[ConvexityResult]):
     seed: int = 0
     suffix: str = ""
     workers: int | Workers = 1
-
-    @property
-    def kind(self) -> type[ConvexityResult]:
-        """`ConvexityResult`."""
-        return ConvexityResult
 
     @property
     def grid(self) -> Axes:

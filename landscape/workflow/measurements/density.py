@@ -27,14 +27,11 @@ class Density(CurvatureMeasurement[DensityResult]):
         sigma: width of the Gaussians that Ritz values are drawn with; a hundredth of the largest eigenvalue if None.
     """
 
+    kind = DensityResult
+
     vectors: int = 4
     steps: int = 60
     sigma: float | None = None
-
-    @property
-    def kind(self) -> type[DensityResult]:
-        """`DensityResult`."""
-        return DensityResult
 
     @property
     def name(self) -> str:

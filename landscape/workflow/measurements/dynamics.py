@@ -81,6 +81,9 @@ class Dynamics(Measurement[DynamicsResult]):
         seed: of all random draws.
     """
 
+    kind = DynamicsResult
+    name = "dynamics"
+
     snapshots: Snapshots = field(repr=False)
     top: int = 5
     measures: tuple[SharpnessMeasure, ...] = ()
@@ -93,16 +96,6 @@ class Dynamics(Measurement[DynamicsResult]):
 
     def __post_init__(self) -> None:
         distinct(self.measures)
-
-    @property
-    def kind(self) -> type[DynamicsResult]:
-        """`DynamicsResult`."""
-        return DynamicsResult
-
-    @property
-    def name(self) -> str:
-        """`dynamics`."""
-        return "dynamics"
 
     @cached_property
     def digest(self) -> str:

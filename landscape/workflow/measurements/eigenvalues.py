@@ -62,6 +62,8 @@ class Eigenvalues(CurvatureMeasurement[SpectrumResult]):
         vectors: file that the eigenvectors are written to, as directions for planes.
     """
 
+    kind = SpectrumResult
+
     top: int = 5
     bottom: int = 0
     tolerance: float = 1e-3
@@ -70,11 +72,6 @@ class Eigenvalues(CurvatureMeasurement[SpectrumResult]):
     subsets: int = 1
     subset_size: int | None = None
     vectors: VectorFile | None = field(default=None, repr=False)
-
-    @property
-    def kind(self) -> type[SpectrumResult]:
-        """`SpectrumResult`."""
-        return SpectrumResult
 
     @property
     def name(self) -> str:

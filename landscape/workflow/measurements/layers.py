@@ -27,14 +27,11 @@ class Layers(CurvatureMeasurement[LayersResult]):
         trace_products: products for each layer's trace; of smaller layers it is exact.
     """
 
+    kind = LayersResult
+
     tolerance: float = 1e-3
     max_products: int = 100
     trace_products: int = 18
-
-    @property
-    def kind(self) -> type[LayersResult]:
-        """`LayersResult`."""
-        return LayersResult
 
     @property
     def name(self) -> str:

@@ -39,22 +39,15 @@ class Sharpness(Measurement[SharpnessResult]):
         seed: of all random draws.
     """
 
+    kind = SharpnessResult
+    name = "sharpness"
+
     measures: tuple[SharpnessMeasure, ...] = field(default_factory=lambda: tuple(usual_measures()))
     batchnorm: BatchNormMode | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         distinct(self.measures)
-
-    @property
-    def kind(self) -> type[SharpnessResult]:
-        """`SharpnessResult`."""
-        return SharpnessResult
-
-    @property
-    def name(self) -> str:
-        """`sharpness`."""
-        return "sharpness"
 
     def settings(self) -> dict[str, Any]:
         """Return the measures with their parameters."""

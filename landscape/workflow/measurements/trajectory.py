@@ -27,18 +27,11 @@ class Trajectory(Measurement[TrajectoryResult]):
         centred: subtract the snapshots' mean first, as the code of Li et al. does.
     """
 
+    kind = TrajectoryResult
+    name = "trajectory"
+
     snapshots: Snapshots = field(repr=False)
     centred: bool = False
-
-    @property
-    def kind(self) -> type[TrajectoryResult]:
-        """`TrajectoryResult`."""
-        return TrajectoryResult
-
-    @property
-    def name(self) -> str:
-        """`trajectory`."""
-        return "trajectory"
 
     @cached_property
     def digest(self) -> str:

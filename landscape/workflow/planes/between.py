@@ -76,22 +76,15 @@ class LineBetween(_ThroughOthers):
         other: the weights at 1.
     """
 
+    name = "between"
+    is_line = True
+
     other: Weights
 
     @property
     def others(self) -> Sequence[Weights]:
         """The other end."""
         return (self.other,)
-
-    @property
-    def name(self) -> str:
-        """`between`."""
-        return "between"
-
-    @property
-    def is_line(self) -> bool:
-        """True."""
-        return True
 
     @property
     def extent(self) -> Extent:
@@ -121,13 +114,10 @@ class BezierCurve(LineBetween):
         training: how it was trained, JSON-able.
     """
 
+    name = "curve"
+
     control: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     training: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """`curve`."""
-        return "curve"
 
     def identity(self) -> dict[str, Any]:
         """Return the hash of the other end and how the curve was trained."""
@@ -150,6 +140,9 @@ class PlaneThrough(_ThroughOthers):
         triangle: positions of the three, from `landscape.analysis.planes.triangle`.
     """
 
+    name = "through"
+    is_line = False
+
     label_of_first: str
     second: Weights
     third: Weights
@@ -159,16 +152,6 @@ class PlaneThrough(_ThroughOthers):
     def others(self) -> Sequence[Weights]:
         """The second and the third weights."""
         return self.second, self.third
-
-    @property
-    def name(self) -> str:
-        """`through`."""
-        return "through"
-
-    @property
-    def is_line(self) -> bool:
-        """False."""
-        return False
 
     @property
     def extent(self) -> Extent:
@@ -202,17 +185,14 @@ class CurvePlane(PlaneThrough):
         curve: the trained curve.
     """
 
+    name = "curve-plane"
+
     curve: BezierCurve
 
     @property
     def others(self) -> Sequence[Weights]:
         """The other end of the curve."""
         return (self.second,)
-
-    @property
-    def name(self) -> str:
-        """`curve-plane`."""
-        return "curve-plane"
 
     def identity(self) -> dict[str, Any]:
         """Return the hash of the other end and how the curve was trained."""

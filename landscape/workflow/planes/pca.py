@@ -25,21 +25,14 @@ class PcaPlane(PlaneSpec):
         trajectory: the run projected on the plane.
     """
 
+    name = "pca"
+    is_line = False
+
     snapshots: Snapshots = field(repr=False)
     digest: str
     trajectory: TrajectoryResult = field(repr=False)
 
     batchnorm: ClassVar[BatchNormMode] = "recalibrated"
-
-    @property
-    def name(self) -> str:
-        """`pca`."""
-        return "pca"
-
-    @property
-    def is_line(self) -> bool:
-        """False."""
-        return False
 
     @property
     def extent(self) -> Extent:
