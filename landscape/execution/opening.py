@@ -56,3 +56,12 @@ def use(workers: int | Workers) -> AbstractContextManager[Workers]:
 def count_workers(workers: int | Workers) -> int:
     """Return the number of workers that `use` would give."""
     return workers.count if isinstance(workers, Workers) else workers
+
+
+def threads_of(workers: int | Workers) -> int:
+    """Return the number of torch's threads that suits each of the workers that `use` would give."""
+    if isinstance(workers, Workers):
+        return workers.threads
+    import torch
+
+    return max(1, torch.get_num_threads() // workers)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cases.workers import PackedWorkers
 
 from landscape.analysis.objective.objective import Objective
 from landscape.cli.commands.sharpness import SharpnessCommand as Options
@@ -14,7 +15,7 @@ from landscape.cli.requests.measures import chosen_measures as wanted
 from landscape.errors import LandscapeError
 from landscape.figures.plots.study import study_figure
 from landscape.models.checkpoint import load_checkpoint, save_checkpoint
-from landscape.results import SharpnessResult, SpectrumResult, StudyResult
+from landscape.results import MeasureResult, SharpnessResult, SpectrumResult, StudyResult
 from landscape.storage.loading import load
 from landscape.storage.result_file import ResultFile
 
@@ -188,6 +189,30 @@ def test_a_run_stopped_after_any_measure_is_stored_as_an_undisturbed_one(run, pa
         return {key: value for key, value in attributes.items() if key not in ("seconds", "created", "command")}
 
     assert lasting(found.attributes) == lasting(expected.attributes)
+
+
+def test_workers_share_the_measures_of_all_checkpoints(run, pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last checkpoint's are measured first here, and every number is that of one process."""
+    words = ("sharpness", pair.sam, pair.adam, *pair.data, *FEW)
+    workers = PackedWorkers(2)
+    with monkeypatch.context() as patch:
+        patch.setattr("landscape.cli.requests.execution.open_workers", lambda *_, **__: workers)
+        outcome = run(*words, "--workers", "2", "--out", "shared.h5")
+        assert outcome.code == 0, outcome.err
+        assert "already" in run(*words, "--workers", "2", "--out", "shared.h5").err
+    assert [request.objective for request in workers.requests] == [1] * 4 + [0] * 4
+    run(*words, "--out", "alone.h5")
+    for key in ("sam/sharpness", "adam/sharpness"):
+        alone, shared = load("alone.h5")[key], load("shared.h5")[key]
+        assert isinstance(alone, SharpnessResult)
+        assert isinstance(shared, SharpnessResult)
+        assert [plain(measure) for measure in shared.measures] == [plain(measure) for measure in alone.measures]
+        assert shared.attributes["threads"] == alone.attributes["threads"]
+
+
+def plain(measure: MeasureResult) -> str:
+    """Return all of a result but the time that it took."""
+    return repr(dataclasses.replace(measure, diagnostics={**measure.diagnostics, "seconds": 0}))
 
 
 def test_other_options_take_over_what_stays_the_same(run, pair) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from landscape.cli.options.analysis import AnalysisOptions, derivative_mode, expect_derivatives
+from landscape.cli.options.execution import ExecutionOptions
 from landscape.cli.options.sharpness import SharpnessOptions, check_sharpness
 from landscape.cli.options.snapshots import SnapshotOptions, check_snapshots
 from landscape.cli.terminal import console
@@ -12,7 +14,7 @@ from landscape.errors import LandscapeError
 
 
 @dataclass(frozen=True)
-class SharpnessCommand(AnalysisOptions, SnapshotOptions, SharpnessOptions):
+class SharpnessCommand(AnalysisOptions, ExecutionOptions, SnapshotOptions, SharpnessOptions):
     """Measure how sharp minima are: Keskar's ε-sharpness, SAM, ASAM, worst-case and average-case sharpness, and λ_max.
 
     Several checkpoints are measured on the same examples with the same random numbers, and ranked with paired
@@ -40,6 +42,7 @@ class SharpnessCommand(AnalysisOptions, SnapshotOptions, SharpnessOptions):
         measurement = Sharpness(chosen_measures(self), derivative_mode(self), self.seed)
         with session(self) as opened:
             runner, models = opened.runner, opened.models
+            measurement = dataclasses.replace(measurement, workers=opened.workers)
             if self.study:
                 check_study(models)
             matched = match_runs(runner, models, measurement) if self.match == "loss" else None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import torch
 
 from landscape.analysis.objective.model.batchnorm import BatchNormMode
 from landscape.analysis.objective.objective import Objective
@@ -14,11 +17,15 @@ from landscape.analysis.sharpness import LargestEigenvalue, SharpnessMeasure, us
 from landscape.analysis.sharpness.cost import cost_of, measured_rates
 from landscape.analysis.sharpness.measure import distinct, iter_measures
 from landscape.analysis.sharpness.protocol import StoredMeasure
+from landscape.analysis.sharpness.task import SharpnessTask
 from landscape.errors import LandscapeError
+from landscape.execution import Workers, count_workers, threads_of
 from landscape.results import MeasureResult, Result, SharpnessResult
 from landscape.stats.number_format import duration
 from landscape.storage.json_values import jsonable
+from landscape.storage.result_file import ResultFile
 from landscape.workflow.measurement import Keep, Measurement, Run, Source
+from landscape.workflow.measurements.shared_measures import SharedMeasures
 from landscape.workflow.reporter import Reporter
 
 _OWN_SETTINGS = ("measures", "splits", "data", "top", "bottom", "operator", "tolerance", "max_products")
@@ -37,6 +44,9 @@ class Sharpness(Measurement[SharpnessResult]):
             with the methods of `SharpnessMeasure` is a measure, too.
         batchnorm: mode of the BatchNorm statistics; the source's own if None.
         seed: of all random draws.
+        workers: processes that share the measures of all checkpoints, or the result of `landscape.execution.open`; the
+            values do not depend on them.
+        shared: results that workers compute, and the number of this measurement among those of one command.
     """
 
     kind = SharpnessResult
@@ -45,6 +55,8 @@ class Sharpness(Measurement[SharpnessResult]):
     measures: tuple[SharpnessMeasure, ...] = field(default_factory=lambda: tuple(usual_measures()))
     batchnorm: BatchNormMode | None = None
     seed: int = 0
+    workers: int | Workers = 1
+    shared: tuple[SharedMeasures, int] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         distinct(self.measures)
@@ -81,6 +93,22 @@ class Sharpness(Measurement[SharpnessResult]):
                     known.setdefault(measure.label, stored)
         return SharpnessResult(self._ordered(known)) if known else None
 
+    def share(
+        self, runs: Sequence[Run[SharpnessResult]], file: ResultFile, reporter: Reporter
+    ) -> Sequence[Run[SharpnessResult]]:
+        """Let workers measure what all runs lack, in the order of the runs."""
+        pending = [run for run in runs if not run.finished]
+        if not pending or count_workers(self.workers) == 1:
+            return runs
+        measurements = [run.measurement for run in pending if isinstance(run.measurement, Sharpness)]
+        task = SharpnessTask([run.objective for run in pending], self.seed, threads_of(self.workers))
+        known = [frozenset(_by_label(run.stored) if run.stored else ()) for run in pending]
+        missing = [(each.measures, labels) for each, labels in zip(measurements, known, strict=True)]
+        shared = SharedMeasures(task, missing, self.workers)
+        for number, run in enumerate(pending):
+            run.measurement = dataclasses.replace(measurements[number], shared=(shared, number))
+        return runs
+
     def cost(self, objective: Objective, stored: SharpnessResult | None) -> str:
         """Return the number of missing measures, and their time from one measured batch."""
         missing = self._missing(stored)
@@ -88,7 +116,7 @@ class Sharpness(Measurement[SharpnessResult]):
         if not missing:
             return ""
         count = f"{len(missing)} of {len(self.measures)} measures are left to take"
-        seconds = measured_rates(objective).seconds(cost_of(missing, examples))
+        seconds = measured_rates(objective).seconds(cost_of(missing, examples)) / count_workers(self.workers)
         what = count if stored is not None else f"{len(missing)} measures"
         return f"{what} on {examples} examples: about {duration(seconds)}"
 
@@ -99,15 +127,7 @@ class Sharpness(Measurement[SharpnessResult]):
         second = any(isinstance(measure, LargestEigenvalue) for measure in self.measures)
         missing = self._missing(stored)
         warnings = warn_of_unreliable_derivatives(objective, second=second) if missing else ()
-        results = iter_measures(
-            objective,
-            self.measures,
-            known=frozenset(known),
-            seed=self.seed,
-            on_step=lambda name: keep.advance(1, name),
-            failures=failures,
-        )
-        for result in results:
+        for result in self._results(objective, frozenset(known), failures, keep):
             known[result.label] = result
             partial = self._result(objective, known, warnings)
             if "unfinished" in partial.attributes:
@@ -118,6 +138,26 @@ class Sharpness(Measurement[SharpnessResult]):
         for message in messages:
             keep.reporter.warn(message)
         return self._result(objective, known, (*warnings, *messages))
+
+    def _results(
+        self, objective: Objective, known: frozenset[str], failures: dict[str, str], keep: Keep
+    ) -> Iterator[MeasureResult]:
+        """Yield the missing results, as they are measured here or by workers."""
+        if self.shared is None:
+            yield from iter_measures(
+                objective,
+                self.measures,
+                known=known,
+                seed=self.seed,
+                on_step=lambda name: keep.advance(1, name),
+                failures=failures,
+            )
+            return
+        shared, number = self.shared
+        torch.set_num_threads(shared.threads)  # those of the workers are recorded
+        for result in shared.of(number, failures):
+            keep.advance(1, result.label)
+            yield result
 
     def _result(
         self, objective: Objective, known: Mapping[str, MeasureResult], warnings: Sequence[str]
