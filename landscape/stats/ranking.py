@@ -35,10 +35,10 @@ def rank(estimates: Mapping[str, Estimate]) -> list[RankedMeasure]:
         RankedMeasure(
             name,
             estimates[name],
-            place,
-            difference(flattest, estimates[name]) if place > 1 else Difference(0.0, 0.0, 0.0),
+            position,
+            difference(flattest, estimates[name]) if position > 1 else Difference(0.0, 0.0, 0.0),
         )
-        for place, name in enumerate(order, start=1)
+        for position, name in enumerate(order, start=1)
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,11 +21,34 @@ from landscape.analysis.planes.between import difference
 from landscape.errors import LandscapeError
 from landscape.seeding import seeded_generator
 
-STEPS = 2000
-BATCH_SIZE = 128
-LEARNING_RATE = 3e-3
-
 Batch = tuple[Nested, Nested, int]
+
+
+@dataclass(frozen=True)
+class CurveSettings:
+    """Settings of the training of a curve's control point by Adam.
+
+    Args:
+        steps: number of steps of the whole training.
+        batch_size: examples of a step if the data are tensors; given batches are used whole.
+        learning_rate: at the first step; it decays to 0 by a cosine.
+        seed: of the order of examples and of t.
+
+    Raises:
+        LandscapeError: for settings that are not positive.
+    """
+
+    steps: int = 2000
+    batch_size: int = 128
+    learning_rate: float = 3e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1 or not 0 < self.learning_rate < math.inf:
+            raise LandscapeError(
+                f"got {self.steps} steps, a batch of {self.batch_size} and a learning rate of {self.learning_rate}; "
+                "expected all of them positive"
+            )
 
 
 class CurveTraining:
@@ -37,10 +61,7 @@ class CurveTraining:
     Args:
         objective: end at t = 0, loss and training data.
         other: state dict of the end at t = 1.
-        steps: number of steps of the whole training.
-        batch_size: examples of a step if the data are tensors; given batches are used whole.
-        learning_rate: at the first step.
-        seed: of the order of examples and of t.
+        settings: steps, batch size, learning rate and seed.
         split: the first by default.
         batch_at: returns (inputs, targets) of a step's mini-batch by the step's number, in place of the split's
             examples: augmented ones if the training augmented, since BatchNorm's statistics are those of mini-batches.
@@ -50,32 +71,24 @@ class CurveTraining:
         whole: False if a step was interrupted half way; training cannot be resumed from `state` then.
 
     Raises:
-        LandscapeError: for settings that are not positive, or a state of another model.
+        LandscapeError: for a state of another model.
     """
 
     def __init__(
         self,
         objective: Objective,
         other: Mapping[str, Tensor],
+        settings: CurveSettings,
         *,
-        steps: int = STEPS,
-        batch_size: int = BATCH_SIZE,
-        learning_rate: float = LEARNING_RATE,
-        seed: int = 0,
         split: str | None = None,
         batch_at: Callable[[int], tuple[Nested, Nested]] | None = None,
     ) -> None:
-        if steps < 1 or batch_size < 1 or not 0 < learning_rate < math.inf:
-            raise LandscapeError(
-                f"got {steps} steps, a batch of {batch_size} and a learning rate of {learning_rate}; "
-                "expected all of them positive"
-            )
-        self.objective, self.steps, self.seed = objective, steps, seed
+        self.objective, self.settings = objective, settings
         self.losses: list[float] = []
         self.whole = True
-        self._rate, self._other = learning_rate, other
+        self._other = other
         self._split = split or objective.splits[0]
-        self._size = min(batch_size, objective.data[self._split].examples)
+        self._size = min(settings.batch_size, objective.data[self._split].examples)
         self._line = difference(objective.origin, other)
         self._control = displaced(objective.origin, [(0.5, self._line)])
         self._optimizer = torch.optim.Adam(list(self._control.values()))
@@ -98,9 +111,10 @@ class CurveTraining:
         Raises:
             LandscapeError: if that loss is not finite.
         """
+        settings = self.settings
         if self._batches is None:
             self._batches = self._examples(self.done)
-        t = float(seeded_generator("curve", self.seed, "t", self.done).uniform())
+        t = float(seeded_generator("curve", settings.seed, "t", self.done).uniform())
         slope = 2 * t * (1 - t)  # dφ/dθ
         straight = displaced(self.objective.origin, [(t, self._line)])
         middle = displaced(self.objective.origin, [(0.5, self._line)])
@@ -111,7 +125,7 @@ class CurveTraining:
         for name, w in self._control.items():
             w.grad = slope * gradient[name]
         for group in self._optimizer.param_groups:
-            group["lr"] = 0.5 * self._rate * (1 + math.cos(math.pi * self.done / self.steps))
+            group["lr"] = 0.5 * settings.learning_rate * (1 + math.cos(math.pi * self.done / settings.steps))
         self.whole = False  # an interruption from here on leaves only some weights updated
         self._optimizer.step()
         self.losses.append(loss)
@@ -168,7 +182,7 @@ class CurveTraining:
                 yield map_tensors(torch.clone, inputs), targets, count
         epochs = data.examples // self._size
         for step in itertools.count(start):
-            order = seeded_generator("curve", self.seed, "order", step // epochs).permutation(data.examples)
+            order = seeded_generator("curve", self.settings.seed, "order", step // epochs).permutation(data.examples)
             first = step % epochs * self._size
             yield from data.take(order[first : first + self._size]).iterate(self._size, dtype)
 
@@ -181,9 +195,9 @@ def train_curve(
     objective: Objective,
     other: Mapping[str, Tensor],
     *,
-    steps: int = STEPS,
-    batch_size: int = BATCH_SIZE,
-    learning_rate: float = LEARNING_RATE,
+    steps: int = 2000,
+    batch_size: int = 128,
+    learning_rate: float = 3e-3,
     seed: int = 0,
     split: str | None = None,
     on_step: Callable[[int, float], None] | None = None,
@@ -215,9 +229,8 @@ def train_curve(
     Raises:
         LandscapeError: for settings that are not positive, another model's state, or a loss that diverges.
     """
-    training = CurveTraining(
-        objective, other, steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, split=split
-    )
+    settings = CurveSettings(steps, batch_size, learning_rate, seed)
+    training = CurveTraining(objective, other, settings, split=split)
     for _ in range(steps):
         loss = training.step()
         if on_step is not None:

@@ -40,13 +40,13 @@ class RayleighRitz:
         device: torch.device | str = "cpu",
         on_product: OnProduct | None = None,
     ) -> None:
-        top, bottom, wanted = request.top, request.bottom, request.top + request.bottom
-        if top < 0 or bottom < 0 or not 1 <= wanted <= size:
+        top, bottom, count = request.top, request.bottom, request.top + request.bottom
+        if top < 0 or bottom < 0 or not 1 <= count <= size:
             raise LandscapeError(
                 f"got top={top} and bottom={bottom} eigenvalues; expected 1 to {size} together, the number of "
                 "parameters"
             )
-        room = basis_room(request.basis, wanted, size, more=100 if bottom else 0)
+        room = basis_room(request.basis, count, size, more=100 if bottom else 0)
         self.basis = Basis(product, size, room, torch.device(device))
         self.outside, self.check_products = UNKNOWN, 0
         self._product, self._top, self._bottom = product, top, bottom
@@ -54,7 +54,7 @@ class RayleighRitz:
         self._floor = request.floor
         self._generator = torch.Generator().manual_seed(request.seed)
         self._on_product = on_product
-        self._pure = True  # whether the basis is the Krylov space of one random vector
+        self._pure = True  # the basis is the Krylov space of one random vector
         self._last: tuple[Any, Floats] = None, np.zeros(0)  # the state that the bounds were last computed in, and those
 
     @property

@@ -44,19 +44,19 @@ class MetricValues(NamedTuple):
 
 
 def choose_metrics(
-    name: str, loss: Loss, own: Mapping[str, Metric], probe: tuple[Any, Nested], data: Sequence[Batches]
+    name: str, loss: Loss, user_metrics: Mapping[str, Metric], probe: tuple[Any, Nested], data: Sequence[Batches]
 ) -> Metrics:
     """Choose the functions to measure: the loss, accuracy for classification, and the user's metrics.
 
     Args:
-        name: the loss's.
-        loss: as `resolve_loss` returns it.
-        own: the user's metrics.
-        probe: outputs and targets of a few examples, to try all of them on.
-        data: the examples of all splits, whose labels are checked.
+        name: of the loss.
+        loss: result of `resolve_loss`.
+        user_metrics: further functions by name.
+        probe: outputs and targets of a few examples, on which all functions are tried.
+        data: examples of all splits; their labels are checked.
 
     Raises:
-        LandscapeError: where one does not fit the outputs and targets.
+        LandscapeError: if a function does not fit the outputs and targets.
     """
     outputs, targets = probe
     ignores = any(losses.IGNORED in batches.label_set for batches in data)
@@ -65,20 +65,20 @@ def choose_metrics(
     if checked:
         _check_labels(name, loss, probe, data)
     functions: dict[str, Metric] = {"loss": loss}
-    found = {"loss": try_loss(name, loss, outputs, targets)}
+    sums = {"loss": try_loss(name, loss, outputs, targets)}
     accuracy = _accuracy(name, loss, probe, data) if checked else None
     if accuracy is not None:
         functions["accuracy"] = accuracy
-        found["accuracy"] = try_metric("accuracy", accuracy, outputs, targets)
-    for metric_name, metric in own.items():
+        sums["accuracy"] = try_metric("accuracy", accuracy, outputs, targets)
+    for metric_name, metric in user_metrics.items():
         if metric_name in functions:
             raise LandscapeError(
                 f"a metric cannot be named {metric_name!r}, which is measured already; choose another name"
             )
         functions[metric_name] = metric
-        found[metric_name] = try_metric(metric_name, metric, outputs, targets)
-    weighted = frozenset(name for name, sums in found.items() if sums.weights is not None)
-    return Metrics(functions, weighted, found["loss"].single)
+        sums[metric_name] = try_metric(metric_name, metric, outputs, targets)
+    weighted = frozenset(name for name, each in sums.items() if each.weights is not None)
+    return Metrics(functions, weighted, sums["loss"].single)
 
 
 def _class_dim(loss: Loss) -> int:
@@ -86,7 +86,7 @@ def _class_dim(loss: Loss) -> int:
 
 
 def _check_labels(name: str, loss: Loss, probe: tuple[Any, Tensor], data: Sequence[Batches]) -> None:
-    """Check that all labels are classes, or ones that the loss ignores."""
+    """Check that all labels are classes or ignored by the loss."""
     scores, targets = losses.class_scores(probe[0]), probe[1]
     classes = scores.shape[_class_dim(loss)]
     if isinstance(loss, ClassLoss) or name in losses.LOSSES:
@@ -97,7 +97,7 @@ def _check_labels(name: str, loss: Loss, probe: tuple[Any, Tensor], data: Sequen
 
 
 def _accuracy(name: str, loss: Loss, probe: tuple[Any, Tensor], data: Sequence[Batches]) -> Metric | None:
-    """Return the accuracy that goes with a classification loss; None where its classes are not dimension 1."""
+    """Return the accuracy for a classification loss; None if its classes are not dimension 1."""
     outputs, targets = probe
     if isinstance(loss, ClassLoss):
         plain = loss.class_dim == 1 and loss.ignore_index not in _labels(data)

@@ -130,8 +130,8 @@ class Objective:
 
         inputs, targets, _ = next(self.data[self.splits[0]].iterate(min(self.batch_size, 8), self.dtype))
         probe = try_model(self.network, inputs, fold=fold), targets
-        self.given_loss, self.own_metrics = loss, dict(metrics or {})
-        chosen = choose_metrics(self.loss_name, self.loss_function, self.own_metrics, probe, tuple(self.data.values()))
+        self.given_loss, self.user_metrics = loss, dict(metrics or {})
+        chosen = choose_metrics(self.loss_name, self.loss_function, self.user_metrics, probe, tuple(self.data.values()))
         self.loss_function = chosen.functions["loss"]
         self.has_per_example_loss = chosen.single  # else there are only batch means, without a spread
         self.metrics = tuple(chosen.functions)

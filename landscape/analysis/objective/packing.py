@@ -29,7 +29,7 @@ def pack_objective(objective: Objective) -> PackedObjective:
             "model": deep_copy(objective.network.module).cpu(),
             "loss": objective.given_loss,
             "data": {split: objective.source(split) for split in objective.splits},
-            "metrics": objective.own_metrics,
+            "metrics": objective.user_metrics,
             "params": objective.params,
             "batchnorm": objective.batchnorm,
             "calibration_examples": objective.calibration_examples,

@@ -16,14 +16,14 @@ from landscape.analysis.objective.model.network import Network
 from landscape.analysis.objective.precision import full_float32
 from landscape.errors import LandscapeError
 
-PLAIN = (Tensor, tuple, list, dict)  # outputs that can be made again; others have attributes of their own
+PLAIN = (Tensor, tuple, list, dict)  # types of outputs that can be rebuilt; others have attributes
 
 
 def try_model(network: Network, inputs: Nested, *, fold: bool) -> Any:
-    """Return the outputs of a few examples, the network having found its fast path.
+    """Return the outputs of a few examples, once the network has chosen its fast path.
 
     Raises:
-        LandscapeError: where the model does not take them.
+        LandscapeError: if the model does not accept them.
     """
     try:
         return network.probe(inputs, fold=fold)
@@ -42,8 +42,8 @@ def try_loss(name: str, loss: losses.Loss, outputs: Any, targets: Nested) -> los
     """Return the loss of these outputs.
 
     Raises:
-        LandscapeError: where it does not take these outputs and targets, broadcasts one against the other, or returns
-            a weight that depends on the outputs.
+        LandscapeError: if the loss does not accept them, broadcasts one against the other, or returns a weight that
+            depends on the outputs.
     """
     try:
         with torch.enable_grad(), full_float32(), quiet():
@@ -55,18 +55,18 @@ def try_loss(name: str, loss: losses.Loss, outputs: Any, targets: Nested) -> los
             f"the loss {name} does not take outputs of shape {_shapes(outputs)} and targets of shape "
             f"{_shapes(targets)}: {_reason(error)}{_hint(name, outputs, targets, error)}"
         ) from error
-    found = losses.example_sums(values, count_examples(targets))
-    if found.weights is not None and found.weights.requires_grad:
+    sums = losses.example_sums(values, count_examples(targets))
+    if sums.weights is not None and sums.weights.requires_grad:
         raise LandscapeError(f"the weight that the loss {name} returns depends on the outputs; expected a constant")
     _check_broadcasting(f"the loss {name}", loss, outputs, targets)
-    return losses.ExampleSums(found.sums.detach(), found.weights, found.single)
+    return losses.ExampleSums(sums.sums.detach(), sums.weights, sums.single)
 
 
 def try_metric(name: str, metric: losses.Metric, outputs: Any, targets: Nested) -> losses.ExampleSums:
     """Return a metric of these outputs and targets.
 
     Raises:
-        LandscapeError: where it does not take them, broadcasts one against the other, or returns something else.
+        LandscapeError: if the metric does not accept them, broadcasts one against the other, or returns something else.
     """
     try:
         with torch.no_grad(), quiet():
@@ -75,15 +75,15 @@ def try_metric(name: str, metric: losses.Metric, outputs: Any, targets: Nested) 
         raise LandscapeError(f"the metric {name} failed on outputs and targets: {_reason(error)}") from error
     if not isinstance(values, Tensor | tuple | list):
         raise LandscapeError(f"the metric {name} returned {type(values).__name__}; expected a tensor")
-    found = losses.example_sums(values, count_examples(targets))
+    sums = losses.example_sums(values, count_examples(targets))
     _check_broadcasting(f"the metric {name}", metric, outputs, targets)
-    return found
+    return sums
 
 
 def try_labels(name: str, loss: losses.Loss, outputs: Tensor, targets: Tensor, labels: set[int], classes: int) -> None:
-    """Check that the user's own loss takes the labels that are none of the model's classes (as ones to ignore).
+    """Check that a user's loss accepts labels that are not classes of the model (to be ignored).
 
-    Tried on the CPU: a GPU would stop with an opaque assertion.
+    It is tried on the CPU: a GPU would stop with an opaque assertion.
 
     Raises:
         LandscapeError: naming the labels.
@@ -134,7 +134,7 @@ def _check_broadcasting(what: str, function: losses.Loss, outputs: Any, targets:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Within this context no warnings are shown: trying something on a few examples is not yet doing it."""
+    """Suppress warnings within this context, for trials on a few examples."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

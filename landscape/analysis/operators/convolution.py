@@ -1,7 +1,7 @@
-"""Convolutions whose second derivatives take the same fast kernels as their first.
+"""Convolutions with second derivatives by the same fast kernels as first ones.
 
-torch writes the second derivative of a convolution with kernels as large as the image, which took 1.4 times as long per
-product of ResNet-20 on a CPU. Here it is made of four ordinary convolutions.
+torch computes the second derivative of a convolution with kernels as large as the image, which took 1.4 times as long
+per product of ResNet-20 on a CPU. Here it consists of four ordinary convolutions.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ Sizes: TypeAlias = tuple[int, ...]
 Settings: TypeAlias = tuple[Sizes, Sizes, Sizes, int]  # stride, padding, dilation, groups
 
 _DIMENSIONS = {torch.conv1d: 1, torch.conv2d: 2, torch.conv3d: 3}
-_only_slopes = [0]  # by how many threads it is asked for; a list, for those of a GPU's backward pass to see
+_only_slopes = [0]  # number of threads in the context; a list, which the threads of a GPU's backward pass share
 _counting = threading.Lock()
 
 
 @contextlib.contextmanager
 def only_slopes() -> Iterator[None]:
-    """Within this context gradients of gradients are taken by the slopes alone, for J v, in a third of the time.
+    """Differentiate gradients by the slopes alone within this context, for J v, in a third of the time.
 
-    Autograd leaves out whole functions that are not needed, but not parts of one.
+    Autograd skips whole functions that are not needed, but not parts of one.
     """
     with _counting:
         _only_slopes[0] += 1
@@ -39,7 +39,7 @@ def only_slopes() -> Iterator[None]:
 
 
 class FastConvolutions(TorchFunctionMode):
-    """Within this context `conv1d`, `conv2d` and `conv3d` are those of this module."""
+    """Context in which `conv1d`, `conv2d` and `conv3d` are those of this module."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in _DIMENSIONS:
@@ -128,7 +128,7 @@ def _gradients(
     slope: Tensor, x: Tensor, weight: Tensor, settings: Settings, needed: tuple[bool, bool, bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     stride, padding, dilation, groups = settings
-    found: tuple[Tensor | None, Tensor | None, Tensor | None] = torch.ops.aten.convolution_backward(
+    gradients: tuple[Tensor | None, Tensor | None, Tensor | None] = torch.ops.aten.convolution_backward(
         slope,
         x,
         weight,
@@ -141,4 +141,4 @@ def _gradients(
         groups,
         needed,
     )
-    return found
+    return gradients

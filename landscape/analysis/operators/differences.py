@@ -11,10 +11,10 @@ from torch import Tensor
 from landscape.analysis.objective.weights import Weights, flatten
 
 SYMMETRY = 0.01  # relative
-NOISE = 1e-3  # relative size of the move to a nearby point, off the kinks that a point such as zero biases lies on
-AGREEMENT = 0.1  # a function is smooth where its one-sided quotients differ by less than this part of the disagreement
-ROUNDING = 20.0  # units in the last place that a value may be off by
-STEPS = (1e-8, 1e-6, 1e-4)  # float64: relative to the weights; at the first hardly any ReLU is at its kink
+NOISE = 1e-3  # relative distance to a nearby point without kinks, such as those at zero biases
+AGREEMENT = 0.1  # of the disagreement; a function is smooth if its one-sided quotients differ by less
+ROUNDING = 20.0  # error of a value, in units in the last place
+STEPS = (1e-8, 1e-6, 1e-4)  # float64: relative to the weights; the first crosses hardly any kink of a ReLU
 FLOAT32_CHANGES = (1e-2, 1e-3)  # float32: of the loss or of the weights, relative, whichever is the shorter step
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 5e-3}  # relative
 
@@ -41,13 +41,13 @@ def disagreement(function: Function, origin: Weights, *, second: bool = True) ->
 
     Four tests: quotients of the function along its gradient and along a random vector (a gradient that lacks a part is
     right along itself); u · Hv = v · Hu with u = Hv; and, in float64, a quotient of the gradient along a random vector
-    (in float32 steps are so long that ReLUs pass their kinks).
-    A disagreement counts only where the function is smooth: where its forward and backward quotients agree.
+    (in float32 steps are so long that they cross kinks of ReLUs). A disagreement counts only if the function is smooth,
+    that is, if its forward and backward quotients agree.
 
     Args:
         function: of the flat vector of weights.
         origin: the weights; their precision is that of the test.
-        second: whether to test products with the Hessian, too.
+        second: test products with the Hessian, too.
     """
     generator = torch.Generator().manual_seed(0)
     point = flatten({name: w + NOISE * _like(w, generator) for name, w in origin.items()})

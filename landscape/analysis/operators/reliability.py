@@ -1,4 +1,4 @@
-"""Warnings about derivatives that are not those of the loss: straight-through estimators, detach, gradient reversal."""
+"""Warnings of derivatives that are not those of the loss: straight-through estimators, detach, gradient reversal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLES = 2  # float64 convolutions take some twenty times as long as float32 o
 
 
 class DerivativeWarning(LossWarning):
-    """Autograd returns something else than the derivative of the loss."""
+    """Autograd does not return the derivative of the loss."""
 
 
 _known: WeakKeyDictionary[Objective, dict[tuple[str, bool], tuple[str, ...]]] = WeakKeyDictionary()
@@ -48,9 +48,9 @@ def derivative_warnings(objective: Objective, split: str | None = None, *, secon
     run in float64 (see `disagreement`). The message names the modules whose own derivatives fail the same test.
 
     Args:
-        objective: whose loss, at whose weights.
+        objective: loss and weights.
         split: of the data; the first by default.
-        second: whether to test products with the Hessian, or the gradient alone.
+        second: test products with the Hessian, too, not the gradient alone.
     """
     key = split or objective.splits[0], second
     known = _known.setdefault(objective, {})
@@ -70,7 +70,7 @@ def _tested(objective: Objective, split: str | None, second: bool) -> tuple[str,
                 few = few_examples(objective, precision, split, EXAMPLES, random=False)
                 mismatch = _disagreement(few, second)
             except (LandscapeError, RuntimeError, NotImplementedError):
-                continue  # it does not run in float64, or has no second derivatives, as the measurement itself will say
+                continue  # it does not run in float64, or lacks second derivatives, which the measurement reports
             break
         if mismatch is None or few is None:
             return ()

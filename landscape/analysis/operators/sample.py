@@ -1,4 +1,4 @@
-"""The same loss on a few examples, in another precision."""
+"""The objective on a few examples, in another precision."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def few_examples(
     """Return the same loss at the same weights on a few examples of a split, always the same ones.
 
     Args:
-        objective: whose loss.
+        objective: loss and weights.
         precision: "float64" or "float32".
         split: of the data; the first by default.
-        examples: at most so many; a whole batch if batches cannot be cut along the examples.
-        fold: whether BatchNorm may be folded; as in the objective by default.
-        random: whether to draw from the whole split (sorted data begin with one class), or to take the first ones.
+        examples: maximum number; a whole batch if batches cannot be cut along the examples.
+        fold: fold BatchNorm; as in the objective by default.
+        random: draw from the whole split (sorted data begin with one class) rather than take the first ones.
 
     Raises:
         LandscapeError: if the model or the loss does not run in this precision.

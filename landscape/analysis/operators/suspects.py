@@ -1,4 +1,4 @@
-"""Modules whose derivatives are not those of what they compute."""
+"""Modules whose derivatives disagree with difference quotients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from landscape.analysis.objective.weights import Weights, flatten, unflatten
 from landscape.analysis.operators.differences import Function, disagreement
 from landscape.analysis.operators.graphs import Recorded
 
-MOST = 3  # that are named
+MAX_NAMED = 3
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]  # positional and keyword arguments
 
@@ -26,7 +26,7 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]  # positional and keyword argument
 def suspects(objective: Objective, order: int) -> str:
     """Return the innermost modules whose own derivatives of this order disagree with difference quotients, as text.
 
-    Each module is tested by itself, on the inputs that it gets in a pass. If all agree, the loss is left.
+    Each module is tested by itself, on its inputs in a pass. If all agree, the loss function remains.
 
     Args:
         objective: on a few examples, without folding.
@@ -37,10 +37,10 @@ def suspects(objective: Objective, order: int) -> str:
     innermost = [name for name in failing if not any(_within(other, name) for other in failing)]
     if not innermost:
         return "the loss function"
-    order_of = {name: place for place, (name, _) in enumerate(module.named_modules())}
+    order_of = {name: index for index, (name, _) in enumerate(module.named_modules())}
     named = sorted(innermost, key=order_of.__getitem__)
-    words = [_named(name, module.get_submodule(name)) for name in named[:MOST]]
-    return ", ".join(words) + (f" and {len(named) - MOST} more" if len(named) > MOST else "")
+    texts = [_named(name, module.get_submodule(name)) for name in named[:MAX_NAMED]]
+    return ", ".join(texts) + (f" and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else "")
 
 
 def _named(name: str, module: nn.Module) -> str:
@@ -73,8 +73,8 @@ def _calls(objective: Objective) -> dict[str, Call]:
 
 def _fails(module: nn.Module, call: Call, order: int) -> bool:
     leaves, structure = tree_flatten(call)
-    places = {f"input {i}": i for i, leaf in enumerate(leaves) if _is_real(leaf)}
-    origin: Weights = {name: leaves[i].detach() for name, i in places.items()}
+    indices = {f"input {i}": i for i, leaf in enumerate(leaves) if _is_real(leaf)}
+    origin: Weights = {name: leaves[i].detach() for name, i in indices.items()}
     origin |= {name: w.detach() for name, w in module.named_parameters() if _is_real(w)}
     if not origin:
         return False
@@ -84,10 +84,10 @@ def _fails(module: nn.Module, call: Call, order: int) -> bool:
     def value(point: Weights) -> Tensor:
         """Return the sum of the outputs with random weights."""
         given = list(leaves)
-        for name, i in places.items():
+        for name, i in indices.items():
             given[i] = point[name]
         args, kwargs = tree_unflatten(given, structure)
-        tensors = {name: w for name, w in point.items() if name not in places}
+        tensors = {name: w for name, w in point.items() if name not in indices}
         outputs = list(_real_tensors(functional_call(module, tensors, args, kwargs)))
         if not weights:
             weights.extend(

@@ -81,21 +81,24 @@ class AverageSharpness:
         The first radius counts that loss's evaluation, unless the curve is `resumed` after radii measured before.
         """
         step = on_step or (lambda _: None)
-        wanted = with_logits(objective, self.logits)
-        base = wanted.loss()
+        objective = with_logits(objective, self.logits)
+        base = objective.loss()
         step(self.name)
         rises: Floats = np.empty((len(radii), self.pairs))
         first: Weights = {}
         for pair in range(self.pairs):
-            noise = self._noise(wanted, seed, pair)
+            noise = self._noise(objective, seed, pair)
             first = first or noise
             for r, rho in enumerate(radii):
                 with np.errstate(invalid="ignore"):  # of inf and NaN
-                    both = [wanted.loss(displaced(wanted.origin, [(sign * rho, noise)])) - base for sign in (1.0, -1.0)]
+                    both = [
+                        objective.loss(displaced(objective.origin, [(sign * rho, noise)])) - base
+                        for sign in (1.0, -1.0)
+                    ]
                 rises[r, pair] = (both[0] + both[1]) / 2
                 step(self.name)
                 step(self.name)
-        rounding = Rounding(wanted)
+        rounding = Rounding(objective)
         for r, rho in enumerate(radii):
             mean = mean_of(rises[r])
             at = dataclasses.replace(self, rho=rho)

@@ -101,9 +101,9 @@ class WorstCaseSharpness:
         resumed: bool = False,
     ) -> Iterator[MeasureResult]:
         """Yield the same at several radii ρ, which share nothing: `resumed` changes nothing."""
-        wanted = with_logits(objective, self.logits)
+        objective = with_logits(objective, self.logits)
         for rho in radii:
-            yield dataclasses.replace(self, rho=rho)._measured(wanted, seed, on_step or (lambda _: None))
+            yield dataclasses.replace(self, rho=rho)._measured(objective, seed, on_step or (lambda _: None))
 
     def _measured(self, objective: Objective, seed: int, step: OnStep) -> MeasureResult:
         rises, evaluations, rounding = [], [], 0.0

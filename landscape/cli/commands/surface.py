@@ -38,7 +38,7 @@ class SurfaceOptions:
     """Of the forward passes; auto takes bfloat16 where it is measured to be faster and accurate enough."""
 
     @property
-    def own_metrics(self) -> tuple[str, ...]:
+    def user_metrics(self) -> tuple[str, ...]:
         """The metrics that are functions of the user's."""
         return tuple(name for name in self.metrics or () if name != GRADIENT_NORM)
 
@@ -79,7 +79,7 @@ def measure(
 
     shared = Surface(
         axes=axes_of(options, beyond=options.beyond),
-        metrics=load_metrics(options.own_metrics),
+        metrics=load_metrics(options.user_metrics),
         gradient_norm=GRADIENT_NORM in (options.metrics or ()),
         tolerance=options.tolerance,
         evaluation=Evaluation(options.precision, workers=workers),

@@ -73,7 +73,7 @@ def load(options: AnalysisOptions) -> list[LoadedModel]:
         model=model_spec(options),
         data=data_spec(options),
         sample=sample_of(options),
-        metrics=getattr(options, "own_metrics", ()),
+        metrics=getattr(options, "user_metrics", ()),
         reporter=console,
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from landscape.analysis.connectivity.bezier import curve_path
-from landscape.analysis.connectivity.curve_training import CurveTraining
+from landscape.analysis.connectivity.curve_training import CurveSettings, CurveTraining
 from landscape.analysis.objective.model.parameters import moving_parameters
 from landscape.analysis.planes import triangle
 from landscape.analysis.surfaces.grids.axes import Axes
@@ -30,22 +30,10 @@ _OF_PATH = ("checkpoint", "checkpoints", "model", "data", "command", "created")
 
 
 @dataclass(frozen=True)
-class CurveTrainingOptions:
-    """Options of the training of the control point.
+class CurveTrainingOptions(CurveSettings):
+    """Settings of the training of the control point, and the number of training examples; all if None."""
 
-    Args:
-        steps: of Adam.
-        batch_size: examples of a step.
-        learning_rate: at the start; it falls to 0 by a cosine.
-        examples: number of training examples; all if None.
-        seed: of the order of the examples.
-    """
-
-    steps: int = 2000
-    batch_size: int = 128
-    learning_rate: float = 3e-3
     examples: int | None = None
-    seed: int = 0
 
 
 def measure_curve(
@@ -142,10 +130,7 @@ def _train(
     training = CurveTraining(
         model.objective(),
         other.state,
-        steps=options.steps,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        seed=options.seed,
+        options,
         batch_at=_augmented(model, options),
     )
     if state is not None:

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from landscape.analysis.connectivity.barrier import barriers
-from landscape.analysis.connectivity.curve_training import CurveTraining, train_curve
+from landscape.analysis.connectivity.curve_training import CurveSettings, CurveTraining, train_curve
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import flatten
 from landscape.analysis.planes import line_between
@@ -31,7 +31,9 @@ def draw(seed: int, what: str, number: int) -> np.random.Generator:
 
 def test_steps_are_adams_on_the_mini_batches_own_statistics() -> None:
     second = network(1)
-    training = CurveTraining(objective(), second.state_dict(), steps=5, batch_size=4, learning_rate=0.02, seed=7)
+    training = CurveTraining(
+        objective(), second.state_dict(), CurveSettings(steps=5, batch_size=4, learning_rate=0.02, seed=7)
+    )
     ends = [dict(model.named_parameters()) for model in (network(0), second)]
     control = {name: (0.5 * (w + ends[1][name])).detach().requires_grad_() for name, w in ends[0].items()}
     adam = torch.optim.Adam(control.values(), lr=0.02)
@@ -55,7 +57,7 @@ def test_steps_are_adams_on_the_mini_batches_own_statistics() -> None:
 
 def test_a_kept_state_goes_on_to_the_same_bits() -> None:
     def begin() -> CurveTraining:
-        return CurveTraining(objective(), network(1).state_dict(), steps=9, batch_size=5, seed=3)
+        return CurveTraining(objective(), network(1).state_dict(), CurveSettings(steps=9, batch_size=5, seed=3))
 
     whole, first, second = begin(), begin(), begin()
     for _ in range(9):
@@ -74,7 +76,10 @@ def test_a_kept_state_goes_on_to_the_same_bits() -> None:
 @pytest.mark.parametrize("done", [0, 1, 5])
 def test_ready_batches_come_in_their_order(done: int) -> None:
     ready = [(INPUTS[:5], LABELS[:5]), (INPUTS[5:9], LABELS[5:9]), (INPUTS[9:], LABELS[9:])]
-    whole, parts = (CurveTraining(objective(data={"train": ready}), network(1).state_dict(), steps=7) for _ in range(2))
+    whole, parts = (
+        CurveTraining(objective(data={"train": ready}), network(1).state_dict(), CurveSettings(steps=7))
+        for _ in range(2)
+    )
     for _ in range(7):
         whole.step()
     for _ in range(done):
@@ -130,7 +135,7 @@ def test_the_callers_model_and_random_numbers_stay() -> None:
 @pytest.mark.parametrize("options", [{"steps": 0}, {"batch_size": 0}, {"learning_rate": math.nan}])
 def test_settings_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(LandscapeError, match="expected all of them positive"):
-        CurveTraining(objective(), network(1).state_dict(), **options)
+        CurveSettings(**options)
 
 
 def test_a_loss_that_diverges_is_said() -> None:

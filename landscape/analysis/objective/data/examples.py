@@ -85,7 +85,7 @@ class Pairs:
 
 
 def _pair(batch: Any, dtype: torch.dtype, joint: bool) -> Any:
-    """Return a batch as (inputs, targets) where it is of a known form."""
+    """Return a batch as (inputs, targets) if its form is known, else as it is."""
     batch = _as_tensors(batch, dtype)
     if joint:
         counted = next((t for t in tensors(batch) if t.ndim), torch.zeros(1))
@@ -100,8 +100,8 @@ def _flat(data: tuple[Any, ...]) -> bool:
 
 
 def _is_empty(targets: Nested) -> bool:
-    found = tensors(targets)
-    return bool(found) and found[0].ndim > 0 and len(found[0]) == 0
+    parts = tensors(targets)
+    return bool(parts) and parts[0].ndim > 0 and len(parts[0]) == 0
 
 
 def _as_tensors(nested: Nested, dtype: torch.dtype) -> Nested:

@@ -98,28 +98,28 @@ def recalibrated_buffers(
 
 
 def blended_buffers(models: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
-    """Return buffers between models: running means linear in the shares, logarithms of running variances linear.
+    """Interpolate buffers between models: running means and the logarithms of running variances are linear.
 
-    Where all the share is one model's, its own to the bit. Counters are the first model's.
+    At a model (one share is 1) its buffers are returned to the bit. Counters are those of the first model.
 
     Args:
-        models: the buffers of two or more models, of the same names.
-        shares: one per model, of sum 1; negative beyond the others.
+        models: buffers of two or more models, of the same names.
+        shares: one weight per model, of sum 1; negative beyond the others.
     """
     alone = next((model for model, share in zip(models, shares, strict=True) if share == 1), None)
     between = {}
     for name, first in models[0].items():
-        own = [model[name].to(first) for model in models]
+        values = [model[name].to(first) for model in models]
         if not first.is_floating_point():
             between[name] = first
         elif alone is not None:
             between[name] = alone[name].to(first)
         elif name.endswith("running_var"):  # equal ones stay, also those of dead channels, which are 0
-            logs = [torch.log(variance) for variance in own]
-            same = torch.stack([variance == first for variance in own]).all(0)
+            logs = [torch.log(variance) for variance in values]
+            same = torch.stack([variance == first for variance in values]).all(0)
             between[name] = torch.where(same, first, torch.exp(_blend(logs, shares)))
         else:
-            between[name] = _blend(own, shares)
+            between[name] = _blend(values, shares)
     return between
 
 

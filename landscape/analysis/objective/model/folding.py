@@ -23,12 +23,12 @@ _PURE = ("torch", "operator", "_operator", "builtins", "math")  # packages whose
 
 
 class NotFoldableError(Exception):
-    """Why a model takes the plain path; a fact to print once, not an error."""
+    """Reason that a model is not folded; a fact to print once, not an error."""
 
 
 @dataclass(frozen=True)
 class Folding:
-    """A traced network without its folded BatchNorms, and the map from the original tensors to its own."""
+    """A traced network without its folded BatchNorms, and the map from the original tensors to those of the network."""
 
     network: nn.Module
     pairs: tuple[tuple[str, str, float], ...]  # (layer, BatchNorm, ε)
@@ -47,8 +47,8 @@ class Folding:
         assert isinstance(graph, fx.Graph)
         called = (node.target for node in graph.nodes if node.op == "call_function")
         read = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
-        shares = not read.isdisjoint(name for name, _ in self.network.named_buffers())
-        return known and not hooked and not shares and all(_root(function) in _PURE for function in called)
+        shares_buffers = not read.isdisjoint(name for name, _ in self.network.named_buffers())
+        return known and not hooked and not shares_buffers and all(_root(function) in _PURE for function in called)
 
     def fold(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the folded network's tensors from the original parameters and buffers (a differentiable map)."""
@@ -109,7 +109,7 @@ def find_folding(model: nn.Module) -> Folding:
 
 
 def _root(function: Any) -> str:
-    """Return the package that a function is of."""
+    """Return the top-level package of a function."""
     return (getattr(function, "__module__", None) or "builtins").partition(".")[0]
 
 
