@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from landscape.results import Attributes, MeasureResult, SharpnessResult
-from landscape.stats.difference import Difference, Estimate, Samples, difference
+from landscape.stats.difference import CLEAR, Difference, Estimate, Samples, difference
 
+CLEARLY = f"by more than {CLEAR:g} standard errors of the difference, or than the bounds"
 SAME_EXAMPLES = ("splits", "examples", "subset", "subset_seed")  # attributes that identify the examples measured
 
 
@@ -40,6 +41,44 @@ def rank(estimates: Mapping[str, Estimate]) -> list[RankedMeasure]:
         )
         for position, name in enumerate(order, start=1)
     ]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The number of measures by which a checkpoint is flattest."""
+
+    checkpoint: str
+    flattest: int
+    clearly: int  # of them, by more than the uncertainty of the difference from the second
+    measures: int  # that were compared
+
+    @property
+    def text(self) -> str:
+        """The count in words."""
+        return (
+            f"{self.checkpoint} is flattest by {self.flattest} of {self.measures} measures, clearly by {self.clearly} "
+            "of them"
+        )
+
+
+def tally(rankings: Iterable[Sequence[RankedMeasure]]) -> list[Tally]:
+    """Return how often each checkpoint is flattest, the most often first; those that never are have no entry.
+
+    Args:
+        rankings: of each measure, flattest first; one of fewer than two finite numbers compares nothing.
+
+    >>> known, unknown = ({"a": Estimate(1.0, error), "b": Estimate(2.0, error)} for error in (0.1, math.nan))
+    >>> tally([rank(known), rank(unknown)])
+    [Tally(checkpoint='a', flattest=2, clearly=1, measures=2)]
+    """
+    compared = [ranked for ranked in rankings if len(ranked) > 1 and not math.isnan(ranked[1].estimate.value)]
+    names = dict.fromkeys(ranked[0].checkpoint for ranked in compared)
+    tallies = [
+        Tally(name, len(first), sum(ranked[1].above.clear for ranked in first), len(compared))
+        for name in names
+        for first in [[ranked for ranked in compared if ranked[0].checkpoint == name]]
+    ]
+    return sorted(tallies, key=lambda one: -one.flattest)
 
 
 def rank_by_measure(results: Mapping[str, SharpnessResult]) -> dict[str, list[RankedMeasure]]:

@@ -10,8 +10,7 @@ from landscape.cli.tables.origin import origin_accuracy
 from landscape.cli.terminal import console
 from landscape.results import MeasureResult, SharpnessResult
 from landscape.stats import number_format
-from landscape.stats.difference import CLEAR
-from landscape.stats.ranking import RankedMeasure, rank_by_measure
+from landscape.stats.ranking import CLEARLY, RankedMeasure, rank_by_measure, tally
 
 
 def print_sharpness(results: Mapping[str, SharpnessResult]) -> None:
@@ -38,7 +37,8 @@ def print_sharpness(results: Mapping[str, SharpnessResult]) -> None:
             "  ± behind a difference is the standard error of paired differences (same examples, same random numbers), "
             "unless it says otherwise"
         )
-        _say_flattest(by_measure)
+        for one in tally(by_measure.values()):
+            console.say(f"{one.text}: {CLEARLY}")
     _warn(results)
 
 
@@ -88,19 +88,6 @@ def _above(ranked: RankedMeasure) -> str:
     if math.isfinite(ranked.above.bound):
         return f"{text} (bound)"
     return text + (f" ({ranked.above.unpaired})" if ranked.above.unpaired else "")
-
-
-def _say_flattest(by_measure: Mapping[str, list[RankedMeasure]]) -> None:
-    """Say by how many measures each checkpoint is flattest, and by how many clearly."""
-    compared = [ranked for ranked in by_measure.values() if len(ranked) > 1]
-    names = dict.fromkeys(ranked[0].checkpoint for ranked in compared)
-    for name in sorted(names, key=lambda name: -sum(ranked[0].checkpoint == name for ranked in compared)):
-        first = [ranked for ranked in compared if ranked[0].checkpoint == name]
-        clearly = sum(ranked[1].above.clear for ranked in first)
-        console.say(
-            f"{name} is flattest by {len(first)} of {len(compared)} measures, clearly by {clearly} of them: by more "
-            f"than {CLEAR:g} standard errors of the difference, or than the bounds"
-        )
 
 
 def _say_meanings(results: Mapping[str, SharpnessResult]) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from landscape.errors import LandscapeError
-from landscape.export.images.labels import Names, names_of, relabelled, with_short_ends
 from landscape.export.images.layout import BAR, NARROW, line_height, square_height, step_back, width_of
 from landscape.figures.figure import compare
 from landscape.figures.grouping.families import families, is_between, seeds
+from landscape.figures.grouping.labels import Names, names_of, relabelled, with_short_ends
 from landscape.figures.kinds.registry import kind_of
 from landscape.figures.plots.history import recorded
 from landscape.figures.plots.line import line_figure

@@ -78,11 +78,6 @@ def results_by_name(results: Mapping[str, Result], kind: type[Kind]) -> dict[str
     return groups
 
 
-def heading(text: str, name: str, count: int) -> str:
-    """Return the heading of one of `count` blocks; with several, the name of the results is part of it."""
-    return f"{text} · {name}" if count > 1 else text
-
-
 def legend_entries(labels: Sequence[str], colours: Mapping[str, int], **options: Any) -> list[LegendEntry]:
     """Return the legend of some checkpoints."""
     return [LegendEntry(label, colours.get(label, index), **options) for index, label in enumerate(labels)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from landscape.figures.blocks import surface_views
 from landscape.figures.blocks.json_payload import figure_json, packed
 from landscape.figures.blocks.surface_paths import SurfacePath, surface_paths
 from landscape.figures.grouping.comparability import cautions
+from landscape.figures.grouping.headings import plane_heading
 from landscape.figures.grouping.notes import completeness_note, estimate_note
 from landscape.figures.plots.surfaces import contour, grids, relief
 from landscape.figures.plots.surfaces.trajectory import axis_titles, belongs
@@ -20,6 +22,7 @@ from landscape.figures.style import theme
 from landscape.figures.style.scale import choose_scale
 from landscape.results import Result, SurfaceResult, TrajectoryResult
 from landscape.stats import number_format
+from landscape.stats.chance import chance_levels
 
 Extent = tuple[list[float], list[float]]  # along both axes
 
@@ -44,6 +47,7 @@ class SurfaceBlock:
     is_surface = True  # drawn by plane.html
     id: str
     name: str
+    heading: str  # the directions of the plane
     panels: list[Panel]
     quantities: list[surface_views.HeightQuantity]
     chosen: str  # the quantity to begin with
@@ -92,6 +96,14 @@ class SurfaceBlock:
         return any(view["steps"] for view in self.data["views"].values())
 
     @property
+    def chance_text(self) -> str:
+        """Chance level of the loss, or of the accuracy if that is all there is; empty if it is not known."""
+        levels = self.data["chance"]
+        if "loss" in levels:
+            return f"Chance level, ln {round(math.exp(levels['loss']))} = {number_format.number(levels['loss'], 3)}"
+        return f"Chance level, {number_format.share(levels['accuracy'])}" if levels else ""
+
+    @property
     def has_measured(self) -> bool:
         """True if a surface is an estimate whose measured points can be shown."""
         return any("measured" in panel for panel in self.data["panels"])
@@ -134,6 +146,7 @@ def surface_block(
             for panel, surface, titles in zip(panels, surfaces, axes, strict=True)
         ],
         "paths": [path.data for path in paths],
+        "chance": _chance(surfaces),
         "camera": relief.CAMERA,
         "lift": relief.LIFT,
         "shaping": relief.SHAPING,
@@ -143,6 +156,7 @@ def surface_block(
     return SurfaceBlock(
         identity,
         name,
+        _heading(name, surfaces),
         panels,
         offered,
         chosen,
@@ -153,6 +167,12 @@ def surface_block(
         paths,
         data,
     )
+
+
+def _heading(name: str, surfaces: Sequence[SurfaceResult]) -> str:
+    """Return the directions of a plane, and the number of a region that was measured more finely."""
+    whole, _, region = name.partition(", region ")
+    return (plane_heading(surfaces) or whole) + (f", region {region}" if region else "")
 
 
 def _note(surface: SurfaceResult) -> str:
@@ -200,6 +220,12 @@ def _axis_titles(surface: SurfaceResult, trajectories: Iterable[TrajectoryResult
     """Return the titles of the axes, with the explained variances that a trajectory on this plane holds."""
     known = next((t for t in trajectories if belongs(t, surface) and len(t.explained) > 1), None)
     return axis_titles(known) if known is not None else grids.axis_names(surface)
+
+
+def _chance(surfaces: Sequence[SurfaceResult]) -> dict[str, float]:
+    """Return the chance level by metric; empty unless it is the same for all surfaces."""
+    levels = [chance_levels(surface.attributes) for surface in surfaces]
+    return levels[0] if all(one == levels[0] for one in levels) else {}
 
 
 def _extent(surfaces: Sequence[SurfaceResult], trajectories: Sequence[TrajectoryResult]) -> Extent:

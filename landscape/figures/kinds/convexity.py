@@ -7,8 +7,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from landscape.figures.blocks.block import Block, Plot, heading, result_keys, results_by_name, strip_layout
+from landscape.figures.blocks.alternatives import PageBlock, by_sample
+from landscape.figures.blocks.block import Block, Plot, result_keys, results_by_name, strip_layout
 from landscape.figures.grouping.comparability import cautions
+from landscape.figures.grouping.headings import with_sample
 from landscape.figures.kinds.result_kind import ResultKind
 from landscape.figures.kinds.sampled import sampled_phrase, sampled_table
 from landscape.figures.plots.surfaces.convexity import convexity_figure, convexity_note
@@ -25,7 +27,7 @@ def _draw(maps: Mapping[str, ConvexityResult], **options: Any) -> go.Figure:
     return drawn
 
 
-def convexity_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> list[Block]:
+def convexity_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> list[PageBlock]:
     """Return a block for each name of convexity maps: a map per checkpoint, on one colour scale."""
     groups = results_by_name(results, ConvexityResult)
     blocks = []
@@ -36,7 +38,7 @@ def convexity_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> lis
             figure = strip_layout(convexity_figure({label: surface}, clip=top), t=12)
             alt = f"Convexity map of {label}: smallest over largest Hessian eigenvalue, as magnitudes, over the plane"
             plots.append(Plot(f"convexity-{index}-{number}", alt, {"": figure}, title=label))
-        title = heading("Convexity map", name, len(groups))
+        title = with_sample("Convexity map", maps.values())
         note = f"|λ_min / λ_max| of the Hessian (Li et al. 2018): dark is convex. {convexity_note(maps)}".strip()
         shown = result_keys(name, list(maps))
         blocks.append(
@@ -50,7 +52,7 @@ def convexity_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> lis
                 columns=min(len(maps), 3),
             )
         )
-    return blocks
+    return by_sample(blocks, groups)
 
 
 KIND = ResultKind(ConvexityResult, _draw, "Curvature", convexity_blocks, sampled_phrase, sampled_table)

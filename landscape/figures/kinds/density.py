@@ -6,16 +6,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from landscape.figures.blocks.alternatives import PageBlock, by_sample
 from landscape.figures.blocks.block import (
     Block,
     Plot,
-    heading,
     legend_entries,
     result_keys,
     results_by_name,
     strip_layout,
 )
 from landscape.figures.grouping.comparability import cautions
+from landscape.figures.grouping.headings import matrix_text, with_sample
 from landscape.figures.kinds.result_kind import Columns, ResultKind
 from landscape.figures.plots.density import density_figure, density_note
 from landscape.results import (
@@ -25,7 +26,7 @@ from landscape.results import (
 from landscape.stats import number_format
 
 
-def density_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
+def density_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[PageBlock]:
     """Return a block for each name of spectral densities."""
     groups = results_by_name(results, DensityResult)
     blocks = []
@@ -33,11 +34,11 @@ def density_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) ->
         figure = strip_layout(density_figure(densities, colours=colours), l=64)
         alt = f"Spectral density on a logarithmic scale: {', '.join(densities)}"
         plot = Plot(f"density-{index}", alt, {"": figure}, caption=density_note(densities))
-        title = heading("Spectral density", name, len(groups))
+        title = with_sample(f"Spectral density{matrix_text(densities.values())}", densities.values())
         legend = legend_entries(list(densities), colours)
         shown = result_keys(name, list(densities))
         blocks.append(Block(f"density-block-{index}", title, [plot], shown, caution=cautions(densities), legend=legend))
-    return blocks
+    return by_sample(blocks, groups)
 
 
 def _describe(result: DensityResult) -> str:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from landscape.figures.blocks.alternatives import PageBlock, alternatives
 from landscape.figures.blocks.block import (
     Block,
     Control,
@@ -27,16 +28,17 @@ from landscape.results import (
 _DASHES = {"train": "solid", "validation": "dot", "test": "dash"}  # as in history_figure
 
 
-def history_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
+def history_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[PageBlock]:
     """Return a block for each name of training curves, switchable between what runs along x."""
     groups = results_by_name(results, HistoryResult)
-    blocks = []
+    blocks, names = [], []
     for index, (name, group) in enumerate(groups.items()):
         histories = {label: history for label, history in group.items() if recorded({label: history})}
         if histories:
-            heading = name if len(groups) > 1 else ""
+            heading = "Loss and accuracy over training" + (f" · {name}" if len(groups) > 1 else "")
             blocks.append(_history_block(f"history-{index}", heading, name, histories, colours))
-    return blocks
+            names.append(name)
+    return alternatives(blocks, names, legend="Training curves")
 
 
 def _history_block(

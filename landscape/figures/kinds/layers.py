@@ -6,16 +6,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from landscape.figures.blocks.alternatives import PageBlock, by_sample
 from landscape.figures.blocks.block import (
     Block,
     Plot,
-    heading,
     legend_entries,
     result_keys,
     results_by_name,
     strip_layout,
 )
 from landscape.figures.grouping.comparability import cautions
+from landscape.figures.grouping.headings import matrix_text, with_sample
 from landscape.figures.kinds.result_kind import Columns, ResultKind
 from landscape.figures.plots.layers import WORDS, layers_figure
 from landscape.results import (
@@ -24,7 +25,7 @@ from landscape.results import (
 )
 
 
-def layer_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
+def layer_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[PageBlock]:
     """Return a block for each name of layers: bars of the largest eigenvalue and of the trace."""
     groups = results_by_name(results, LayersResult)
     blocks = []
@@ -40,14 +41,14 @@ def layer_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> l
                 drawn = {"": strip_layout(figure)}
                 name_ = f"layers-{index}-{column}"
                 plots.append(Plot(name_, alt, drawn, title=column_title, caption=caption, height=height))
-        title = heading("Layers", name, len(groups))
+        title = with_sample(f"Curvature of each layer{matrix_text(layers.values())}", layers.values())
         legend = legend_entries(list(layers), colours)
         note = "Of each layer's own diagonal block. Error bars: bounds of eigenvalues, standard errors of traces."
         shown = result_keys(name, list(layers))
         blocks.append(
             Block(f"layers-block-{index}", title, plots, shown, caution=cautions(layers), note=note, legend=legend)
         )
-    return blocks
+    return by_sample(blocks, groups)
 
 
 def _is_open(layers: Mapping[str, LayersResult]) -> bool:

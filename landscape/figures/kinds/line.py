@@ -6,10 +6,19 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from landscape.figures.blocks.alternatives import PageBlock, alternatives
 from landscape.figures.blocks.block import Block, Control, LegendEntry, Plot, dashes, legend_entries, strip_layout
 from landscape.figures.blocks.tables import Cell, Head, Table
 from landscape.figures.grouping.comparability import cautions
 from landscape.figures.grouping.families import connection, families, is_between, seeds
+from landscape.figures.grouping.headings import (
+    BATCHNORM_MODES,
+    distinct,
+    largest_sample,
+    line_heading,
+    sample_text,
+    with_sample,
+)
 from landscape.figures.kinds.result_kind import ResultKind
 from landscape.figures.kinds.sampled import sampled_phrase, sampled_table
 from landscape.figures.plots.barrier import endpoints
@@ -21,26 +30,76 @@ from landscape.results import (
 )
 
 Lines = dict[str, LineResult | list[LineResult]]  # by label of the curve
+Families = Mapping[str, Mapping[str, list[LineResult]]]  # by family, then by checkpoint label
 
 
-def _blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
+def _blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[PageBlock]:
     return [*line_blocks(results, colours), *between_blocks(results)]
 
 
-def line_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
-    """Return a block for each family of lines around checkpoints."""
+def line_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[PageBlock]:
+    """Return a block for each family of lines around checkpoints; those of one kind stand behind a switch."""
     by_family = families(results)
-    blocks = []
+    in_modes = _modes(by_family)
+    by_heading: dict[str, dict[str, Block]] = {}  # then by family
     for index, (family, by_label) in enumerate(by_family.items()):
-        identity = f"line-{index}"
-        curves = {"each": {label: lines if len(lines) > 1 else lines[0] for label, lines in by_label.items()}}
-        recipes = _by_recipe(by_label)
-        if recipes:
-            curves["recipe"] = recipes
         members = list(itertools.chain(*by_label.values()))
-        shown = [key for key, line in results.items() if any(line is member for member in members)]
-        blocks.append(_block(identity, family if len(by_family) > 1 else "", curves, shown, colours, by_label))
-    return blocks
+        mode = BATCHNORM_MODES.get(str(members[0].attributes.get("batchnorm")), "") if family in in_modes else ""
+        title = MODES if mode else line_heading(members) or family
+        heading = f"{title}: {mode.lower()}" if mode else with_sample(title, members)
+        block = _family_block(f"line-{index}", heading, by_label, results, colours)
+        by_heading.setdefault(title, {})[family] = block
+    return [one for title, blocks in by_heading.items() for one in _switch(title, blocks, by_family)]
+
+
+MODES = "BatchNorm statistics along the path"
+
+
+def _switch(title: str, blocks: Mapping[str, Block], by_family: Families) -> list[PageBlock]:
+    """Return the blocks of one heading behind a switch: of BatchNorm modes, or of samples."""
+    lines = {family: list(itertools.chain(*by_family[family].values())) for family in blocks}
+    if title == MODES:
+        texts = [block.heading.partition(": ")[2].capitalize() for block in blocks.values()]
+        return alternatives(list(blocks.values()), distinct(texts, list(blocks)), legend="Statistics")
+    texts = [f"{len(members[0].alpha)} points, {sample_text(members)}".rstrip(", ") for members in lines.values()]
+    chosen = largest_sample(list(lines.values()))
+    return alternatives(list(blocks.values()), distinct(texts, list(blocks)), legend="Measured at", chosen=chosen)
+
+
+def _modes(by_family: Families) -> set[str]:
+    """Return the families that hold the lines of another one in a further BatchNorm mode."""
+    paths: dict[Any, dict[str, str]] = {}
+    for family, by_label in by_family.items():
+        path = tuple(
+            (label, tuple((line.alpha.tobytes(), *_hashes(line)) for line in lines))
+            for label, lines in sorted(by_label.items())
+        )
+        if all(_hashes(line) for lines in by_label.values() for line in lines):
+            first = next(iter(by_label.values()))[0]
+            paths.setdefault(path, {})[family] = str(first.attributes.get("batchnorm"))
+    return {family for modes in paths.values() if len(set(modes.values())) > 1 for family in modes}
+
+
+def _hashes(line: LineResult) -> tuple[str, ...]:
+    return tuple((line.attributes.get("directions") or {}).get("hashes") or ())
+
+
+def _family_block(
+    identity: str,
+    heading: str,
+    by_label: Mapping[str, list[LineResult]],
+    results: Mapping[str, Result],
+    colours: Mapping[str, int],
+) -> Block:
+    curves: dict[str, Lines] = {
+        "each": {label: lines if len(lines) > 1 else lines[0] for label, lines in by_label.items()}
+    }
+    recipes = _by_recipe(by_label)
+    if recipes:
+        curves["recipe"] = recipes
+    members = list(itertools.chain(*by_label.values()))
+    shown = [key for key, line in results.items() if any(line is member for member in members)]
+    return _block(identity, heading, curves, shown, colours, by_label)
 
 
 def between_blocks(results: Mapping[str, Result]) -> list[Block]:
@@ -55,7 +114,9 @@ def between_blocks(results: Mapping[str, Result]) -> list[Block]:
         result_names = [key.rpartition("/")[2] for key in lines]
         labels = [n if names.count(n) == 1 else f"{n} {k}" for n, k in zip(names, result_names, strict=True)]
         curves: dict[str, Lines] = {"each": dict(zip(labels, lines.values(), strict=True))}
-        blocks.append(_block(f"between-{index}", " → ".join(ends), curves, list(lines), None, {}))
+        blocks.append(
+            _block(f"between-{index}", f"Between checkpoints: {ends[0]} → {ends[1]}", curves, list(lines), None, {})
+        )
     return blocks
 
 
@@ -177,7 +238,15 @@ def _widths(by_label: Mapping[str, Sequence[LineResult]]) -> list[Table]:
         return []
     head = [Head("Basin width", small="radius at which the loss has risen"), *(Head(n, checkpoint=n) for n in cells)]
     rows = [[Cell(f"by {rise:g}"), *(Cell(cells[label].get(rise, "")) for label in cells)] for rise in rises]
-    return [Table("Basin widths", head, rows, note="Median and quartiles over the directions and both their sides.")]
+    return [
+        Table(
+            "Basin widths",
+            head,
+            rows,
+            note="Median and quartiles over the directions and both their sides.",
+            folded="Basin widths as a table",
+        )
+    ]
 
 
 KIND = ResultKind(LineResult, line_figure, "Lines", _blocks, sampled_phrase, sampled_table)

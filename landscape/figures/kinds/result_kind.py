@@ -8,12 +8,11 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import plotly.graph_objects as go
 
-from landscape.figures.blocks.block import Block
-from landscape.figures.blocks.surface_block import SurfaceBlock
+from landscape.figures.blocks.alternatives import PageBlock
 from landscape.results import Result
 
 Columns: TypeAlias = Mapping[str, Any]  # name → values, all of one length
-Blocks: TypeAlias = Callable[[Mapping[str, Result], Mapping[str, int]], Sequence[Block | SurfaceBlock]]
+Blocks: TypeAlias = Callable[[Mapping[str, Result], Mapping[str, int]], Sequence[PageBlock]]
 R = TypeVar("R", bound=Result)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from landscape.figures.blocks.alternatives import PageBlock, by_sample
 from landscape.figures.blocks.block import Block, Plot, legend_entries, result_keys, results_by_name, strip_layout
 from landscape.figures.blocks.tables import Ranked, measures_table
 from landscape.figures.grouping.comparability import cautions
+from landscape.figures.grouping.headings import with_sample
 from landscape.figures.kinds.result_kind import Columns, ResultKind
 from landscape.figures.plots.sharpness_bars import measures, sharpness_figure
 from landscape.figures.plots.sharpness_curves import SYMBOLS, Over, curves_figure, swept
@@ -20,7 +22,7 @@ from landscape.storage.json_values import to_json
 FEWEST = 3  # values that make a curve; two are read better in the table
 
 
-def sharpness_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
+def sharpness_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[PageBlock]:
     """Return for each name of sharpness results a block: the measures as a table, and what was swept as curves."""
     groups = results_by_name(results, SharpnessResult)
     blocks = []
@@ -43,7 +45,7 @@ def sharpness_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) 
         blocks.append(
             Block(
                 f"sharpness-block-{index}",
-                name if len(groups) > 1 else "",
+                with_sample("Sharpness measures", group.values()),
                 plots,
                 result_keys(name, list(group)),
                 caution=cautions(group),
@@ -54,7 +56,7 @@ def sharpness_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) 
                 columns=3,
             )
         )
-    return blocks
+    return by_sample(blocks, groups)
 
 
 def _curve(

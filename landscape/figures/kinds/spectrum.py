@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from landscape.figures.blocks.alternatives import PageBlock, alternatives
 from landscape.figures.blocks.block import (
     Block,
     Plot,
-    heading,
     legend_entries,
     result_keys,
     results_by_name,
@@ -18,6 +18,7 @@ from landscape.figures.blocks.block import (
 )
 from landscape.figures.blocks.tables import Cell, Head, Table, eigenvalue_table
 from landscape.figures.grouping.comparability import cautions, listed
+from landscape.figures.grouping.headings import distinct, largest_sample, matrix_text, with_sample
 from landscape.figures.kinds.result_kind import Columns, ResultKind
 from landscape.figures.plots.spectrum import spectrum_figure
 from landscape.results import (
@@ -27,7 +28,7 @@ from landscape.results import (
 from landscape.stats import number_format
 
 
-def spectrum_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
+def spectrum_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[PageBlock]:
     """Return a block for each name of spectra: the eigenvalues with their bounds, and as a table."""
     groups = results_by_name(results, SpectrumResult)
     blocks = []
@@ -45,7 +46,7 @@ def spectrum_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -
         plot = Plot(
             f"spectrum-{index}", alt, {"": strip_layout(spectrum_figure(spectra, colours=colours))}, caption=caption
         )
-        title = heading("Eigenvalues", name, len(groups))
+        title = with_sample(f"{_ends(spectra)} eigenvalues{matrix_text(spectra.values())}", spectra.values())
         tables = [table for table in (_estimates(spectra), eigenvalue_table(spectra)) if table is not None]
         legend = legend_entries(list(spectra), colours)
         shown = result_keys(name, list(spectra))
@@ -60,7 +61,19 @@ def spectrum_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -
                 tables=tables,
             )
         )
-    return blocks
+    named = [list(spectra.values()) for spectra in groups.values()]
+    texts = distinct([_count_text(spectra) for spectra in named], list(groups))
+    return alternatives(blocks, texts, legend="Eigenvalues", chosen=largest_sample(named))
+
+
+def _ends(spectra: Mapping[str, SpectrumResult]) -> str:
+    return "Largest and smallest" if any(np.any(s.ends == -1) for s in spectra.values()) else "Largest"
+
+
+def _count_text(spectra: Sequence[SpectrumResult]) -> str:
+    """Return "5 eigenvalues (5,000 examples)"."""
+    count = max(len(spectrum.ends) for spectrum in spectra)
+    return with_sample(f"{count} eigenvalue{'s' * (count != 1)}{matrix_text(spectra)}", spectra)
 
 
 def _of_subsets(spectra: Mapping[str, SpectrumResult]) -> str:

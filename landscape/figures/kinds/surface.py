@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from landscape.figures.blocks.surface_block import SurfaceBlock, surface_block
+from landscape.figures.blocks.alternatives import PageBlock, alternatives
+from landscape.figures.blocks.surface_block import surface_block
+from landscape.figures.grouping.headings import distinct
 from landscape.figures.grouping.surface_groups import group_surfaces
 from landscape.figures.kinds.result_kind import ResultKind
 from landscape.figures.kinds.sampled import sampled_phrase, sampled_table
@@ -15,12 +17,15 @@ from landscape.results import (
 )
 
 
-def surface_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[SurfaceBlock]:
+def surface_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[PageBlock]:
     """Return a block for each group of surfaces that share one scale."""
-    groups = group_surfaces(results).items()
-    return [
-        surface_block(f"plane-{index}", name, group, results, colours) for index, (name, group) in enumerate(groups)
+    groups = group_surfaces(results)
+    blocks = [
+        surface_block(f"plane-{index}", name, group, results, colours)
+        for index, (name, group) in enumerate(groups.items())
     ]
+    texts = distinct([block.heading for block in blocks], [block.name for block in blocks])
+    return alternatives(blocks, texts, legend="Plane")
 
 
 KIND = ResultKind(SurfaceResult, surface_figure, "Surfaces", surface_blocks, sampled_phrase, sampled_table)

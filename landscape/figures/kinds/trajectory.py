@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from landscape.figures.blocks.alternatives import PageBlock, alternatives
 from landscape.figures.blocks.block import Block, Plot, strip_layout
+from landscape.figures.grouping.headings import distinct
 from landscape.figures.kinds.result_kind import Columns, ResultKind
 from landscape.figures.plots.surfaces.trajectory import belongs, positions, trajectory_figure, trajectory_note
 from landscape.results import (
@@ -14,7 +16,7 @@ from landscape.results import (
 )
 
 
-def trajectory_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
+def trajectory_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[PageBlock]:
     """Return a block for each trajectory whose plane has no surface to draw it on."""
     surfaces = [result for result in results.values() if isinstance(result, SurfaceResult)]
     alone = {
@@ -31,7 +33,7 @@ def trajectory_blocks(results: Mapping[str, Result], colours: Mapping[str, int])
         alt = f"Path of {label} on its plane, {name} {texts[0]} to {texts[-1]}"
         plot = Plot(f"path-{index}", alt, {"": strip_layout(figure)}, title=label, caption=trajectory_note(trajectory))
         blocks.append(Block(f"path-block-{index}", f"Trajectory of {label}", [plot], [key], columns=1))
-    return blocks
+    return alternatives(blocks, distinct([key.rpartition("/")[0] for key in alone], list(alone)), legend="Trajectory")
 
 
 def _describe(result: TrajectoryResult) -> str:

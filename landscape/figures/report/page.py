@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,16 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from landscape.errors import LandscapeError
+from landscape.figures.blocks.alternatives import PageBlock, flatten
 from landscape.figures.blocks.block import Block
 from landscape.figures.blocks.json_payload import script_json
 from landscape.figures.blocks.surface_block import SurfaceBlock
-from landscape.figures.blocks.tables import Table
+from landscape.figures.grouping.labels import shorten
 from landscape.figures.kinds.registry import KINDS, SECTIONS
-from landscape.figures.report.paired_seeds import Comparison, colours_of, comparisons, paired_table
+from landscape.figures.report.first_screen import first_screen
+from landscape.figures.report.paired_seeds import colours_of, comparisons
 from landscape.figures.report.provenance import origin, provenance
-from landscape.figures.report.summary import Row, checkpoints, differences_table, key_numbers, summary_table
-from landscape.figures.report.verdict import barriers, verdict
+from landscape.figures.report.summary import checkpoints, key_numbers
 from landscape.figures.style import theme
 from landscape.results import Result
 from landscape.storage.atomic_write import write_atomically
@@ -33,7 +34,7 @@ SCRIPTS = (  # before plotly.js, and after it
     (
         *("drawing.js", "plots.js"),
         *("grids.js", "isolines.js", "cameras.js", "scenes.js", "path.js", "planes.js", "overlay.js", "player.js"),
-        "start.js",
+        *("alternatives.js", "navigation.js", "start.js"),
     ),
 )
 # The scripts start after the first paint: reading 5 MB of them takes a second that the text need not wait for.
@@ -77,13 +78,16 @@ def render_report(results: Mapping[str, Result], *, title: str | None = None, so
     """Return the report as HTML; arguments as in `write_report`."""
     if not results:
         raise LandscapeError("expected at least one result to report, got none; run landscape surface or hessian first")
+    stored = results
+    results, full = shorten(stored, list(checkpoints(stored)))
     named = checkpoints(results)
     labels = list(named)
     rows = key_numbers(named)
     compared = comparisons(named, rows)
     colours = colours_of(labels, compared)
     sections = _sections(results, colours)
-    blocks = [block for section in sections.values() for block in section]
+    blocks = list(flatten(block for section in sections.values() for block in section))
+    planes = [block for block in blocks if isinstance(block, SurfaceBlock)]
     before, after = ("\n".join(map(_resource, names)) for names in SCRIPTS)
     scripts = [before, get_plotlyjs(), after]
     context = {
@@ -91,10 +95,10 @@ def render_report(results: Mapping[str, Result], *, title: str | None = None, so
         "facts": _facts(results),
         "sources": [Path(source).name for source in sources],
         "colours": colours,
-        "summary": _summary(rows, labels, compared, results),
+        "first": first_screen(results, named, rows, compared, colours, planes),
         "sections": sections,
-        "origin": lambda keys: origin(keys, results),
-        "provenance": [provenance(key, result) for key, result in results.items()],
+        "origin": lambda keys: origin([full[key] for key in keys], stored),
+        "provenance": [provenance(key, result) for key, result in stored.items()],
         "data": script_json(_data(blocks)),
         "scripts": [Markup(script) for script in scripts],
         "start": Markup(START),
@@ -114,28 +118,9 @@ def render_report(results: Mapping[str, Result], *, title: str | None = None, so
     return environment.get_template("report.html").render(context)
 
 
-@dataclass(frozen=True)
-class Summary:
-    """The first section: sentences, and the key numbers as tables."""
-
-    verdict: list[str]
-    caution: str
-    tables: list[Table]
-
-
-def _summary(rows: list[Row], labels: list[str], compared: list[Comparison], results: Mapping[str, Result]) -> Summary:
-    sentences = verdict(rows, labels, compared)
-    tables = [paired_table(comparison) for comparison in compared]
-    if rows:
-        tables.append(summary_table(rows, labels, folded="Each checkpoint's numbers" if compared else ""))
-    if rows and len(labels) > 2 and not compared:
-        tables.append(differences_table(rows, labels))
-    return Summary([*sentences[:-1], *barriers(results)], sentences[-1] if sentences else "", tables)
-
-
-def _sections(results: Mapping[str, Result], colours: Mapping[str, int]) -> dict[str, list[Block | SurfaceBlock]]:
+def _sections(results: Mapping[str, Result], colours: Mapping[str, int]) -> dict[str, list[PageBlock]]:
     """Return the blocks of each section that has any, in the order of the page."""
-    sections: dict[str, list[Block | SurfaceBlock]] = {name: [] for name in SECTIONS}
+    sections: dict[str, list[PageBlock]] = {name: [] for name in SECTIONS}
     for kind in KINDS:
         sections.setdefault(kind.section, []).extend(kind.blocks(results, colours))
     return {name: blocks for name, blocks in sections.items() if blocks}

@@ -25,6 +25,7 @@ from landscape.results import (
 )
 from landscape.stats import number_format
 from landscape.stats.difference import Difference, Estimate, difference
+from landscape.stats.generalization_gap import gap_stderr
 from landscape.stats.ranking import measure_estimate
 
 Named = Mapping[str, Mapping[str, Result]]  # by checkpoint label, then by name
@@ -57,9 +58,7 @@ class Row:
 
     def text(self, number: Estimate) -> str:
         """Return one of this quantity's numbers as text."""
-        return number_format.measured(
-            number.value, math.nan if self.percent else number.uncertainty, fraction=self.percent
-        )
+        return number_format.measured(number.value, number.uncertainty, fraction=self.percent)
 
     def take(self, samples: Samples, *, whole: bool = True) -> None:
         """Take each checkpoint's number on the largest sample that all have, on its own largest where there is none.
@@ -116,7 +115,8 @@ def key_numbers(named: Named) -> list[Row]:
         for key, number in known.items():
             final[key].numbers[label] = number
         if {"test_loss", "train_loss"} <= known.keys():
-            gap.numbers[label] = Estimate(known["test_loss"].value - known["train_loss"].value)
+            apart = known["test_loss"].value - known["train_loss"].value
+            gap.numbers[label] = Estimate(apart, gap_stderr(results.values()))
         for spectrum in (r for r in results.values() if isinstance(r, SpectrumResult) and _is_hessian(r)):
             if np.any(spectrum.ends == 1):
                 number = Estimate(float(spectrum.eigenvalues[0]), bound=float(spectrum.bounds[0]))

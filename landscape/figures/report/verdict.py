@@ -13,11 +13,11 @@ from landscape.figures.report.summary import Row
 from landscape.results import LineResult, Result
 from landscape.stats import number_format
 from landscape.stats.difference import difference
-from landscape.stats.ranking import rank
+from landscape.stats.ranking import RankedMeasure, rank, tally
 
 ONE_PAIR = (
-    "One run of each is one observation: it says which of these checkpoints is flatter as measured here, not which "
-    "optimizer finds flatter minima. That takes several seeds and a paired comparison."
+    "One run of each: this says which of these checkpoints is flatter as measured here, not which optimizer finds "
+    "flatter minima, which takes several seeds and a paired comparison."
 )
 FEW_PAIRS = (
     "Intervals are Student's t at 95% over the paired differences, one at a time: over many measures, one in twenty "
@@ -30,9 +30,21 @@ def verdict(rows: Sequence[Row], labels: Sequence[str], compared: Sequence[Compa
     if compared:
         return [sentence for one in compared for sentence in _over_seeds(one)] + [FEW_PAIRS]
     sentences = _flattest(rows, labels)
-    if len(labels) == 2:
-        sentences += _better(rows, labels)
+    if len(labels) == 2 and (parts := _better(rows, labels)):
+        sentences.append(_sentence(parts))
     return [*sentences, ONE_PAIR] if sentences else []
+
+
+def headline(rows: Sequence[Row], labels: Sequence[str], compared: Sequence[Comparison] = ()) -> str:
+    """Return one sentence on who is flattest by how many measures and who is more accurate; empty for one checkpoint.
+
+    The counts are those that `landscape sharpness` prints; over seeds it is the first finding.
+    """
+    if compared:
+        return next(iter(_over_seeds(compared[0])), "")
+    counts = [one.text for one in tally(_rankings(rows, labels).values())]
+    better = _better(rows, labels)[:1] if counts and len(labels) == 2 else []
+    return f"{'; '.join([*counts, *better])}." if counts else ""
 
 
 def barriers(results: Mapping[str, Result]) -> list[str]:
@@ -57,21 +69,19 @@ def _flattest(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
     flattest: dict[str, list[str]] = {}
     close: list[str] = []
     unproven: list[str] = []
-    for row in rows:
-        ranked = rank({label: row.numbers[label] for label in labels if label in row.numbers})
-        ranked = [one for one in ranked if not math.isnan(one.estimate.value)]
-        if not row.flatness or len(ranked) < 2:
+    for measure, ranked in _rankings(rows, labels).items():
+        if len(ranked) < 2:
             continue
         first, second = ranked[:2]
         than = "lower" if len(ranked) == 2 else "below the next"
         low, high = first.estimate.value, second.estimate.value
         times = f"{number_format.number(high / low, 2)}× {than}" if low > 0 and math.isfinite(high) else ""
         if second.above.clear:
-            flattest.setdefault(first.checkpoint, []).append(row.label + (f" ({times})" if times else ""))
+            flattest.setdefault(first.checkpoint, []).append(measure + (f" ({times})" if times else ""))
         elif math.isnan(second.above.uncertainty):
-            unproven.append(f"{row.label} ({first.checkpoint}: {times})" if times else row.label)
+            unproven.append(f"{measure} ({first.checkpoint}: {times})" if times else measure)
         else:
-            close.append(row.label)
+            close.append(measure)
     word = "flatter" if len(labels) == 2 else "flattest"
     sentences = [f"{label} is {word} by {listed(by)}." for label, by in flattest.items()]
     if len(flattest) > 1:
@@ -85,8 +95,19 @@ def _flattest(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
     return sentences
 
 
+def _rankings(rows: Sequence[Row], labels: Sequence[str]) -> dict[str, list[RankedMeasure]]:
+    """Return the checkpoints with a number from flattest to sharpest, by the label of each sharpness measure."""
+    ranked = {row.label: rank({k: row.numbers[k] for k in labels if k in row.numbers}) for row in rows if row.flatness}
+    return {label: [one for one in many if not math.isnan(one.estimate.value)] for label, many in ranked.items()}
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    text = "; ".join(parts)
+    return f"{text[0].upper() if text.startswith('their') else text[0]}{text[1:]}."
+
+
 def _better(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
-    """Return sentences on the higher test accuracy and the smaller gap of two, if they are known."""
+    """Return clauses on the higher test accuracy and the smaller gap of two, if they are known."""
     by_name = {row.label: row for row in rows if set(labels) <= row.numbers.keys()}
     parts = []
     accuracy = by_name.get("Test accuracy")
@@ -104,8 +125,7 @@ def _better(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
         one, other = gap.cell(low), gap.cell(high)
         if one != other:
             parts.append(f"{low} has the smaller gap between train and test loss ({one} against {other})")
-    text = "; ".join(parts)
-    return [f"{text.replace('their', 'Their', 1) if text.startswith('their') else text}."] if parts else []
+    return parts
 
 
 def _over_seeds(comparison: Comparison) -> list[str]:

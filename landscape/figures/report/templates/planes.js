@@ -1,3 +1,5 @@
+const CHANCE = "rgb(230,40,70)"; // of the line at chance level, in light and dark alike
+
 // Surfaces of a plane: measured grids on the scales that Python chose, in 3-D and as contours.
 class Plane {
   constructor(data) {
@@ -24,7 +26,7 @@ class Plane {
   // Camera distance at which narrow panels show their whole scene.
   fit(camera) {
     const { clientWidth, clientHeight } = document.getElementById(`${this.panels[0].id}-relief`);
-    const away = Math.min(Math.max((1.5 * clientHeight) / (clientWidth || 1), 1), 1.4);
+    const away = Math.min(Math.max((1.3 * clientHeight) / (clientWidth || 1), 1), 1.4);
     const eye = Object.fromEntries(Object.entries(camera.eye).map(([axis, value]) => [axis, value * away]));
     return { ...camera, eye };
   }
@@ -135,7 +137,7 @@ class Plane {
       mark.z = place ? [place[2] + lift, scale.frame[1]] : []; // a pin up to the ceiling
     }
     const paths = this.pathsOn(panel).flatMap((path) => path.solid(this.moment, panel.axes, z, scale, this.lift));
-    const lines = [...this.lines(main, panel, z), ...this.floor(panel, z, view.colours)];
+    const lines = [...this.lines(main, panel, z), ...this.floor(panel, z, view.colours), ...this.guess(panel, z, view, scale, true)];
     return { data: [main, ...lines, ...marks, ...paths], layout: this.room(layout) };
   }
 
@@ -194,6 +196,20 @@ class Plane {
     return [{ type: "scatter3d", mode: "lines", x: lines.x, y: lines.y, z: lines.x.map(() => z0), line, ...still }];
   }
 
+  // The line at the level of a uniform guess, on a surface or on contours.
+  guess(panel, z, view, scale, solid) {
+    const [metric, split] = view.grid.split("/");
+    const value = split === "gap" ? undefined : this.chance[metric];
+    if (value === undefined || !this.control("chance").checked) return [];
+    const level = scale.log ? Math.log10(value) : value;
+    if (level <= scale.bottom || level >= scale.top) return [];
+    const { x, y } = isolines(panel.axes, z, [level]);
+    const still = { mode: "lines", hoverinfo: "skip", showlegend: false, meta: { role: "chance" } };
+    if (!solid) return [{ ...still, type: "scatter", x, y, line: { color: CHANCE, width: 2.5 } }];
+    const height = level + 0.5 * this.lift * (scale.top - scale.bottom); // or the surface would cut into it
+    return [{ ...still, type: "scatter3d", x, y, z: x.map(() => height), line: { color: CHANCE, width: 4 } }];
+  }
+
   pathsOn(panel) {
     return this.paths.filter((path) => path.panels.includes(this.panels.indexOf(panel)));
   }
@@ -216,7 +232,7 @@ class Plane {
     const paths = this.pathsOn(panel).flatMap((path) => path.flat(this.moment));
     Object.assign(layout, { template: theme.template, autosize: true });
     if (coarse) layout.dragmode = false;
-    return { data: [main, ...measured, ...paths, ...marks], layout };
+    return { data: [main, ...this.guess(panel, z, view, scale, false), ...measured, ...paths, ...marks], layout };
   }
 
   // The points of an estimated surface that were measured on all examples.
@@ -264,7 +280,7 @@ class Plane {
     });
     this.control("limit").addEventListener("input", () => this.draw());
     for (const name of ["style", "levels", "floor"]) change(name, () => this.drawScenes());
-    for (const name of ["steps", "lines", "measured"]) change(name, () => this.draw());
+    for (const name of ["steps", "lines", "measured", "chance"]) change(name, () => this.draw());
     change("layout", () => this.overlay.toggle(this.chosen("layout") === "overlay"));
     const { cameras } = this;
     const views = {

@@ -14,8 +14,8 @@ redraws.push(() => Promise.all(planes.map((plane) => plane.draw())));
   };
   const watch = new IntersectionObserver((entries) => entries.forEach(come), { rootMargin: few ? "800px" : "100px" });
   for (const plane of planes) plane.describe();
+  if (webgl) for (const scene of scenes) watch.observe(scene.element);
   for (const { plane, panel } of panels) {
-    if (webgl) watch.observe(panel.scene.element);
     await pause();
     await plane.drawFlat(panel);
   }
@@ -25,7 +25,7 @@ redraws.push(() => Promise.all(planes.map((plane) => plane.draw())));
   }
   for (const scene of webgl && few ? scenes : []) {
     await pause();
-    if (!live.has(scene)) await scene.show();
+    if (!live.has(scene) && !scene.element.closest(".away")) await scene.show();
   }
   await Promise.allSettled([...live].map((scene) => scene.drawing)); // one that came into sight by itself draws still
   document.documentElement.dataset.ready = "true";

@@ -1,15 +1,14 @@
-"""Short checkpoint labels for images: common prefixes and suffixes removed."""
+"""Short checkpoint labels for images and the page: common prefixes and suffixes removed."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from landscape.errors import LandscapeError
 from landscape.figures.grouping.families import is_between
-from landscape.results import LineResult, Result
+from landscape.results import LineResult, Result, with_attributes
 
 Names: TypeAlias = Mapping[str, str]  # short label of each checkpoint
 V = TypeVar("V")
@@ -42,12 +41,41 @@ def relabelled(group: Mapping[str, V], names: Names) -> dict[str, V]:
 
 def with_short_ends(line: LineResult, names: Names) -> LineResult:
     """Return a line between checkpoints with short labels at its ends."""
-    ends = [{**entry, "label": names.get(str(entry.get("label")), entry.get("label"))} for entry in _ends(line)]
-    return dataclasses.replace(line, attributes={**line.attributes, "checkpoints": ends})
+    return with_attributes(line, checkpoints=_renamed(line.attributes.get("checkpoints"), names))
 
 
-def _ends(line: LineResult) -> list[dict[str, Any]]:
-    return [dict(entry) for entry in line.attributes.get("checkpoints") or () if isinstance(entry, Mapping)]
+def shorten(results: Mapping[str, Result], labels: Sequence[str]) -> tuple[dict[str, Result], dict[str, str]]:
+    """Return the results under short checkpoint labels, and the full key of each by its short one.
+
+    Args:
+        results: Results by "<checkpoint label>/<name>".
+        labels: The checkpoints' labels.
+    """
+    names = short_names(labels)
+    full: dict[str, str] = {}
+    for key in results:
+        label, slash, name = key.rpartition("/")
+        full["..".join(names.get(end, end) for end in label.split("..")) + slash + name] = key
+    if len(full) < len(results) or all(short == label for label, short in names.items()):
+        return dict(results), {key: key for key in results}
+    return {key: _with_short_labels(results[stored], names) for key, stored in full.items()}, full
+
+
+def _with_short_labels(result: Result, names: Names) -> Result:
+    a = result.attributes
+    renamed: dict[str, Any] = {key: _renamed(a[key], names) for key in ("checkpoints", "marks") if a.get(key)}
+    if isinstance(a.get("checkpoint"), str):
+        renamed["checkpoint"] = names.get(a["checkpoint"], a["checkpoint"])
+    return with_attributes(result, **renamed)
+
+
+def _renamed(entries: Any, names: Names) -> list[dict[str, Any]]:
+    """Return entries with short labels, those among attributes that are mappings."""
+    return [
+        {**entry, "label": names.get(str(entry.get("label")), entry.get("label"))}
+        for entry in entries or ()
+        if isinstance(entry, Mapping)
+    ]
 
 
 def short_names(labels: Sequence[str]) -> dict[str, str]:
