@@ -7,18 +7,23 @@ import hashlib
 import os
 import re
 import secrets
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from landscape.errors import LandscapeError
 
+if sys.platform != "win32":
+    import fcntl
+
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Replace a file by the output of `write`, whole or not at all; missing parent folders are created.
 
     The bytes go to a temporary file in the same folder, which is flushed to the disk and then renamed over `path`; the
-    folder is flushed last. After any failure the old file is still there and no temporary file is left.
+    folder is flushed last. After any failure the old file is still there and no temporary file is left; those of
+    writes that were killed are removed.
 
     Args:
         path: The file to replace; a symbolic link is followed, so that the link stays.
@@ -38,8 +43,9 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         mode = target.stat().st_mode & 0o777 if target.exists() else None
         if mode is not None and not os.access(target, os.W_OK):
             raise PermissionError(None, "the file there is write-protected")
-        temporary = target.with_name(f"{_temporary_stem(target)}{secrets.token_hex(6)}.tmp")
-        with temporary.open("xb") as file:
+        remove_temporaries(target)
+        temporary, file = _open_temporary(target)
+        with file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -58,14 +64,17 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
 
 
 def remove_temporaries(path: str | Path) -> None:
-    """Remove the temporary files of killed writes of `path`; call it with the lock of the file held."""
+    """Remove the temporary files of killed writes of `path`; those of running writes are locked and stay."""
     with contextlib.suppress(OSError):
         target = Path(path).resolve()
         stem = re.escape(_temporary_stem(target))
         for entry in target.parent.iterdir():
             if re.fullmatch(rf"{stem}[0-9a-f]{{12}}\.tmp", entry.name):
-                with contextlib.suppress(OSError):
-                    entry.unlink()
+                with contextlib.suppress(OSError), entry.open("rb") as file:
+                    if os.name == "nt":
+                        file.close()  # open files cannot be removed there, which protects those of running writes
+                    if _lock(file):
+                        entry.unlink()
 
 
 def file_sha256(path: str | Path) -> str:
@@ -79,6 +88,28 @@ def file_sha256(path: str | Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise LandscapeError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _open_temporary(target: Path) -> tuple[Path, BinaryIO]:
+    """Create a temporary file for `target`, locked until it is closed, which tells it from one of a killed write."""
+    while True:
+        temporary = target.with_name(f"{_temporary_stem(target)}{secrets.token_hex(6)}.tmp")
+        file = temporary.open("xb")
+        if _lock(file) and temporary.exists():  # else another process removed it before it was locked
+            return temporary, file
+        file.close()
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Lock an open file; return False if another process holds it. Not on Windows, where open files stay anyway."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system without locks: what is being written cannot be told from what was left
+            return "r" not in file.mode
+    return True
 
 
 def _temporary_stem(target: Path) -> str:

@@ -54,7 +54,7 @@ def test_six_checkpoints_read_by_recipe_or_each(tmp_path, visit):
     page.wait_for_function(f"() => {names} === 12")
     assert page.locator("#lines .legend .series:visible").count() == 6
     assert page.locator("#plane-0 .relief").count() == 7  # six, and the overlay
-    assert page.locator("#summary h3").first.text_content() == "sam against adam, 3 pairs"
+    assert page.locator("#numbers h3").first.text_content() == "sam against adam, 3 pairs"
 
 
 def test_tables_sort_by_a_click_on_their_heads(pair, visit):

@@ -1,6 +1,8 @@
 import hashlib
 import os
+import signal
 import stat
+import subprocess
 import sys
 
 import pytest
@@ -95,6 +97,37 @@ def test_modes_and_links_are_kept(tmp_path):
     assert link.is_symlink()
     assert target.read_bytes() == b"2"
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from landscape.storage.atomic_write import write_atomically
+
+def write(file):
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+write_atomically(pathlib.Path(sys.argv[1]), write)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_what_a_killed_write_left_goes_with_the_next_and_what_is_being_written_stays(tmp_path):
+    path = tmp_path / "report.html"
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = names(tmp_path)
+    (tmp_path / ".other.html.0123456789ab.tmp").write_bytes(b"of another file")
+
+    def write(file):
+        file.write(b"first")
+        write_atomically(path, lambda other: other.write(b"second"))  # while this one is being written
+        assert left not in names(tmp_path)
+
+    write_atomically(path, write)
+    assert path.read_bytes() == b"first"
+    assert names(tmp_path) == [".other.html.0123456789ab.tmp", "report.html"]
 
 
 @pytest.mark.parametrize("name", ["ä" * 127, "x" + "雪" * 84, "xy" + "🏔" * 63, "n" * 255])

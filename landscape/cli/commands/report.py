@@ -133,14 +133,15 @@ def latest() -> Path:
     from landscape.storage.loading import is_analysis_file
 
     paths = [path for folder in (".", "results", "figures", "demo") for path in Path(folder).glob("*.h5")]
-    newest_first = sorted(paths, key=_written, reverse=True)
-    path = next(filter(is_analysis_file, newest_first), None)
-    if path is None:
+    newest_first = [path for path in sorted(paths, key=_written, reverse=True) if is_analysis_file(path)]
+    if not newest_first:
         raise LandscapeError(
             "no analysis file (.h5) here or in results/, figures/ or demo/; make one with landscape surface or demo"
         )
-    console.say(f"the latest analysis file is {path}")
-    return path
+    others = len(newest_first) - 1
+    also = f"; {others} other{'s' * (others > 1)} found, name the files to open several" if others else ""
+    console.say(f"the latest analysis file is {newest_first[0]}{also}")
+    return newest_first[0]
 
 
 def _written(path: Path) -> float:
