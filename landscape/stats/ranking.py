@@ -62,7 +62,7 @@ class Tally:
 
 
 def tally(rankings: Iterable[Sequence[RankedMeasure]]) -> list[Tally]:
-    """Return how often each checkpoint is flattest, the most often first; those that never are have no entry.
+    """Count the measures by which each checkpoint is flattest, largest count first; those with none have no entry.
 
     Args:
         rankings: of each measure, flattest first; one of fewer than two finite numbers compares nothing.

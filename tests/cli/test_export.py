@@ -127,7 +127,7 @@ def test_names_that_no_file_could_have_are_made_safe(run) -> None:
         (["--relief", "nan"], "got --relief nan"),
         (["--size", "0"], "got --size 0.0; expected a number above 0"),
         (["--clip", "-1"], "got --clip -1.0"),
-        (["--view", "4d"], "got --view 4d; expected one or more of 3d, contour, overlay"),
+        (["--view", "4d"], "got --view 4d; expected one or more of 3d, wireframe, contour, overlay"),
         (["--split", "validation", "--name", "plane"], "among train, test, gap, got 'validation'"),
     ],
 )

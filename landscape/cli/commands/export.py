@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 IMAGES = ("png", "svg", "pdf")
 MESHES = ("vtk", "stl", "glb")
 FORMATS = (*IMAGES, "csv", "npz", *MESHES)
-VIEWS = ("3d", "contour", "overlay")
+VIEWS = ("3d", "wireframe", "contour", "overlay")
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class DrawingOptions:
 
     separate: bool = False
     """One image for each result, instead of one for each name that compares its checkpoints."""
-    view: Annotated[Names, arg(metavar="3d|contour|overlay")] = ("3d", "contour")
-    """Images of surfaces: in 3-D, as filled contours, or all in one scene."""
+    view: Annotated[Names, arg(metavar="3d|wireframe|contour|overlay")] = ("3d", "contour")
+    """Images of surfaces: in 3-D, filled or as a wireframe, as filled contours, or all in one scene."""
     x: Literal["epoch", "gradient_evaluations", "seconds"] = "epoch"
     """Horizontal axis of training curves."""
     width: Annotated[OptionalCount, default("chosen by the content", "PX")] = None

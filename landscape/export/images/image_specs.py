@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import plotly.graph_objects as go
@@ -22,6 +22,7 @@ from landscape.figures.plots.line import line_figure
 from landscape.figures.plots.sharpness_curves import Over, curves_figure, swept
 from landscape.figures.plots.surfaces import grids
 from landscape.figures.plots.surfaces.convexity import convexity_note
+from landscape.figures.plots.surfaces.surface import View, draw_on_scale
 from landscape.figures.plots.surfaces.trajectory import belongs, trajectory_figure, trajectory_note
 from landscape.figures.style.dark import to_dark
 from landscape.figures.style.scale import Scale
@@ -160,10 +161,12 @@ def _views(
     arrays = [grids.values(surface, metric, split) for surface in alike or shown.values()]
     scale = grids.scale_of(arrays, metric, split, log=options.log, clip=options.clip)
     notes = _unfinished(shown) + _cut([grids.values(r, metric, split) for r in shown.values()], shown, scale)
-    for view in options.views:
-        drawn = compare(
-            shown, view=view, metric=metric, split=split, scale=scale, dark=options.dark, title=options.title
+    for view in cast("Sequence[View]", options.views):
+        drawn = draw_on_scale(
+            shown, scale, view=view, metric=metric, split=split, title=options.title, dark=options.dark
         )
+        if options.dark:
+            drawn = to_dark(drawn)
         drawn.for_each_annotation(lambda note: note.update(font={"size": 13}))
         drawn.update_traces(colorbar={"title": {"font": {"size": 13}}}, selector={"showscale": True})
         panels = 1 if view == "overlay" else len(shown)

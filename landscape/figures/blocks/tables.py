@@ -31,7 +31,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Cell:
-    """One entry: its words, and the number they stand for."""
+    """One entry: its text, and the number behind it."""
 
     text: str = ""
     small: str = ""  # a second line

@@ -19,8 +19,8 @@ def group_surfaces(results: Mapping[str, Result]) -> dict[str, dict[str, Surface
             named.setdefault(key.rpartition("/")[2], {})[key] = result
     groups: dict[str, dict[str, SurfaceResult]] = {}
     for name, surfaces in named.items():
-        twin = next((other for other, group in groups.items() if _other_modes(group, surfaces)), name)
-        groups.setdefault(twin, {}).update(surfaces)
+        shared = next((other for other, group in groups.items() if _other_modes(group, surfaces)), name)
+        groups.setdefault(shared, {}).update(surfaces)
     return groups | _in_detail(groups)
 
 

@@ -49,24 +49,24 @@ def _history_block(
     by = Control(f"{identity}-by", "Curves", {"recipe": "By recipe", "checkpoint": "Each"}, "recipe")
     recipes = seeds(histories)
     controls = [along] if len(axes) > 1 else []
-    ways = ["checkpoint"]
+    groupings = ["checkpoint"]
     if any(len(labels) > 1 for labels in recipes.values()):
-        controls, ways = [*controls, by], ["checkpoint", "recipe"]
+        controls, groupings = [*controls, by], ["checkpoint", "recipe"]
     palette = {recipe: colours.get(labels[0], 0) for recipe, labels in recipes.items()}
     plots = []
     for metric in recorded(histories):
         variants = {}
-        for x, way in itertools.product(axes, ways):
-            chosen: Any = colours if way == "checkpoint" else palette
-            figure = history_figure(histories, metrics=[metric], x=x, by=way, colours=chosen)  # type: ignore[arg-type]
-            values = {along.id: x, by.id: way}
+        for x, grouping in itertools.product(axes, groupings):
+            chosen: Any = colours if grouping == "checkpoint" else palette
+            figure = history_figure(histories, metrics=[metric], x=x, by=grouping, colours=chosen)  # type: ignore[arg-type]
+            values = {along.id: x, by.id: grouping}
             variants["|".join(values[control.id] for control in controls)] = strip_layout(figure)
         alt = f"{metric} during training: {', '.join(histories)}"
         plots.append(Plot(f"{identity}-{metric}", alt, variants, [c.id for c in controls], metric.capitalize()))
     names = {column for history in histories.values() for column in history.columns}
     splits = [split for split in SPLITS if {f"{split}_loss", f"{split}_accuracy"} & names]
-    legend = legend_entries(list(histories), colours, when=(by.id, "checkpoint") if len(ways) > 1 else ("", ""))
-    if len(ways) > 1:
+    legend = legend_entries(list(histories), colours, when=(by.id, "checkpoint") if len(groupings) > 1 else ("", ""))
+    if len(groupings) > 1:
         legend += legend_entries(list(recipes), palette, switch=False, when=(by.id, "recipe"))
     note = "By recipe: the median over its seeds; bands from quartile to quartile, and fainter from least to most."
     return Block(
@@ -74,7 +74,7 @@ def _history_block(
         heading,
         plots,
         result_keys(name, list(histories)),
-        note=note if len(ways) > 1 else "",
+        note=note if len(groupings) > 1 else "",
         controls=controls,
         legend=legend,
         dashes=dashes({split: _DASHES[split] for split in splits}),

@@ -155,10 +155,10 @@ def _block(
         if both:
             controls = [Control(height.id, height.legend, height.options, "log" if scale.log else "linear"), *grouped]
         variants: dict[str, Any] = {}
-        for log, way in itertools.product((False, True) if both else (scale.log,), curves):
-            palette = _palette(curves[way], colours, by_label)
-            figure = line_figure(curves[way], metrics=[metric], log=log, colours=palette)
-            values = [*(["log" if log else "linear"] if both else []), *([way] if grouped else [])]
+        for log, grouping in itertools.product((False, True) if both else (scale.log,), curves):
+            palette = _palette(curves[grouping], colours, by_label)
+            figure = line_figure(curves[grouping], metrics=[metric], log=log, colours=palette)
+            values = [*(["log" if log else "linear"] if both else []), *([grouping] if grouped else [])]
             variants["|".join(values)] = strip_layout(figure, t=28 if colours is None else 12)
         notes.append(scale.note([line.grid(metric) for line in everything if metric in line.metrics]))
         alt = f"{metric} along a line through weight space, {', '.join(splits)}: {', '.join(curves['each'])}"
@@ -202,14 +202,14 @@ def _legend(
     by_label: Mapping[str, Sequence[LineResult]],
     control: str,
 ) -> list[LegendEntry]:
-    if colours is None:  # between two checkpoints: nothing to tell apart but the ways
-        ways = list(curves["each"])
-        return [LegendEntry(way, index, switch=False) for index, way in enumerate(ways)] if len(ways) > 1 else []
+    if colours is None:  # between two checkpoints: nothing to tell apart but the connections
+        names = list(curves["each"])
+        return [LegendEntry(name, index, switch=False) for index, name in enumerate(names)] if len(names) > 1 else []
     legend = []
-    for way, lines in curves.items():
+    for grouping, lines in curves.items():
         palette = _palette(lines, colours, by_label) or {}
-        when = (control, way) if control else ("", "")
-        legend += legend_entries(list(lines), palette, switch=way == "each", when=when)
+        when = (control, grouping) if control else ("", "")
+        legend += legend_entries(list(lines), palette, switch=grouping == "each", when=when)
     return legend
 
 

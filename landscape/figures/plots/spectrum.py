@@ -13,7 +13,7 @@ from landscape.figures.style import theme
 from landscape.figures.style.small_multiples import legend_once
 from landscape.results import SpectrumResult
 
-SMALL = 0.05  # where the bottom end is smaller than this share of the top, it gets an axis of its own
+SMALL = 0.05  # where the bottom end is smaller than this share of the top, it gets an axis of its at_end
 _SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -89,12 +89,12 @@ def _eigenvalues(
 ) -> go.Scatter:
     """Return the marks of one end of a spectrum, or with end 0 of both."""
     colour = theme.series_colour(series)
-    own = spectrum.ends == end if end else np.ones(len(spectrum.ends), dtype=bool)
-    converged = spectrum.converged[own]
+    at_end = spectrum.ends == end if end else np.ones(len(spectrum.ends), dtype=bool)
+    converged = spectrum.converged[at_end]
     return go.Scatter(
-        x=x[own],
-        y=spectrum.eigenvalues[own],
-        error_y={"type": "data", "array": spectrum.bounds[own], "thickness": 1.5, "width": 5, "color": colour},
+        x=x[at_end],
+        y=spectrum.eigenvalues[at_end],
+        error_y={"type": "data", "array": spectrum.bounds[at_end], "thickness": 1.5, "width": 5, "color": colour},
         mode="markers",
         marker={
             "color": colour,
@@ -103,7 +103,7 @@ def _eigenvalues(
             "symbol": np.where(converged, "circle", "circle-open"),
             "line": {"width": np.where(converged, 0, 2), "color": colour},
         },
-        customdata=np.stack([spectrum.bounds, spectrum.residuals], axis=-1)[own],
+        customdata=np.stack([spectrum.bounds, spectrum.residuals], axis=-1)[at_end],
         text=np.where(converged, "converged", "NOT CONVERGED"),
         name=theme.text(label),
         legendgroup=theme.text(label),

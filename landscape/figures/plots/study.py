@@ -93,7 +93,7 @@ def _groups(label: str, study: StudyResult, studies: Mapping[str, StudyResult]) 
 
 def _points(study: StudyResult, name: str, groups: Sequence[str], group: str, series: int) -> go.Scatter | None:
     index = study.measures.index(name)
-    chosen = np.array([own == group for own in groups])
+    chosen = np.array([label == group for label in groups])
     if not chosen.any():
         return None
     colour, errors = theme.series_colour(series), study.stderrs[index][chosen]

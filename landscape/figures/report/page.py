@@ -68,6 +68,14 @@ def write_report(
 
     Raises:
         LandscapeError: There is nothing to show, or the file cannot be written.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> from landscape.results import HistoryResult
+        >>> run = HistoryResult({"epoch": np.arange(1.0, 4.0), "train_loss": np.array([2.0, 1.0, 0.5])})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_report({"mine/history": run}, f"{folder}/report.html").name
+        'report.html'
     """
     page = render_report(results, title=title, sources=sources).encode("utf-8")
     write_atomically(path, lambda file: file.write(page))

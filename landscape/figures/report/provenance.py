@@ -58,13 +58,13 @@ def origin(keys: Sequence[str], results: Mapping[str, Result]) -> Origin:
     provenances = [provenance(key, results[key]) for key in keys]
     facts = [dict(one.facts) for one in provenances]
     shared = [(term, fact) for term, fact in provenances[0].facts if all(other.get(term) == fact for other in facts)]
-    own = [[pair for pair in one.facts if pair not in shared] for one in provenances]
+    particular = [[pair for pair in one.facts if pair not in shared] for one in provenances]
     seconds = [results[key].attributes.get("seconds") for key in keys]
     known = [float(one) for one in seconds if isinstance(one, int | float)]
     return Origin(
         took=number_format.duration(sum(known)) if known else "",
         shared=shared,
-        results=[(one.key, one.measured, mine) for one, mine in zip(provenances, own, strict=True)],
+        results=[(one.key, one.measured, facts) for one, facts in zip(provenances, particular, strict=True)],
         commands=list(dict.fromkeys(one.command for one in provenances if one.command)),
     )
 

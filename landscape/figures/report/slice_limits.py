@@ -63,10 +63,10 @@ def slice_limits(planes: Mapping[str, SurfaceResult], named: Named, rows: Sequen
             abs(c) for plane in random.values() if isinstance(c := _directions(plane).get("cosine"), int | float)
         ]
         texts = dict.fromkeys(number_format.number(cosine, 2) for cosine in cosines)
-        here = f"|cos| = {listed(list(texts))} here, " if texts else "|cos| = "
+        measured = f"|cos| = {listed(list(texts))} here, " if texts else "|cos| = "
         sentences.append(
-            f"Two random directions among {count:,} parameters are nearly perpendicular ({here}√(2/πn) = {expected} "
-            "expected), to each other and to any direction of interest: another seed shows another slice."
+            f"Two random directions among {count:,} parameters are nearly perpendicular ({measured}√(2/πn) = "
+            f"{expected} expected), to each other and to any direction of interest: another seed shows another slice."
         )
     return sentences
 

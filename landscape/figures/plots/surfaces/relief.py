@@ -15,6 +15,7 @@ from landscape.results import Floats, SampledPlane
 # Close enough that the surface fills its panel, high enough to look into the basin.
 CAMERA: dict[str, Any] = {"eye": {"x": 1.0, "y": -1.43, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.21}}
 LIFT = 0.02  # how far above the surface marks float, as a share of the height shown
+OPACITY = 0.6  # of every surface but the first in an overlay
 LIGHT = {"ambient": 0.72, "diffuse": 0.5, "specular": 0.06, "roughness": 0.9, "fresnel": 0.05}
 # One colour per surface leaves its shape to the light alone.
 SHAPING = {"ambient": 0.45, "diffuse": 0.75, "specular": 0.1, "roughness": 0.8, "fresnel": 0.05}
@@ -77,10 +78,8 @@ def relief(
     return [trace, *(pin(m, grids.height_at(surface, heights, m.alpha, m.beta), scale) for m in marks)]
 
 
-def overlay(
-    surfaces: dict[str, SampledPlane], arrays: list[Floats], scale: Scale, *, opacity: float, dark: bool
-) -> Traces:
-    """Return surfaces in one scene, each in its own colour; all but the first are as opaque as asked."""
+def overlay(surfaces: dict[str, SampledPlane], arrays: list[Floats], scale: Scale, *, dark: bool) -> Traces:
+    """Return surfaces in one scene, each in its own colour, all but the first translucent."""
     look = theme.DARK if dark else theme.LIGHT
     traces: Traces = []
     for index, ((label, surface), array) in enumerate(zip(surfaces.items(), arrays, strict=True)):
@@ -94,7 +93,7 @@ def overlay(
             cmax=scale.top,
             colorscale=theme.shades(colour),
             showscale=False,
-            opacity=1.0 if index == 0 else opacity,
+            opacity=1.0 if index == 0 else OPACITY,
             lighting=SHAPING,
             lightposition=_LAMP,
             contours={"z": _levels(scale), "x": {"highlight": False}, "y": {"highlight": False}},

@@ -22,7 +22,7 @@ from landscape.figures.style import theme
 from landscape.figures.style.scale import Scale
 from landscape.results import SampledPlane
 
-View = Literal["3d", "contour", "overlay"]
+View = Literal["3d", "wireframe", "contour", "overlay"]
 
 
 def surface_figure(
@@ -33,53 +33,67 @@ def surface_figure(
     split: str | None = None,
     log: bool | None = None,
     clip: float | None = None,
-    scale: Scale | None = None,
-    wireframe: bool = False,
-    opacity: float = 0.6,
     title: str | None = None,
     dark: bool = False,
 ) -> go.Figure:
-    """Return surfaces on one scale, x along alpha and y along beta.
+    """Return surfaces on one scale chosen for them, x along alpha and y along beta.
 
     Args:
         surfaces: The surfaces by label.
-        view: "3d" or "contour", side by side; "overlay" puts all into one 3-D scene, each in its own colour.
+        view: "3d", "wireframe" or "contour", side by side; "overlay" puts all into one 3-D scene, each in its own
+            colour, all but the first translucent.
         metric: What is drawn: a metric that was measured, "error" for 1 − accuracy; the first one by default.
         split: On which split, or "gap" for the generalization gap; the first split by default.
         log: Logarithmic heights; by default where the values span a factor of 30 or more.
         clip: The largest value shown; by default one that keeps divergent corners from flattening the basin.
-        scale: The scale to draw on, instead of one chosen for these surfaces.
-        wireframe: Draw the lines of the grid instead of a filled relief (view "3d").
-        opacity: Of every surface but the first (view "overlay").
         title: A heading; by default none for one surface and each one's label for several.
         dark: Dark paper.
+
+    Raises:
+        LandscapeError: There is nothing to draw, or the metric or split was not measured.
     """
     if not surfaces:
         raise LandscapeError("expected at least one surface to draw, got none")
     first = next(iter(surfaces.values()))
     metric, chosen = metric or first.metrics[0], split or first.splits[0]
     arrays = [values(surface, metric, chosen) for surface in surfaces.values()]
-    scale = scale or scale_of(arrays, metric, chosen, log=log, clip=clip)
+    scale = scale_of(arrays, metric, chosen, log=log, clip=clip)
+    return draw_on_scale(surfaces, scale, view=view, metric=metric, split=chosen, title=title, dark=dark)
+
+
+def draw_on_scale(
+    surfaces: Mapping[str, SampledPlane],
+    scale: Scale,
+    *,
+    view: View,
+    metric: str,
+    split: str,
+    title: str | None = None,
+    dark: bool = False,
+) -> go.Figure:
+    """Return surfaces on a given scale, such as one that other figures share; arguments as in `surface_figure`."""
+    arrays = [values(surface, metric, split) for surface in surfaces.values()]
     x, y = extent(surfaces.values())
-    room = scene(metric, chosen, scale, x, y, axis_names(first))
+    axes = axis_names(next(iter(surfaces.values())))
+    room = scene(metric, split, scale, x, y, axes)
     if view == "overlay":
-        figure = go.Figure(overlay(dict(surfaces), arrays, scale, opacity=opacity, dark=dark))
+        figure = go.Figure(overlay(dict(surfaces), arrays, scale, dark=dark))
         figure.update_layout(scene=room, margin={"l": 0, "r": 0, "t": 40, "b": 0})
         return theme.apply_theme(figure, title=title, dark=dark)
     figure = _frames(list(surfaces), view)
     for column, (surface, array) in enumerate(zip(surfaces.values(), arrays, strict=True), start=1):
-        bar = _colorbar(metric, chosen, scale) if column == len(surfaces) else None
-        if view == "3d":
-            traces = relief(surface, array, metric, chosen, scale, colorbar=bar, wireframe=wireframe)
+        bar = _colorbar(metric, split, scale) if column == len(surfaces) else None
+        if view == "contour":
+            traces = contours(surface, array, metric, split, scale, colorbar=bar)
         else:
-            traces = contours(surface, array, metric, chosen, scale, colorbar=bar)
+            traces = relief(surface, array, metric, split, scale, colorbar=bar, wireframe=view == "wireframe")
         figure.add_traces(traces, rows=1, cols=column)
-    if view == "3d":
+    if view == "contour":
+        square(figure, len(surfaces), x, y, axes)
+        figure.update_layout(margin={"t": 40})
+    else:
         figure.update_scenes(**room)
         figure.update_layout(margin={"l": 0, "r": 0, "t": 30, "b": 0})
-    else:
-        square(figure, len(surfaces), x, y, axis_names(first))
-        figure.update_layout(margin={"t": 40})
     return theme.apply_theme(figure, title=title, dark=dark)
 
 
@@ -88,9 +102,9 @@ def _frames(labels: list[str], view: View) -> go.Figure:
     count = len(labels)
     return make_subplots(
         cols=count,
-        specs=[[{"type": "scene" if view == "3d" else "xy"}] * count],
+        specs=[[{"type": "xy" if view == "contour" else "scene"}] * count],
         subplot_titles=[theme.text(label) for label in labels] if count > 1 else None,
-        horizontal_spacing=0.02 if view == "3d" else 0.2 / count,
+        horizontal_spacing=0.2 / count if view == "contour" else 0.02,
     )
 
 

@@ -51,9 +51,9 @@ def trajectory_figure(
     """
     if not trajectories:
         raise LandscapeError("expected at least one trajectory to draw, got none")
-    strangers = [label for label, path in trajectories.items() if on is not None and not belongs(path, on)]
-    if strangers:
-        raise LandscapeError(f"the surface is not on the plane of {strangers[0]}: their directions' hashes differ")
+    elsewhere = [label for label, path in trajectories.items() if on is not None and not belongs(path, on)]
+    if elsewhere:
+        raise LandscapeError(f"the surface is not on the plane of {elsewhere[0]}: their directions' hashes differ")
     beside = any(_is_off(path) for path in trajectories.values())
     figure = _panels(beside, stacked=stacked)
     second = {"row": 2, "col": 1} if stacked else {"row": 1, "col": 2}
@@ -88,8 +88,8 @@ def trajectory_figure(
 
 def belongs(trajectory: TrajectoryResult, surface: SurfaceResult) -> bool:
     """Return True if a trajectory lies on the plane of a surface: the hashes of their directions are equal."""
-    own, other = (list((r.attributes.get("directions") or {}).get("hashes") or ()) for r in (trajectory, surface))
-    return bool(own) and own == other
+    hashes, other = (list((r.attributes.get("directions") or {}).get("hashes") or ()) for r in (trajectory, surface))
+    return bool(hashes) and hashes == other
 
 
 def positions(trajectory: TrajectoryResult) -> tuple[str, list[str]]:

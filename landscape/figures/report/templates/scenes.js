@@ -10,6 +10,12 @@ const webgl = (() => {
 document.documentElement.classList.toggle("no-webgl", !webgl);
 if (!webgl && page.planes.length) document.getElementById("no-webgl").hidden = false;
 
+// Release the scenes out of sight that were drawn first, if there are too many.
+function putSomeAway() {
+  const away = [...live].filter((scene) => !scene.visible).slice(0, Math.max(live.size - MOST_SCENES, 0));
+  for (const scene of away) scene.putAway();
+}
+
 class Scene {
   // `figure` returns the current data and layout, or null if there is nothing to draw.
   constructor(element, cameras, figure) {
@@ -40,8 +46,7 @@ class Scene {
   async show() {
     live.add(this);
     await this.draw();
-    const away = [...live].filter((other) => !other.visible).slice(0, Math.max(live.size - MOST_SCENES, 0));
-    for (const other of away) other.putAway();
+    putSomeAway();
   }
 
   // Release the WebGL context once no drawing needs it.

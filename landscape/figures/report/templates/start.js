@@ -11,6 +11,7 @@ redraws.push(() => Promise.all(planes.map((plane) => plane.draw())));
     const scene = scenes.find(({ element }) => element === target);
     scene.visible = isIntersecting;
     if (isIntersecting && !live.has(scene)) scene.show();
+    if (!isIntersecting) putSomeAway();
   };
   const watch = new IntersectionObserver((entries) => entries.forEach(come), { rootMargin: few ? "800px" : "100px" });
   for (const plane of planes) plane.describe();

@@ -9,8 +9,8 @@ from landscape.figures.plots.surfaces.surface import surface_figure
 
 def test_an_overlay_shows_every_surface_in_one_scene_and_its_own_colour():
     pair = {"a": make.surface("a"), "b": make.surface("b", value=lambda a, b, s: 2 * make.loss(a, b, s))}
-    drawn = surface_figure(pair, view="overlay", log=False, opacity=0.4)
-    assert [trace.opacity for trace in drawn.data] == [1.0, 0.4]
+    drawn = surface_figure(pair, view="overlay", log=False)
+    assert [trace.opacity for trace in drawn.data] == [1.0, 0.6]
     assert {trace.scene for trace in drawn.data} <= {None, "scene"}
     for trace, surface in zip(drawn.data, pair.values(), strict=True):
         np.testing.assert_array_equal(trace.z, surface.grid()[0])
@@ -21,7 +21,7 @@ def test_an_overlay_shows_every_surface_in_one_scene_and_its_own_colour():
 
 def test_a_wireframe_draws_the_lines_of_the_grid_and_no_surface():
     surface = make.surface(nx=21, ny=11)
-    trace = figure(surface, wireframe=True, log=False).data[0]
+    trace = figure(surface, view="wireframe", log=False).data[0]
     assert trace.hidesurface
     assert not trace.contours.z.show
     for lines, axis in ((trace.contours.x, surface.alpha), (trace.contours.y, surface.beta)):
@@ -32,5 +32,5 @@ def test_a_wireframe_draws_the_lines_of_the_grid_and_no_surface():
 
 
 def test_many_points_make_no_more_wires_than_can_be_told_apart():
-    lines = figure(make.surface(nx=101, ny=7), wireframe=True).data[0].contours.x
+    lines = figure(make.surface(nx=101, ny=7), view="wireframe").data[0].contours.x
     assert len(np.arange(lines.start, lines.end + 1e-9, lines.size)) == 21
