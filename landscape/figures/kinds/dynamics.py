@@ -6,16 +6,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from landscape.figures.blocks.alternatives import PageBlock, by_sample
 from landscape.figures.blocks.block import (
     Block,
     Plot,
-    heading,
     legend_entries,
     result_keys,
     results_by_name,
     strip_layout,
 )
 from landscape.figures.grouping.comparability import cautions
+from landscape.figures.grouping.headings import with_sample
 from landscape.figures.kinds.result_kind import Columns, ResultKind
 from landscape.figures.plots.dynamics import dynamics_figure, panels_of
 from landscape.figures.style.small_multiples import PANEL
@@ -27,14 +28,15 @@ _NOTE = (
 )
 
 
-def dynamics_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[Block]:
+def dynamics_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -> list[PageBlock]:
     """Return a block for each name of training dynamics: all panels over one axis of epochs or steps."""
     groups = results_by_name(results, DynamicsResult)
-    blocks = []
+    blocks, drawn = [], {}
     for index, (name, group) in enumerate(groups.items()):
         shown = {label: result for label, result in group.items() if result.quantities}
         if not shown:
             continue
+        drawn[name] = shown
         figure = dynamics_figure(shown, colours=colours)
         alt = f"Curvature and sharpness during training: {', '.join(shown)}"
         height = 40 + round(0.75 * PANEL) * len(panels_of(shown))
@@ -42,7 +44,7 @@ def dynamics_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -
         blocks.append(
             Block(
                 f"dynamics-block-{index}",
-                heading("During training", name, len(groups)),
+                with_sample("Curvature and sharpness during training", shown.values()),
                 [plot],
                 result_keys(name, list(shown)),
                 caution=cautions(shown),
@@ -51,7 +53,7 @@ def dynamics_blocks(results: Mapping[str, Result], colours: Mapping[str, int]) -
                 columns=1,
             )
         )
-    return blocks
+    return by_sample(blocks, drawn)
 
 
 def _describe(result: DynamicsResult) -> str:

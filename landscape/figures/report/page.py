@@ -122,7 +122,9 @@ def render_report(results: Mapping[str, Result], *, title: str | None = None, so
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["tied"] = lambda text: str(text).replace(" = ", "\u00a0=\u00a0")  # no line break within
+    environment.filters["tied"] = lambda text: (
+        str(text).replace(" = ", "\u00a0=\u00a0").replace("× ", "×\u00a0")
+    )  # no line break
     return environment.get_template("report.html").render(context)
 
 
