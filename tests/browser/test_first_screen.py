@@ -49,7 +49,7 @@ def test_the_first_screen_holds_the_verdict_the_cards_and_both_surfaces(rich, vi
     assert page.locator(".headline").text_content().startswith("sam is flattest by 4 of 4 measures, clearly by 1")
     for index in (0, 1):  # drawn without a scroll
         assert page.evaluate(f"{panel(index)}._fullLayout.scene._scene.glplot.objects.length") >= 1
-    assert "What this slice cannot show" in page.locator("#plane-0 .limits").text_content()
+    assert "What this slice cannot show" in page.locator(".limits[data-with=plane-0]").text_content()
 
 
 def test_a_phone_shows_verdict_cards_and_a_surface_within_two_screens(rich, visit):
@@ -91,6 +91,7 @@ def test_a_plane_behind_a_switch_is_drawn_when_it_is_chosen(rich, visit):
     page.locator("#plane-0-choice label", has_text="trajectory").click()
     page.wait_for_function(f"() => {drawn}?.scene?._scene?.glplot.objects.length > 0")
     assert page.locator("#plane-0-0-contour").is_hidden()
+    assert page.locator(".limits").is_hidden()  # of the other plane
     flat = "document.getElementById('plane-1-0-contour')"
     page.wait_for_function(f"() => {flat}.querySelector('.main-svg').clientWidth === {flat}.clientWidth")
 

@@ -5,6 +5,7 @@ for (const group of document.querySelectorAll(".alternatives")) {
     for (const part of group.querySelectorAll(":scope > .alternative")) {
       const away = part.dataset.block !== chosen(choice.id);
       part.classList.toggle("away", away);
+      for (const note of document.querySelectorAll(`[data-with="${part.dataset.block}"]`)) note.hidden = away;
       for (const plot of away ? [] : part.querySelectorAll(".js-plotly-plot")) Plotly.Plots.resize(plot);
     }
   };

@@ -26,7 +26,8 @@ class Plane {
   // Camera distance at which narrow panels show their whole scene.
   fit(camera) {
     const { clientWidth, clientHeight } = document.getElementById(`${this.panels[0].id}-relief`);
-    const away = Math.min(Math.max((1.3 * clientHeight) / (clientWidth || 1), 1), 1.4);
+    const share = clientWidth < 420 ? 1.5 : 1.3; // labels take more of a small scene
+    const away = Math.min(Math.max((share * clientHeight) / (clientWidth || 1), 1), 1.4);
     const eye = Object.fromEntries(Object.entries(camera.eye).map(([axis, value]) => [axis, value * away]));
     return { ...camera, eye };
   }
