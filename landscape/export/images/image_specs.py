@@ -14,16 +14,16 @@ import plotly.graph_objects as go
 from landscape.errors import LandscapeError
 from landscape.export.images.layout import BAR, NARROW, line_height, square_height, step_back, width_of
 from landscape.figures.figure import compare
-from landscape.figures.grouping.families import families, is_between, seeds
+from landscape.figures.grouping.families import families, is_between
 from landscape.figures.grouping.labels import Names, names_of, relabelled, with_short_ends
 from landscape.figures.kinds.registry import kind_of
-from landscape.figures.plots.history import recorded
+from landscape.figures.plots.history import by_recipe, history_figure, recorded
 from landscape.figures.plots.line import line_figure
 from landscape.figures.plots.sharpness_curves import Over, curves_figure, swept
 from landscape.figures.plots.surfaces import grids
 from landscape.figures.plots.surfaces.convexity import convexity_note
 from landscape.figures.plots.surfaces.surface import View, draw_on_scale
-from landscape.figures.plots.surfaces.trajectory import belongs, trajectory_figure, trajectory_note
+from landscape.figures.plots.surfaces.trajectory import Ground, belongs, trajectory_figure, trajectory_note
 from landscape.figures.style.dark import to_dark
 from landscape.figures.style.scale import Scale
 from landscape.results import (
@@ -101,7 +101,7 @@ def _check_metric(results: Mapping[str, Result], metric: str | None) -> None:
         elif isinstance(result, LineResult):
             known |= dict.fromkeys(result.metrics)
         elif isinstance(result, HistoryResult):
-            known |= dict.fromkeys(recorded({"": result}))
+            known |= dict.fromkeys(recorded([result]))
     if metric is not None and metric not in known:
         raise LandscapeError(f"expected a metric among {', '.join(known) or 'none here'}, got {metric!r}")
 
@@ -216,11 +216,13 @@ def _trajectories(
         on = next((r for r in everything.values() if isinstance(r, SurfaceResult) and belongs(first, r)), None)
         named = {names.get(key.rpartition("/")[0], key.rpartition("/")[0]): path for key, path in together.items()}
         named = named if len(named) == len(together) else together
-        metric = options.metric if on is not None and options.metric in grids.metrics_of(on) else None
-        split = options.split if on is not None and options.split in grids.splits_of(on) else None
+        ground = None
+        if on is not None:
+            metric = options.metric if options.metric in grids.metrics_of(on) else None
+            split = options.split if options.split in grids.splits_of(on) else None
+            ground = Ground(on, metric, split, options.log)
         width, stacked = width_of(2, options.width)
-        drawn_with = {"log": options.log, "stacked": stacked, "dark": options.dark, "title": options.title}
-        drawn = trajectory_figure(named, on=on, metric=metric, split=split, **drawn_with)  # type: ignore[arg-type]
+        drawn = trajectory_figure(named, on=ground, stacked=stacked, dark=options.dark, title=options.title)
         notes = [f"{label}: {note}" for label, path in named.items() if (note := trajectory_note(path))]
         if "xaxis2" not in drawn.layout:
             width, stacked = options.width or 620, False
@@ -228,15 +230,21 @@ def _trajectories(
 
 
 def _histories(stem: str, group: Mapping[str, Result], options: ImageOptions) -> Iterator[ImageSpec]:
-    runs = {label: r for label, r in group.items() if isinstance(r, HistoryResult) and recorded({label: r})}
-    metrics = [metric for metric in recorded(runs) if options.metric in (None, metric)]
+    runs = {label: r for label, r in group.items() if isinstance(r, HistoryResult) and recorded([r])}
+    metrics = [metric for metric in recorded(runs.values()) if options.metric in (None, metric)]
     if metrics:
         width, stacked = width_of(len(metrics), options.width)
-        by = "recipe" if len(seeds(runs)) < len(runs) else "checkpoint"
-        drawn_with = {"by": by, "stacked": stacked, "log": options.log, "dark": options.dark, "title": options.title}
-        yield ImageSpec(
-            stem, compare(runs, metrics=metrics, x=options.x, **drawn_with), width, line_height(len(metrics), stacked)
+        together = by_recipe(runs)
+        drawn = history_figure(
+            together if len(together) < len(runs) else runs,
+            metrics=metrics,
+            x=options.x,
+            log=options.log,
+            stacked=stacked,
+            title=options.title,
+            dark=options.dark,
         )
+        yield ImageSpec(stem, to_dark(drawn) if options.dark else drawn, width, line_height(len(metrics), stacked))
 
 
 def _curves(stem: str, group: Mapping[str, SharpnessResult], options: ImageOptions) -> Iterator[ImageSpec]:

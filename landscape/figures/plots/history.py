@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -22,30 +22,28 @@ _DASHES = {"train": "solid", "validation": "dot", "test": "dash"}
 
 
 def history_figure(
-    histories: Mapping[str, HistoryResult],
+    histories: Mapping[str, HistoryResult | Sequence[HistoryResult]],
     *,
     metrics: Sequence[str] | None = None,
     x: str = "epoch",
     log: bool | None = None,
-    by: Literal["checkpoint", "recipe"] = "checkpoint",
     stacked: bool = False,
     colours: Mapping[str, int] | None = None,
     title: str | None = None,
     dark: bool = False,
 ) -> go.Figure:
-    """Return training curves, one panel per metric: a colour per checkpoint, a dash per split.
+    """Return training curves, one panel per metric: a colour per label, a dash per split.
 
-    Runs drawn together (by recipe) are the median over them epoch by epoch, and a band from quartile to quartile and,
+    Several runs under one label are the median over them epoch by epoch, and a band from quartile to quartile and,
     fainter, from the least to the most.
 
     Args:
-        histories: The histories by label.
+        histories: The histories by label, such as those of `by_recipe`; a sequence is drawn as one.
         metrics: Of "loss" and "accuracy"; by default those recorded.
         x: The column along x: "epoch", "gradient_evaluations" or "seconds".
         log: Logarithmic losses; by default where they span a factor of 30 or more.
-        by: "checkpoint", or "recipe": one curve for the runs that differ in nothing but their seed.
         stacked: Put the panels one below the other.
-        colours: The index of each label's (with by="recipe", each recipe's) colour; by default its place among them.
+        colours: The index of each label's colour; by default its place among the labels.
         title: A heading.
         dark: Dark paper.
     """
@@ -53,16 +51,16 @@ def history_figure(
         raise LandscapeError("expected at least one history to draw, got none")
     if x not in AXES:
         raise LandscapeError(f"expected x to be one of {', '.join(AXES)}, got {x!r}")
-    metrics = list(metrics or recorded(histories))
+    groups = {label: [one] if isinstance(one, HistoryResult) else list(one) for label, one in histories.items()}
+    everything = [run for runs in groups.values() for run in runs]
+    metrics = list(metrics or recorded(everything))
     figure = panels(len(metrics), stacked=stacked)
-    together = seeds(histories) if by == "recipe" else {label: [label] for label in histories}
     for number, metric in enumerate(metrics, start=1):
         panel = {"row": number, "col": 1} if stacked else {"row": 1, "col": number}
-        axis = curve_axis(histories, metric, log=log)
-        for index, (label, members) in enumerate(together.items()):
+        axis = curve_axis(everything, metric, log=log)
+        for index, (label, runs) in enumerate(groups.items()):
             series = colours.get(label, index) if colours else index
-            runs, is_log = [histories[member] for member in members], axis["type"] == "log"
-            for trace in _curves(label, runs, metric, x, series, log=is_log):
+            for trace in _curves(label, runs, metric, x, series, log=axis["type"] == "log"):
                 figure.add_trace(trace, **panel)
         figure.update_yaxes(**axis, **panel)
     legend_once(figure)
@@ -71,17 +69,22 @@ def history_figure(
     return theme.apply_theme(figure, title=title, dark=dark)
 
 
-def recorded(histories: Mapping[str, HistoryResult]) -> list[str]:
+def by_recipe(histories: Mapping[str, HistoryResult]) -> dict[str, list[HistoryResult]]:
+    """Return the histories of runs that differ in their seed alone together, by recipe."""
+    return {recipe: [histories[label] for label in labels] for recipe, labels in seeds(histories).items()}
+
+
+def recorded(histories: Iterable[HistoryResult]) -> list[str]:
     """Return those of loss and accuracy that any of the histories has."""
-    names = {name for history in histories.values() for name in history.columns}
+    names = {name for history in histories for name in history.columns}
     return [metric for metric in ("loss", "accuracy") if {f"{split}_{metric}" for split in SPLITS} & names]
 
 
-def curve_axis(histories: Mapping[str, HistoryResult], metric: str, *, log: bool | None = None) -> dict[str, Any]:
+def curve_axis(histories: Iterable[HistoryResult], metric: str, *, log: bool | None = None) -> dict[str, Any]:
     """Return the layout of the axis of a metric's values over all curves."""
     arrays = [
         np.asarray(history.columns[name], dtype=np.float64)
-        for history in histories.values()
+        for history in histories
         for name in (f"{split}_{metric}" for split in SPLITS)
         if name in history.columns
     ]

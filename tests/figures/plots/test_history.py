@@ -8,7 +8,7 @@ from cases import kinds
 from cases import synthetic as make
 
 from landscape.errors import LandscapeError
-from landscape.figures.plots.history import history_figure
+from landscape.figures.plots.history import by_recipe, history_figure
 
 
 @pytest.mark.parametrize("x", ["epoch", "gradient_evaluations", "seconds"])
@@ -36,7 +36,7 @@ def curves(drawn):
 @pytest.mark.parametrize("x", ["epoch", "seconds"])
 def test_histories_by_recipe_are_medians_over_the_seeds(x):
     runs = kinds.seeded_histories("sam", 3)
-    drawn = history_figure(runs, metrics=["loss"], x=x, by="recipe")
+    drawn = history_figure(by_recipe(runs), metrics=["loss"], x=x)
     train = curves(drawn)[0]
     np.testing.assert_array_equal(train.y, np.median([run.columns["train_loss"] for run in runs.values()], axis=0))
     np.testing.assert_array_equal(train.x, np.median([run.columns[x] for run in runs.values()], axis=0))
@@ -48,7 +48,7 @@ def test_a_run_that_stopped_early_and_a_validation_split_are_drawn():
     runs = kinds.seeded_histories("sam", 2)
     short = {name: column[:2] for name, column in runs["sam-s1"].columns.items()}
     runs["sam-s1"] = dataclasses.replace(runs["sam-s1"], columns=short)
-    train = curves(history_figure(runs, metrics=["loss"], by="recipe"))[0]
+    train = curves(history_figure(by_recipe(runs), metrics=["loss"]))[0]
     np.testing.assert_array_equal(train.y[2:], runs["sam-s0"].columns["train_loss"][2:])
     history = kinds.make.history()
     held = dataclasses.replace(history, columns={**history.columns, "validation_loss": history.columns["test_loss"]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,20 @@ from landscape.stats.number_format import number
 OFF = 1e-4  # of the distances: residuals below are rounding, and not drawn
 
 
+@dataclass(frozen=True)
+class Ground:
+    """A surface drawn below paths as filled contours."""
+
+    surface: SurfaceResult
+    metric: str | None = None  # the surface's first
+    split: str | None = None  # the surface's first
+    log: bool | None = None  # logarithmic where the values span a factor of 30 or more
+
+
 def trajectory_figure(
     trajectories: Mapping[str, TrajectoryResult],
     *,
-    on: SurfaceResult | None = None,
-    metric: str | None = None,
-    split: str | None = None,
-    log: bool | None = None,
+    on: SurfaceResult | Ground | None = None,
     stacked: bool = False,
     colours: Mapping[str, int] | None = None,
     title: str | None = None,
@@ -38,9 +46,6 @@ def trajectory_figure(
     Args:
         trajectories: The trajectories by label, all of one plane where they share a surface.
         on: A surface of that plane, drawn below them as filled contours.
-        metric: What the contours show; by default the surface's first metric.
-        split: On which split; by default the surface's first.
-        log: Logarithmic contours; by default where the values span a factor of 30 or more.
         stacked: Put the distances below the plane instead of beside it.
         colours: The index of each label's colour; by default its place among the labels.
         title: A heading.
@@ -51,21 +56,20 @@ def trajectory_figure(
     """
     if not trajectories:
         raise LandscapeError("expected at least one trajectory to draw, got none")
-    elsewhere = [label for label, path in trajectories.items() if on is not None and not belongs(path, on)]
+    ground = Ground(on) if isinstance(on, SurfaceResult) else on
+    surface = ground.surface if ground is not None else None
+    elsewhere = [label for label, path in trajectories.items() if surface is not None and not belongs(path, surface)]
     if elsewhere:
         raise LandscapeError(f"the surface is not on the plane of {elsewhere[0]}: their directions' hashes differ")
     beside = any(_is_off(path) for path in trajectories.values())
     figure = _panels(beside, stacked=stacked)
     second = {"row": 2, "col": 1} if stacked else {"row": 1, "col": 2}
     first = next(iter(trajectories.values()))
-    if on is not None:
-        for trace in _ground(
-            on, metric or on.metrics[0], split or on.splits[0], log, stacked=stacked, alone=not beside
-        ):
-            figure.add_trace(trace, row=1, col=1)
+    if ground is not None:
+        figure.add_traces(_contours(ground, stacked=stacked, alone=not beside), rows=1, cols=1)
     for index, (label, path) in enumerate(trajectories.items()):
         series = colours.get(label, index) if colours else index
-        colour = series if len(trajectories) > 1 or on is None else None
+        colour = series if len(trajectories) > 1 or ground is None else None
         traces = trajectory_traces(path, label=label, series=colour)
         for trace in traces:
             figure.add_trace(trace, row=1, col=1)
@@ -75,10 +79,10 @@ def trajectory_figure(
         if beside:
             for trace in _distances(label, path, series, legend=len(trajectories) > 1):
                 figure.add_trace(trace, **second)
-    x, y = _ranges(trajectories, on)
+    x, y = _ranges(trajectories, surface)
     names = axis_titles(first)
-    figure.update_xaxes(title_text=names[0], range=x, constrain="domain", showgrid=on is None, row=1, col=1)
-    figure.update_yaxes(title_text=names[1], range=y, constrain="domain", showgrid=on is None, row=1, col=1)
+    figure.update_xaxes(title_text=names[0], range=x, constrain="domain", showgrid=ground is None, row=1, col=1)
+    figure.update_yaxes(title_text=names[1], range=y, constrain="domain", showgrid=ground is None, row=1, col=1)
     figure.update_yaxes(scaleanchor="x", row=1, col=1)
     if beside:
         figure.update_xaxes(title_text=positions(first)[0], rangemode="tozero", **second)
@@ -214,9 +218,10 @@ def _is_off(trajectory: TrajectoryResult) -> bool:
     return bool(len(residuals)) and bool(residuals.max() > OFF * np.nanmax(trajectory.distances))
 
 
-def _ground(on: SurfaceResult, metric: str, split: str, log: bool | None, *, stacked: bool, alone: bool) -> list[Any]:
+def _contours(ground: Ground, *, stacked: bool, alone: bool) -> list[Any]:
     """Return the surface's filled contours and marks, its colour bar beside them."""
-    contours, *marks = surface_figure({"": on}, view="contour", metric=metric, split=split, log=log).data
+    surface, metric, split, log = ground.surface, ground.metric, ground.split, ground.log
+    contours, *marks = surface_figure({"": surface}, view="contour", metric=metric, split=split, log=log).data
     contours.colorbar.update(x=1.02 if alone or stacked else 0.48, thickness=12)
     if stacked and not alone:
         contours.colorbar.update(y=0.69, len=0.56)
@@ -233,11 +238,11 @@ def _distances(label: str, path: TrajectoryResult, series: int, *, legend: bool)
             mode="lines+markers",
             line={"color": theme.series_colour(series), "width": 2, "dash": dash},
             marker={"size": 4},
-            name=f"{theme.text(label)} · {words}" if legend else words,
-            hovertemplate=f"{theme.text(name)} %{{x:.4g}}: %{{y:.4g}} {words}<extra></extra>",
+            name=f"{theme.text(label)} · {distance}" if legend else distance,
+            hovertemplate=f"{theme.text(name)} %{{x:.4g}}: %{{y:.4g}} {distance}<extra></extra>",
             meta={"series": series},
         )
-        for values, words, dash in (
+        for values, distance, dash in (
             (path.residuals, "from the plane", "solid"),
             (path.distances, "from the plane's origin", "dash"),
         )

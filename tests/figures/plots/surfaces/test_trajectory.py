@@ -10,6 +10,7 @@ from landscape.errors import LandscapeError
 from landscape.figures.figure import figure
 from landscape.figures.plots.surfaces.grids import scale_of, values
 from landscape.figures.plots.surfaces.trajectory import (
+    Ground,
     belongs,
     relief_traces,
     trajectory_figure,
@@ -47,7 +48,7 @@ def test_a_trajectory_lies_on_the_surface_of_its_own_plane_only():
     assert belongs(path, surface)
     assert not belongs(path, kinds.make.surface("a"))
     assert not belongs(dataclasses.replace(path, attributes={}), dataclasses.replace(surface, attributes={}))
-    drawn = trajectory_figure({"a": path}, on=surface, log=False)
+    drawn = trajectory_figure({"a": path}, on=Ground(surface, log=False))
     contours = next(trace for trace in drawn.data if trace.type == "contour")
     np.testing.assert_array_equal(contours.z, surface.grid()[0])
     assert drawn.data[0].type == "contour"  # below the path
