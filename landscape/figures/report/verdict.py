@@ -43,8 +43,8 @@ def headline(rows: Sequence[Row], labels: Sequence[str], compared: Sequence[Comp
     if compared:
         return next(iter(_over_seeds(compared[0])), "")
     counts = [one.text for one in tally(_rankings(rows, labels).values())]
-    better = _better(rows, labels)[:1] if counts and len(labels) == 2 else []
-    return f"{'; '.join([*counts, *better])}." if counts else ""
+    better = _better(rows, labels)[:1] if len(labels) == 2 else []
+    return _sentence([*counts, *better]) if counts or better else ""
 
 
 def barriers(results: Mapping[str, Result]) -> list[str]:

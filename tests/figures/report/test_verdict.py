@@ -4,7 +4,7 @@ from cases import synthetic as make
 
 from landscape.figures.report.paired_seeds import comparisons, paired_table
 from landscape.figures.report.summary import checkpoints, key_numbers
-from landscape.figures.report.verdict import barriers, verdict
+from landscape.figures.report.verdict import barriers, headline, verdict
 
 
 def sentences(*results):
@@ -65,3 +65,24 @@ def test_barriers_are_told_in_words():
         "On the straight line from a to b the train loss has a barrier of 2.00 ± 0.10.",
         "On the curve from a to b the train loss has a barrier of 0.200 ± 0.010.",
     ]
+
+
+def test_the_headline_is_one_sentence_with_the_counts_of_the_terminal(capsys):
+    from landscape.cli.tables.sharpness import print_sharpness
+
+    results = {"a": make.sharpness(), "b": make.sharpness(keskar=3.6, sam=0.05, average=9e-5)}
+    named = {label: {"sharpness": result} for label, result in results.items()}
+    sentence = headline(key_numbers(named), list(named))
+    print_sharpness(results)
+    counts, accuracy = sentence.split("; ")
+    assert counts == "a is flattest by 3 of 3 measures, clearly by 2 of them"
+    assert f"{counts}: by more than 2 standard errors" in capsys.readouterr().err
+    assert accuracy == "their test accuracies are too close to call (0.00 pp)."
+
+
+def test_the_headline_over_seeds_is_the_first_finding_and_without_flatness_the_accuracy():
+    rows, named, found = compared()
+    assert headline(rows, list(named), found) == verdict(rows, list(named), found)[0]
+    lines = checkpoints({"a/line": make.line("a"), "b/line": make.line("b")})
+    assert headline(key_numbers(lines), ["a", "b"]) == "Their test accuracies are too close to call (0.00 pp)."
+    assert headline(key_numbers({"a": lines["a"]}), ["a"]) == ""
