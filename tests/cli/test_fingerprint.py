@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from landscape.analysis.objective.precision_policy import PrecisionChoice
+from landscape.analysis.objective.autotune.precision_policy import PrecisionChoice
 from landscape.storage.loading import load
 from landscape.workflow.fingerprint import code_fingerprints
 

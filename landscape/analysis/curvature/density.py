@@ -14,7 +14,7 @@ from landscape.analysis.operators.metadata import MeasurementMetadata
 from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.errors import LandscapeError
 from landscape.results import DensityResult
-from landscape.stats.spectral_density import density_grid, smeared
+from landscape.stats.spectra import density_grid, smeared
 
 RESOLUTION = 0.01  # the default width, as a fraction of the largest |Ritz value|
 

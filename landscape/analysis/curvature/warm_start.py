@@ -19,7 +19,7 @@ from landscape.analysis.linalg.bounds import lehmann_interval
 from landscape.analysis.linalg.complement import Probe, probe_complement
 from landscape.analysis.linalg.eigenpairs import EigenRequest, OnProduct
 from landscape.analysis.linalg.rayleigh_ritz import RayleighRitz
-from landscape.analysis.objective.precision_policy import emulates_bfloat16
+from landscape.analysis.objective.autotune.precision_policy import emulates_bfloat16
 from landscape.analysis.operators.operator import CurvatureOperator
 
 if TYPE_CHECKING:

@@ -41,8 +41,8 @@ class Objective:
 
     `Objective(model, loss, inputs, targets)` for tensors, `Objective(model, loss, batches)` for a re-iterable of
     (inputs, targets) with a fixed order, `Objective(model, loss, {"train": (inputs, targets), "test": batches})` for
-    several splits. Works on its own copy of the model in evaluation mode: the caller's weights, buffers, mode and
-    random state are never touched.
+    several splits. It works on a copy of the model in evaluation mode: the caller's weights, buffers, mode and random
+    state are never touched.
 
     >>> import torch, landscape
     >>> objective = landscape.Objective(torch.nn.Linear(2, 1), "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
@@ -56,21 +56,21 @@ class Objective:
         loss: "cross_entropy" for outputs (B, C, …), "token_cross_entropy" for (B, …, C), "next_token_cross_entropy"
             for those of causal language models (all three ignore labels of −100), "mse", or a function of (outputs,
             targets). It returns one value per example, (B,), or a scalar that counts as the batch's mean, or a pair
-            (sum, weight), scalars or (B,): the loss is then the quotient of their totals. `nn.CrossEntropyLoss`,
-            `nn.NLLLoss` and `nn.BCEWithLogitsLoss` are taken apart so. `ModelLoss(f)` is a loss of (model, batch).
+            (sum, weight), scalars or (B,), for the quotient of their totals, as of `nn.CrossEntropyLoss`, `nn.NLLLoss`
+            and `nn.BCEWithLogitsLoss`. `ModelLoss(f)` is a loss of (model, batch).
         data: inputs, batches, a dictionary of inputs with "labels" inside, or a mapping from split names to any of
-            them; the first split is the one derivatives use.
-        targets: one per input, where `data` is inputs.
+            them; derivatives are of the first split.
+        targets: one per input, if `data` is inputs.
         metrics: further functions like `loss`, by name. Accuracy is added for classification.
         params: comma-separated globs of the parameters that move; frozen parameters never do.
         batchnorm: statistics along a path: "fixed" (the model's), "recalibrated" at each point, or "batch".
         calibration_examples: size of the fixed random sample of training examples that "recalibrated" uses, drawn from
             the whole of a loader too.
-        calibration: inputs to use instead of a random sample of them, already preprocessed. Where training augmented,
-            give augmented ones: the statistics of images as they are differ, and the loss with them.
-        precision: of losses and derivatives; surfaces choose their own (`precision="auto"`).
+        calibration: preprocessed inputs to use in place of that sample. If training augmented, pass augmented ones: the
+            statistics of plain images differ, and the loss with them.
+        precision: of losses and derivatives; surfaces choose their own, see `Evaluation`.
         device: "auto", "cpu", "cuda", ...
-        batch_size: examples at a time where `data` holds tensors.
+        batch_size: examples at a time, if `data` holds tensors.
         preprocess: applied to each batch of inputs on the device (normalization, for instance).
         fold: fold BatchNorm into convolutions if possible (the fast path); `is_folded` and `not_folded_because` tell.
     """
@@ -114,8 +114,7 @@ class Objective:
         self.splits = tuple(self.data)
         source = self.data.get("train", self.data[self.splits[0]])
         calibrating = Calibration(calibration, calibration_examples, source, size=self.batch_size, dtype=self.dtype)
-        self.calibration_examples = calibrating.examples
-        self._calibrating = calibrating
+        self._calibrating, self.calibration_examples = calibrating, calibrating.examples
         self.network = Network(
             model,
             params=params,

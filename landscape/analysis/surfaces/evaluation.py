@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from landscape.analysis.objective.batch_size import choose_batch_size
+from landscape.analysis.objective.autotune.batch_size import choose_batch_size
+from landscape.analysis.objective.autotune.precision_policy import PrecisionChoice, choose_precision
 from landscape.analysis.objective.objective import Objective, Precision
-from landscape.analysis.objective.precision_policy import PrecisionChoice, choose_precision
 from landscape.analysis.planes import Plane
 from landscape.execution import Workers
 

@@ -9,7 +9,7 @@ import numpy as np
 from landscape.cli.terminal import console
 from landscape.results import ConvexityResult, Floats
 from landscape.stats import number_format
-from landscape.stats.convexity import CONVEX, convex_share
+from landscape.stats.spectra import CONVEX, convex_share
 
 
 def print_maps(results: Mapping[str, ConvexityResult]) -> None:

@@ -10,7 +10,7 @@ from landscape.cli.tables.origin import origin_accuracy
 from landscape.cli.terminal import console
 from landscape.results import DensityResult, LayersResult, SpectrumResult
 from landscape.stats import number_format
-from landscape.stats.spectral_density import mean_eigenvalue, negative_share
+from landscape.stats.spectra import mean_eigenvalue, negative_share
 
 Curvature = Mapping[str, SpectrumResult | DensityResult | LayersResult]
 ESTIMATES = {

@@ -14,7 +14,7 @@ from landscape.errors import LandscapeError
 from landscape.figures.style import bands, theme
 from landscape.results import DensityResult, Floats
 from landscape.stats.number_format import percent, tick
-from landscape.stats.spectral_density import density_grid, negative_share, smeared
+from landscape.stats.spectra import density_grid, negative_share, smeared
 
 Axis = Literal["linear", "symlog"]
 NARROW = 0.05  # where the negative side would take less than this share of the width, the axis becomes symlog

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from landscape.analysis.objective.autotune.precision_policy import PrecisionChoice, share_precision
 from landscape.analysis.objective.objective import Precision
-from landscape.analysis.objective.precision_policy import PrecisionChoice, share_precision
 from landscape.analysis.objective.provenance import code_path
 from landscape.analysis.surfaces.evaluation import EvaluationSettings
 from landscape.results import LineResult, SurfaceResult

@@ -9,7 +9,7 @@ from scipy import integrate
 
 from landscape.errors import LandscapeError
 from landscape.figures.plots.density import density_figure, density_note, with_sigma
-from landscape.stats.spectral_density import negative_share
+from landscape.stats.spectra import negative_share
 
 
 def curves(drawn):

@@ -14,8 +14,8 @@ from landscape.figures.plots.surfaces import grids
 from landscape.figures.style import theme
 from landscape.figures.style.scale import Scale, choose_scale
 from landscape.results import ConvexityResult, Floats
-from landscape.stats.convexity import CONVEX, convex_share
 from landscape.stats.number_format import number, share, tick
+from landscape.stats.spectra import CONVEX, convex_share
 
 METRIC = "convexity"
 

@@ -1,4 +1,4 @@
-"""Spectral densities from Ritz values: a Gaussian in place of each (stochastic Lanczos quadrature)."""
+"""Statistics of spectra: densities from Ritz values (stochastic Lanczos quadrature), and the share of convex points."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from landscape.results import DensityResult, Floats
 from landscape.stats.mean import Mean, mean_of, standard_error
 
 POINTS_PER_SIGMA = 4
+CONVEX = 0.1  # |λ_min / λ_max| of a point below this is called mostly convex
 MARGIN = 8  # widths around each Ritz value that the grid resolves
 
 
@@ -55,3 +56,13 @@ def mean_eigenvalue(density: DensityResult) -> Mean:
 def _gaussians(grid: Floats, nodes: Floats, weights: Floats, sigma: float) -> Floats:
     z = (grid[:, None] - nodes) / sigma
     return np.asarray(np.exp(-0.5 * z**2) @ weights / (sigma * math.sqrt(2 * math.pi)))
+
+
+def convex_share(ratio: Floats) -> float:
+    """Return the share of the known ratios |λ_min / λ_max| below `CONVEX`; NaN if none is known.
+
+    >>> convex_share(np.array([0.05, 0.2, np.nan]))
+    0.5
+    """
+    known = ratio[~np.isnan(ratio)]
+    return float((known < CONVEX).mean()) if len(known) else math.nan

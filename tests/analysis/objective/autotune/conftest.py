@@ -6,7 +6,7 @@ import pytest
 import torch
 from cases.timed_network import SEEN
 
-from landscape.analysis.objective import precision_policy
+from landscape.analysis.objective.autotune import precision_policy
 
 
 @pytest.fixture

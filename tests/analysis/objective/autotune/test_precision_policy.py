@@ -6,9 +6,9 @@ import pytest
 import torch
 from cases.timed_network import INPUTS, LABELS, SEEN, Network, objective
 
-from landscape.analysis.objective import precision_policy
+from landscape.analysis.objective.autotune import precision_policy
+from landscape.analysis.objective.autotune.precision_policy import PrecisionChoice, choose_precision, share_precision
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.objective.precision_policy import PrecisionChoice, choose_precision, share_precision
 from landscape.analysis.planes import random_plane
 from landscape.analysis.surfaces.evaluation import Evaluation
 from landscape.analysis.surfaces.surface import surface

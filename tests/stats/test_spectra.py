@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from landscape.results import DensityResult
-from landscape.stats.spectral_density import density_grid, mean_eigenvalue, negative_share, smeared
+from landscape.stats.spectra import density_grid, mean_eigenvalue, negative_share, smeared
 
 NODES, WEIGHTS = np.array([[-3.0, 0.5, 4.0], [-1.0, 0.0, 5.0]]), np.array([[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]])
 

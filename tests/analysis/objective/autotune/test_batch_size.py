@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from cases.timed_network import INPUTS, LABELS, SEEN, objective
 
-from landscape.analysis.objective import batch_size
-from landscape.analysis.objective.batch_size import choose_batch_size
+from landscape.analysis.objective.autotune import batch_size
+from landscape.analysis.objective.autotune.batch_size import choose_batch_size
 from landscape.analysis.planes import random_plane
 from landscape.analysis.surfaces.evaluation import Evaluation, choose_settings
 from landscape.analysis.surfaces.surface import surface

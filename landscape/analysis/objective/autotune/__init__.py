@@ -1,0 +1,1 @@
+"""Batch size and precision of evaluations, chosen by measurement."""
