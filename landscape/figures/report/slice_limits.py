@@ -12,7 +12,7 @@ from landscape.results import DensityResult, Result, SpectrumResult, SurfaceResu
 from landscape.stats import number_format
 from landscape.stats.difference import Estimate
 from landscape.stats.slice_curvature import axis_curvatures
-from landscape.stats.spectral_density import mean_eigenvalue
+from landscape.stats.spectra import mean_eigenvalue
 
 
 @dataclass(frozen=True)
