@@ -37,18 +37,18 @@ class Runnable(Protocol):
 
 
 COMMANDS: dict[str, tuple[type[Runnable], str]] = {  # name → class, and its line in the overview
-    "demo": (DemoCommand, "all of it at once, on embedded data, in minutes"),
-    "train": (TrainCommand, "train by a recipe: adam, sam, sgd, sam-sgd, or a pair"),
-    "surface": (SurfaceCommand, "loss surfaces and lines around or between checkpoints"),
+    "demo": (DemoCommand, "train and compare SAM and Adam on embedded data"),
+    "train": (TrainCommand, "checkpoints by recipe: adam, sam, sgd, ..., or a pair"),
+    "surface": (SurfaceCommand, "loss on planes and lines around or between checkpoints"),
     "curve": (CurveCommand, "a curve of low loss between two checkpoints"),
     "trajectory": (TrajectoryCommand, "a training run on its two principal components"),
-    "hessian": (HessianCommand, "extreme eigenvalues of the Hessian, with residuals"),
-    "convexity": (ConvexityCommand, "where a plane is convex: |lambda_min / lambda_max|"),
-    "sharpness": (SharpnessCommand, "a table of sharpness measures"),
-    "report": (ReportCommand, "one interactive page of all results, for any browser"),
-    "export": (ExportCommand, "images, tables, files for ParaView, printers and slides"),
-    "doctor": (DoctorCommand, "is the machine set up, and a checkpoint what it seems?"),
-    "info": (InfoCommand, "the contents of a checkpoint or an analysis file"),
+    "hessian": (HessianCommand, "eigenvalues of the Hessian, its trace and density"),
+    "convexity": (ConvexityCommand, "the ratio |lambda_min / lambda_max| over a plane"),
+    "sharpness": (SharpnessCommand, "sharpness measures of checkpoints, ranked"),
+    "report": (ReportCommand, "one interactive page of all results"),
+    "export": (ExportCommand, "images, tables, and files for ParaView and printers"),
+    "doctor": (DoctorCommand, "checks of the machine, or of a checkpoint and its data"),
+    "info": (InfoCommand, "the content of a checkpoint or an analysis file"),
 }
 
 _OVERVIEW = "\n".join(f"  landscape {name:<12} {summary}" for name, (_, summary) in COMMANDS.items())

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from landscape.data.dataset import Dataset, Split
 from landscape.errors import LandscapeError
-from landscape.storage.user_path import refuse_special
+from landscape.storage.user_path import file_head
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -58,21 +58,11 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         LandscapeError: if the file is missing, a folder, empty, no `.npz`, truncated or damaged, or holds pickles.
     """
-    refuse_special(path)
-    if path.is_dir():
-        raise LandscapeError(f"{path} is a folder; expected a .npz file")
+    if not file_head(path, "a .npz file").startswith(b"PK"):
+        raise LandscapeError(f"{path} is no .npz file; write one with numpy.savez(file, train_images=…, …)")
     try:
-        with path.open("rb") as file:
-            head = file.read(4)
-            if not head:
-                raise LandscapeError(f"{path} is empty; expected a .npz file")
-            if not head.startswith(b"PK"):
-                raise LandscapeError(f"{path} is no .npz file; write one with numpy.savez(file, train_images=…, …)")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                return {name: _native(archive[name], name, path) for name in archive.files}
-    except FileNotFoundError as error:
-        raise LandscapeError(f"no such file: {path}; expected a .npz file") from error
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: _native(archive[name], name, path) for name in archive.files}
     except LandscapeError:
         raise
     except Exception as error:  # damage can surface as almost anything

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from landscape.errors import LandscapeError
 from landscape.models.state_dict import check_finite, find_state, strip_prefixes
-from landscape.storage.user_path import refuse_special
+from landscape.storage.user_path import file_head
 
 
 def load_weights(
@@ -53,7 +53,7 @@ def read_torch_file(path: Path, *, expected: str = "a weight file") -> Any:
         LandscapeError: if the file is missing, a folder, empty, truncated, damaged, of another format, or holds
             pickled objects.
     """
-    head = _head(path, expected)
+    head = file_head(path, expected)
     try:
         if head.startswith(b"PK"):
             _check_archive(path)
@@ -92,28 +92,11 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    _head(path, "a weight file")
+    file_head(path, "a weight file")
     try:
         return dict(load_file(path))
     except (SafetensorError, OSError, ValueError) as error:
         raise LandscapeError(f"{path} is truncated or no safetensors file; copy or make it again") from error
-
-
-def _head(path: Path, expected: str) -> bytes:
-    """Return the first 16 bytes of a file; raise a LandscapeError if it is missing, a folder, unreadable or empty."""
-    refuse_special(path)
-    if path.is_dir():
-        raise LandscapeError(f"{path} is a folder; expected {expected}")
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except FileNotFoundError as error:
-        raise LandscapeError(f"no such file: {path}; expected {expected}") from error
-    except OSError as error:
-        raise LandscapeError(f"cannot read {path}: {error.strerror or error}") from error
-    if not head:
-        raise LandscapeError(f"{path} is empty; expected {expected}")
-    return head
 
 
 def _check_archive(path: Path) -> None:

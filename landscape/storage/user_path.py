@@ -55,6 +55,31 @@ def refuse_special(path: Path) -> None:
             raise LandscapeError(f"{path} is {what}; expected a file or folder")
 
 
+def file_head(path: Path, expected: str) -> bytes:
+    """Return the first 16 bytes of a file.
+
+    Args:
+        path: of the file.
+        expected: kind of file, for messages.
+
+    Raises:
+        LandscapeError: if it is missing, a folder, a pipe, unreadable or empty.
+    """
+    refuse_special(path)
+    if path.is_dir():
+        raise LandscapeError(f"{path} is a folder; expected {expected}")
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except FileNotFoundError as error:
+        raise LandscapeError(f"no such file: {path}; expected {expected}") from error
+    except OSError as error:
+        raise LandscapeError(f"cannot read {path}: {error.strerror or error}") from error
+    if not head:
+        raise LandscapeError(f"{path} is empty; expected {expected}")
+    return head
+
+
 def make_writable_folder(path: Path) -> None:
     """Create the folder of a file and check that it is writable, before long work for that file.
 

@@ -11,7 +11,7 @@ from landscape.cli.options.analysis import Paths
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 from landscape.stats import number_format
-from landscape.storage.user_path import user_path
+from landscape.storage.user_path import file_head, user_path
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,10 @@ class InfoCommand:
 
     def _describe(self, path: Path) -> dict[str, Any]:
         """Return the content of a file; print it as a table unless JSON was requested."""
-        if path.is_dir():
-            raise LandscapeError(f"{path} is a folder; expected a checkpoint (.pt) or an analysis file (.h5)")
         if path.suffix == ".npz":
             raise LandscapeError(f"{path} is data; expected a checkpoint (.pt) or an analysis file (.h5)")
         if path.exists() or not path.with_name(f"{path.name}.journal").exists():
-            try:
-                with path.open("rb") as file:
-                    head = file.read(8)
-            except FileNotFoundError as error:
-                raise LandscapeError(f"no such file: {path}") from error
-            except OSError as error:
-                raise LandscapeError(f"cannot read {path}: {error.strerror or error}") from error
+            head = file_head(path, "a checkpoint (.pt) or an analysis file (.h5)")
             if not head.startswith(b"\x89HDF") and path.suffix not in (".h5", ".hdf5"):
                 return self._checkpoint(path)
         return self._analysis(path)
