@@ -20,7 +20,7 @@ POINT = np.dtype(
         ("value", "f8"),  # mean over the examples
         ("stderr", "f8"),  # standard error of that mean over the examples
         ("n", "i8"),  # number of examples
-        ("level", "i2"),  # 0: the value reported; 1, 2, ...: the evidence of an estimate, see `Sampled`
+        ("level", "i2"),  # 0: reported value; 1, 2, ...: measurements of an estimate, see `Sampled`
     ]
 )
 BOUNDED_POINT = np.dtype([("bound" if name == "stderr" else name, POINT[name]) for name in POINT.names or ()])
@@ -30,19 +30,25 @@ BOUNDED_POINT = np.dtype([("bound" if name == "stderr" else name, POINT[name]) f
 class Sampled(Measured):
     """Values of metrics at points of a plane or a line: a table, and dense grids as views of it.
 
-    The table (`points`, dtype `POINT`) is the truth; it may hold points off the regular axes (regions of interest,
-    refinements) and several fidelity levels. `grid` shows the points of one level that lie on the axes. Level 0 is what
-    is reported: measured on all the examples or, on a surface with a tolerance, estimated from the levels above it,
-    which are measured: level 1 on all the examples, level 2 and higher on ever smaller nested subsets.
+    The table may contain points off the axes (regions of interest, refinements) and several fidelity levels. `grid`
+    returns the points of one level that lie on the axes. Level 0 is the reported value: measured on all examples or, on
+    a surface with a tolerance, estimated from the measured levels 1 (all examples), 2, ... (smaller nested subsets).
+
+    Attributes:
+        alpha: (X,) ascending coordinates along the first direction.
+        splits: names of the splits.
+        metrics: names of the metrics: "loss", "accuracy" for classification, the user's; or those of a map.
+        points: (P,) table of dtype `point`.
+        attributes: settings, origin and cost, JSON-able.
     """
 
     kind: ClassVar[str]
-    point: ClassVar[np.dtype[Any]] = POINT  # a row of `points`
-    error: ClassVar[str] = "stderr"  # the column with the uncertainty of `value`
-    alpha: Floats  # (X,) ascending coordinates along the first direction
+    point: ClassVar[np.dtype[Any]] = POINT  # of a row of `points`
+    error: ClassVar[str] = "stderr"  # column with the uncertainty of `value`
+    alpha: Floats
     splits: tuple[str, ...]
-    metrics: tuple[str, ...]  # "loss" first, "accuracy" for classification, then the user's; or those of a map
-    points: NDArray[Any]  # (P,) of dtype `point`
+    metrics: tuple[str, ...]
+    points: NDArray[Any]
     attributes: Attributes = field(default_factory=dict)
 
     @property
@@ -64,7 +70,7 @@ class Sampled(Measured):
         return out
 
     def computed(self, *, level: int = 0) -> NDArray[np.bool_]:
-        """Return a mask, (Y, X) or (X,), of the points with all splits and metrics; NaN and inf there are results."""
+        """Return a (Y, X) or (X,) mask of the points with all splits and metrics, where NaN and inf are results."""
         count = np.zeros(self.shape, dtype=np.int64)
         chosen = self.points[self.points["level"] == level]
         np.add.at(count, self._cells(chosen)[1], 1)
@@ -72,7 +78,7 @@ class Sampled(Measured):
 
     @property
     def complete(self) -> bool:
-        """True if every point of the axes has been measured, and everything derived from the points is there."""
+        """True if all points of the axes are measured and everything derived from them is stored."""
         return self.finished and bool(self.computed().all())
 
 

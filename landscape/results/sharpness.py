@@ -10,7 +10,7 @@ from landscape.results.base import Attributes, Floats, Labels, Measured, Over
 
 @dataclass(frozen=True)
 class MeasureResult:
-    """One sharpness number with what is needed to defend it.
+    """One sharpness number, with its error and diagnostics.
 
     `diagnostics` has some of: "samples", values whose mean is the measure's (means of groups of `count` values, each of
     one of the `unit`: "examples", "subsets" or "pairs"), by which two checkpoints are paired; "rounding", the error of

@@ -28,7 +28,7 @@ class HistoryResult(Measured):
 class TrajectoryResult(Measured):
     """A path through weight space seen on a plane: a training trajectory on its PCA plane, or a curve between minima.
 
-    It is drawn on every surface whose `attributes["directions"]["hashes"]` are its own.
+    It is drawn on every surface with the same `attributes["directions"]["hashes"]`.
     """
 
     kind: ClassVar[str] = "trajectory"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from landscape.analysis.linalg.bounds import lehmann_interval
-from landscape.analysis.linalg.complement import Probe, probe_complement
+from landscape.analysis.linalg.complement import ComplementRange, probe_complement
 from landscape.analysis.linalg.eigenpairs import EigenRequest, OnProduct
 from landscape.analysis.linalg.rayleigh_ritz import RayleighRitz
 from landscape.analysis.objective.autotune.precision_policy import emulates_bfloat16
@@ -123,7 +123,7 @@ def start_from(
     return search
 
 
-def _highs(search: RayleighRitz, probe: Probe, most: int) -> list[float]:
+def _highs(search: RayleighRitz, probe: ComplementRange, most: int) -> list[float]:
     """Return for each number of leading vectors, 0 to `most`, an upper bound of the spectrum outside them."""
     values, G = search.basis.values, search.basis.G
     return [lehmann_interval(values[k:], G[k:, k:], 0, probe.low, probe.high)[1] for k in range(most + 1)]

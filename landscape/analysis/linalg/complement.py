@@ -14,7 +14,7 @@ from landscape.analysis.linalg.tridiagonal import krylov
 
 
 @dataclass(frozen=True)
-class Probe:
+class ComplementRange:
     """Range of the operator in the complement, or a vector beyond the limits."""
 
     low: float
@@ -31,7 +31,7 @@ def probe_complement(
     limits: tuple[float, float],
     most: int,
     on_product: Callable[[], None] | None = None,
-) -> Probe:
+) -> ComplementRange:
     """Return the range of A in the complement of a basis, as narrow as `good` asks for, or a vector beyond the limits.
 
     Args:
@@ -50,8 +50,8 @@ def probe_complement(
         values, s = tridiagonal.eigh()
         for column, beyond in ((-1, values[-1] > limits[1]), (0, values[0] < limits[0])):
             if beyond:
-                return Probe(low, high, tridiagonal.ritz_vector(s[:, column]))
+                return ComplementRange(low, high, tridiagonal.ritz_vector(s[:, column]))
         low, high = probable_range(tridiagonal.alphas, tridiagonal.betas, basis.size - basis.count)
         if good(low, high) or steps == most:
             break
-    return Probe(low, high, None)
+    return ComplementRange(low, high, None)
