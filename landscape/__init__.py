@@ -45,6 +45,7 @@ _HOMES = {
     "Sharpness": "landscape.workflow.measurements.sharpness",
     "StepSizes": "landscape.workflow.measurements.dynamics",
     "Surface": "landscape.workflow.measurements.surface",
+    "SurfaceSeries": "landscape.workflow.measurements.surface_series",
     "Trace": "landscape.workflow.measurements.eigenvalues",
     "TrainConfig": "landscape.training",
     "WorstCaseSharpness": "landscape.analysis.sharpness",
@@ -110,6 +111,7 @@ __all__ = [
     "Sharpness",
     "StepSizes",
     "Surface",
+    "SurfaceSeries",
     "Trace",
     "TrainConfig",
     "WorstCaseSharpness",
@@ -200,6 +202,7 @@ if TYPE_CHECKING:
     from landscape.workflow.measurements.layers import Layers
     from landscape.workflow.measurements.sharpness import Sharpness
     from landscape.workflow.measurements.surface import Surface
+    from landscape.workflow.measurements.surface_series import SurfaceSeries
     from landscape.workflow.planes import LineBetween, PlaneSpec, RandomPlane
 
 

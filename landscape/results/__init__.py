@@ -16,7 +16,7 @@ from landscape.results.sampled import (
     points_table,
 )
 from landscape.results.sharpness import MeasureResult, SharpnessResult, StudyResult
-from landscape.results.training import DynamicsResult, HistoryResult, TrajectoryResult
+from landscape.results.training import DynamicsResult, HistoryResult, SurfaceSeriesResult, TrajectoryResult
 
 __all__ = [
     "BOUNDED_POINT",
@@ -41,6 +41,7 @@ __all__ = [
     "SpectrumResult",
     "StudyResult",
     "SurfaceResult",
+    "SurfaceSeriesResult",
     "TrajectoryResult",
     "points_table",
     "with_attributes",

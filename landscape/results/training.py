@@ -75,3 +75,29 @@ class DynamicsResult(Measured):
             return np.full(len(self.position), np.nan)
         row: Floats = table[self.quantities.index(quantity)]
         return row
+
+
+@dataclass(frozen=True)
+class SurfaceSeriesResult(Measured):
+    """Surfaces around the snapshots of a training run, along the same directions and on the same axes."""
+
+    kind: ClassVar[str] = "surface-series"
+    position: Annotated[Floats, Labels("position")]  # (T,) ascending: epochs; see `attributes["position"]`
+    alpha: Annotated[Floats, Labels("alpha")]  # (X,) ascending
+    beta: Annotated[Floats, Labels("beta")]  # (Y,) ascending
+    splits: Annotated[tuple[str, ...], Labels("split")]  # (S,)
+    metrics: Annotated[tuple[str, ...], Labels("metric")]  # (M,) "loss" first
+    values: Annotated[Floats, Over("position", "split", "metric", "beta", "alpha")]  # means over the examples
+    stderrs: Annotated[Floats, Over("position", "split", "metric", "beta", "alpha")]  # their standard errors
+    attributes: Attributes = field(default_factory=dict)
+
+    def grids(self, metric: str = "loss", split: str | None = None) -> Floats:
+        """Return the values of a metric on a split, (T, Y, X); the first split by default.
+
+        >>> axis, values = np.array([0.0, 1.0]), np.arange(8.0).reshape(2, 1, 1, 2, 2)
+        >>> SurfaceSeriesResult(axis, axis, axis, ("train",), ("loss",), values, values).grids()[1].tolist()
+        [[4.0, 5.0], [6.0, 7.0]]
+        """
+        chosen = self.splits.index(split or self.splits[0])
+        grids: Floats = self.values[:, chosen, self.metrics.index(metric)]
+        return grids

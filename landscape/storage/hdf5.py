@@ -29,6 +29,7 @@ from landscape.results import (
     SpectrumResult,
     StudyResult,
     SurfaceResult,
+    SurfaceSeriesResult,
     TrajectoryResult,
 )
 from landscape.storage.fields import StoredField, check_sizes, optional_fields, stored_fields
@@ -134,6 +135,7 @@ _BUILT_IN: tuple[type[Any], ...] = (
     StudyResult,
     HistoryResult,
     DynamicsResult,
+    SurfaceSeriesResult,
 )
 LAYOUTS: dict[str, Layout] = {kind.kind: layout_of(kind) for kind in _BUILT_IN}
 

@@ -13,6 +13,7 @@ from landscape.results import (
     MeasureResult,
     SharpnessResult,
     StudyResult,
+    SurfaceSeriesResult,
     TrajectoryResult,
     points_table,
 )
@@ -176,6 +177,15 @@ def dynamics(label="a", epochs=5, *, adam=False, **more):
     return DynamicsResult(t, tuple(quantities), values, errors, attributes)
 
 
+def surface_series(label="a", epochs=3, **more):
+    """A bowl that deepens with the epochs: loss (3 − t)(0.1 + α² + β²), twice that on the test split."""
+    t, alpha, beta = np.arange(float(epochs)), np.linspace(-1, 1, 5), np.linspace(-1, 1, 3)
+    bowl = (epochs - t)[:, None, None] * (0.1 + alpha**2 + beta[:, None] ** 2)
+    loss = np.stack([bowl, 2 * bowl], axis=1)[:, :, None]
+    attributes = make.attributes(label, position="epoch", directions={"kind": "random", "seed": 0}, **more)
+    return SurfaceSeriesResult(t, alpha, beta, ("train", "test"), ("loss",), loss, 0.01 * loss, attributes)
+
+
 def bezier(first="a", second="b"):
     """The loss along a curve between two checkpoints; lower than on the straight line."""
     alpha = np.linspace(0, 1, 9)
@@ -232,6 +242,7 @@ def everything(label="a"):
         f"{label}/convexity": convexity(label),
         f"{label}/curves": sweep(label),
         f"{label}/dynamics": dynamics(label),
+        f"{label}/plane-series": surface_series(label),
         **seeded_lines(label, 3),
         "a..b/curve": bezier(),
         "a..b/path": curve(),

@@ -36,6 +36,7 @@ SIZES = {  # what `landscape info` says of each kind
     "study/sharpness": "8 checkpoints, 3 measures",
     "a/history": "6 epochs",
     "a/dynamics": "5 positions, 11 quantities",
+    "a/plane-series": "3 positions, 5 alphas, 3 betas, 2 splits, 1 metric",
     "a/noise": "2 sizes, 3 covariance_0s, 2 covariance_1s, 2 layerss, 2 trials, 3 steps",
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landscape.results import DynamicsResult
+from landscape.results import DynamicsResult, SurfaceSeriesResult
 from landscape.storage.loading import load
 
 
@@ -71,6 +71,19 @@ def test_sharpness_over_every_second_snapshot_of_a_list(run, folder: Path) -> No
     assert "lambda_max" not in summary["quantities"]
 
 
+def test_surfaces_around_the_snapshots_make_an_animation_on_the_page(run, folder: Path) -> None:
+    options = ("--data", "npz:tiny.npz", "--points", "3", "--subset", "32", "--precision", "float32", "--device", "cpu")
+    outcome = run("surface", "adam.pt", *options, "--snapshots", "--every", "2")
+    assert outcome.code == 0, outcome.err
+    assert "at the snapshot" in outcome.out
+    series = load("results/adam.h5")["adam/plane-series"]
+    assert isinstance(series, SurfaceSeriesResult)
+    assert series.values.shape == (2, 1, 2, 3, 3)
+    assert run("report", "results/adam.h5", "--out", "page.html").code == 0
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert '"frames":[{' in page
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -79,6 +92,8 @@ def test_sharpness_over_every_second_snapshot_of_a_list(run, folder: Path) -> No
         (("hessian", "--snapshots", "a.pt"), ("put it before --snapshots",)),
         (("hessian", "a.pt", "b.pt", "--snapshots", "folder"), ("of one run, got 2 checkpoints",)),
         (("hessian", "a.pt", "--snapshots", "--trace"), ("--trace is of one checkpoint",)),
+        (("surface", "a.pt", "--snapshots", "--plane", "line"), ("a plane around each snapshot",)),
+        (("surface", "a.pt", "--snapshots", "--seeds", "0,1"), ("--seeds",)),
         (("sharpness", "a.pt", "b.pt", "c.pt", "--snapshots", "--study"), ("--study and --match",)),
     ],
 )

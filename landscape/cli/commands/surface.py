@@ -13,6 +13,7 @@ from landscape.cli.options.analysis import AnalysisOptions, OptionalNames, defau
 from landscape.cli.options.execution import ExecutionOptions
 from landscape.cli.options.grid import RegionOptions, check_grid, check_region
 from landscape.cli.options.planes import PlaneOptions, check_planes, is_line, known_points
+from landscape.cli.options.snapshots import SnapshotOptions, check_snapshots
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 
@@ -44,11 +45,12 @@ class SurfaceOptions:
 
 
 @dataclass(frozen=True)
-class SurfaceCommand(AnalysisOptions, ExecutionOptions, SurfaceOptions, RegionOptions, PlaneOptions):
+class SurfaceCommand(AnalysisOptions, ExecutionOptions, SnapshotOptions, SurfaceOptions, RegionOptions, PlaneOptions):
     """Measure loss and accuracy on a plane or a line of filter-normalized random directions, or of others.
 
     Several checkpoints are measured along the same raw directions, each normalized to its own weights, and in the same
-    precision. The same command resumes a stopped run.
+    precision. The same command resumes a stopped run. With --snapshots: around every snapshot of a run, along the same
+    directions, for an animation over the epochs.
     """
 
     def run(self) -> None:
@@ -59,12 +61,33 @@ class SurfaceCommand(AnalysisOptions, ExecutionOptions, SurfaceOptions, RegionOp
 
         check_planes(self, len(self.checkpoints))
         check_surface(self)
+        check_snapshots(self, len(self.checkpoints))
+        if self.snapshots is not None:
+            self._run_over_snapshots()
+            return
         with session(self) as opened:
             results = measure(opened.runner, opened.models, self, opened.workers)
             if self.json:
                 console.print_json({key: summary(result) for key, result in results.items()})
             else:
                 print_surfaces(results)
+
+    def _run_over_snapshots(self) -> None:
+        from landscape.cli.requests.session import session
+        from landscape.cli.requests.surface_series import measure_series
+
+        if is_line(self) or known_points(self) or len(self.plane) > 2:
+            raise LandscapeError("--snapshots takes a plane around each snapshot; expected --plane plane or directions")
+        for flag, given in (
+            ("--metrics", self.metrics),
+            ("--tolerance", self.tolerance),
+            ("--region", self.region),
+            ("--seeds", self.seeds),
+        ):
+            if given:
+                raise LandscapeError(f"{flag} is of surfaces around one checkpoint; expected --snapshots without it")
+        with session(self) as opened:
+            measure_series(opened, self)
 
 
 def measure(

@@ -45,10 +45,11 @@ def compact(value: Any) -> Any:
 
 
 def figure_json(figure: go.Figure) -> dict[str, Any]:
-    """Return a figure's traces and layout without its template, which the page holds once per look."""
+    """Return a figure's traces, layout and frames without its template, which the page holds once per look."""
     drawn: dict[str, Any] = figure.to_plotly_json()
     layout = {key: item for key, item in drawn["layout"].items() if key != "template"}
-    return {"data": drawn["data"], "layout": layout}
+    frames = [frame.to_plotly_json() for frame in figure.frames]
+    return {"data": drawn["data"], "layout": layout, **({"frames": frames} if frames else {})}
 
 
 def packed(array: NDArray[Any]) -> dict[str, str]:

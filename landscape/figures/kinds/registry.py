@@ -16,6 +16,7 @@ from landscape.figures.kinds import (
     spectrum,
     study,
     surface,
+    surface_series,
     trajectory,
 )
 from landscape.figures.kinds.result_kind import ResultKind
@@ -25,6 +26,7 @@ from landscape.storage.hdf5 import register_layout
 SECTIONS = ("Surfaces", "Lines", "Curvature", "Sharpness", "Training")  # of the page; others follow
 KINDS: list[ResultKind[Any]] = [
     surface.KIND,
+    surface_series.KIND,
     trajectory.KIND,
     line.KIND,
     spectrum.KIND,

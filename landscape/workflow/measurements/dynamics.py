@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -32,8 +31,8 @@ from landscape.results import DynamicsResult, with_attributes
 from landscape.stats.dynamics import appended, empty_dynamics
 from landscape.stats.number_format import duration
 from landscape.stats.stability import StepRule
-from landscape.storage.atomic_write import file_sha256
 from landscape.workflow.measurement import Keep, Measurement, Source
+from landscape.workflow.measurements.trajectory import digest_of
 
 EIGENVALUES = ("lambda_max", *(f"lambda_{number}" for number in range(2, 100)))
 _USUAL_PRODUCTS = 10.0  # per eigenvalue, for an estimate of the time
@@ -100,7 +99,7 @@ class Dynamics(Measurement[DynamicsResult]):
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the snapshots' files, in order."""
-        return hashlib.sha256("".join(map(file_sha256, self.snapshots.paths)).encode()).hexdigest()
+        return digest_of(self.snapshots)
 
     def settings(self) -> dict[str, Any]:
         """Return the hash of the snapshots, and the options of eigenvalues and measures."""

@@ -36,7 +36,7 @@ class Trajectory(Measurement[TrajectoryResult]):
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the snapshots' files, in order."""
-        return hashlib.sha256("".join(map(file_sha256, self.snapshots.paths)).encode()).hexdigest()
+        return digest_of(self.snapshots)
 
     def settings(self) -> dict[str, Any]:
         """Return the hash of the snapshots."""
@@ -62,6 +62,11 @@ class Trajectory(Measurement[TrajectoryResult]):
     def run(self, objective: Objective, stored: TrajectoryResult | None, keep: Keep) -> TrajectoryResult:
         """Return the projected run."""
         return project(objective.origin, self.snapshots, positions=self.snapshots.positions, centred=self.centred)[1]
+
+
+def digest_of(snapshots: Snapshots) -> str:
+    """Return the SHA-256 over the snapshots' files, in order."""
+    return hashlib.sha256("".join(map(file_sha256, snapshots.paths)).encode()).hexdigest()
 
 
 def snapshots_of(model: LoadedModel, source: str | None = None) -> Snapshots:

@@ -8,7 +8,8 @@ function drawPlot(element) {
   for (const trace of figure.data) trace.visible = !hidden.has(trace.meta?.series);
   const layout = { ...figure.layout, template: theme.template, uirevision: key, autosize: true };
   if (coarse) layout.dragmode = false;
-  return Plotly.react(element, figure.data, layout, config(["zoom2d", "resetScale2d", "toImage"], plot.id));
+  const settings = config(["zoom2d", "resetScale2d", "toImage"], plot.id);
+  return Plotly.react(element, { data: figure.data, layout, config: settings, frames: figure.frames ?? [] });
 }
 
 const curves = [...document.querySelectorAll("[data-plot]")];
