@@ -51,8 +51,9 @@ class Monitor:
     Args:
         objective: model, loss and the examples to measure on; a thousand are usual. Its model's weights do not matter.
         every: number of steps between probes; steps that it divides are probed.
-        measures: names such as "lambda_max", "sam", "gradient_norm" and "critical_step", which are the default (all are
-            in `landscape.monitoring.measures.registry`), or objects with the methods of `MonitorMeasure`.
+        measures: names such as "lambda_max", "sam", "gradient_norm" and "critical_step", which are the default, with
+            "sam_doctor" for a SAM optimizer (all are in `landscape.monitoring.measures.registry`), or objects with the
+            methods of `MonitorMeasure`.
         file: analysis file that the probes are stored in; none by default.
         name: of the result in it, `<weights>/<result>`.
         seed: of random vectors.

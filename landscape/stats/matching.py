@@ -87,7 +87,8 @@ def interpolate_measures(first: SharpnessResult, second: SharpnessResult, crossi
     """
     others = {measure.label: measure for measure in second.measures}
     pairs = [(measure, others[measure.label]) for measure in first.measures if measure.label in others]
-    return SharpnessResult(tuple(_interpolated(a, b, crossing) for a, b in pairs), dict(first.attributes))
+    attributes = {name: value for name, value in first.attributes.items() if name != "origin"}
+    return SharpnessResult(tuple(_interpolated(a, b, crossing) for a, b in pairs), attributes)
 
 
 def _interpolated(first: MeasureResult, second: MeasureResult, crossing: Crossing) -> MeasureResult:

@@ -1,7 +1,9 @@
 import json
 
+import pytest
 import torch
 
+import landscape
 from landscape.models.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -42,3 +44,18 @@ def test_damaged_weights_are_broken(run, pair) -> None:
 def test_what_cannot_be_read_is_refused(run, pair) -> None:
     run("doctor", "missing.pt").refused("missing.pt")
     run("doctor", *pair.data).refused("--data", "checkpoint")
+
+
+def test_a_monitored_run_is_read_back(run, pair) -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.ones_(model.weight)
+    optimizer = torch.optim.SGD([{"params": model.parameters(), "rho": 5.6}], lr=0.1)
+    objective = landscape.Objective(model, "mse", torch.ones(1, 1), torch.zeros(1, 1), device="cpu")
+    with pytest.warns(UserWarning, match="too large"):
+        landscape.Monitor(objective, every=1, measures=["sam_doctor"], file="run.h5").step(1, model, optimizer)
+    done = run("doctor", "run.h5", "--json")
+    assert done.code == 0, done.err
+    (finding,) = json.loads(done.out)["run.h5"]["findings"]
+    assert finding["status"] == "warning"
+    assert "rho is about four times too large" in finding["message"]
+    assert "take rho" in finding["remedy"]

@@ -26,7 +26,9 @@ class DoctorCommand(ModelOptions, DataOptions):
 
     Of a machine: packages, processor, devices, threads, cache, and whether images can be exported. Of a checkpoint:
     data, recorded loss, accuracy, normalization, order of the classes, BatchNorm's statistics, and whether it is a
-    minimum. The exit status is 0 with warnings, 1 if something is broken, and 2 if a file cannot be read.
+    minimum. Of an analysis file that landscape.Monitor wrote: what its measures found wrong with the run, such as a
+    radius of SAM that is too large. The exit status is 0 with warnings, 1 if something is broken, and 2 if a file
+    cannot be read.
     """
 
     subset: Annotated[str, arg(metavar="N|all")] = "500"
@@ -38,7 +40,7 @@ class DoctorCommand(ModelOptions, DataOptions):
     json: bool = False
     """Print the findings as JSON on stdout."""
     checkpoints: Paths = ()
-    """Landscape checkpoints, with --model also weight files; without any, the machine is checked."""
+    """Checkpoints, with --model also weight files, or analysis files of monitored runs; without any, the machine."""
 
     def run(self) -> int:
         """Make the checks, print the findings, and return the exit status."""
@@ -64,18 +66,21 @@ class DoctorCommand(ModelOptions, DataOptions):
     def _checkpoints(self) -> dict[str, list[Finding]]:
         from landscape.cli.requests.source import data_spec, model_spec
         from landscape.workflow.doctor.checkpoint import examine_checkpoint
+        from landscape.workflow.doctor.monitored_run import examine_runs
         from landscape.workflow.reporter import ProgressOnly
         from landscape.workflow.sources.loading import load_models
         from landscape.workflow.sources.specs import Sample
 
+        paths = [user_path(path) for path in self.checkpoints]
+        runs = {path.name: examine_runs(path) for path in paths if path.suffix == ".h5"}
         models = load_models(
-            [user_path(path) for path in self.checkpoints],
+            [path for path in paths if path.suffix != ".h5"],
             model=model_spec(self),
             data=data_spec(self),
             sample=Sample(size=subset_size(self.subset), loss=self.loss, device=self.device),
             reporter=ProgressOnly(console),
         )
-        return {model.label: examine_checkpoint(model) for model in models}
+        return {**{model.label: examine_checkpoint(model) for model in models}, **runs}
 
 
 def _image_export() -> Finding:

@@ -9,14 +9,15 @@ from landscape.monitoring.measures.critical_step import CriticalStep
 from landscape.monitoring.measures.gradient_norm import GradientNorm
 from landscape.monitoring.measures.lambda_max import LambdaMax
 from landscape.monitoring.measures.preconditioned import PreconditionedLambdaMax
+from landscape.monitoring.measures.sam_doctor import SamDoctor
 from landscape.monitoring.measures.sam_rise import SamRise
 from landscape.monitoring.protocol import MonitorMeasure
 
 MEASURES: dict[str, MonitorMeasure] = {
     measure.name: measure
-    for measure in (LambdaMax(), SamRise(), GradientNorm(), CriticalStep(), PreconditionedLambdaMax())
+    for measure in (LambdaMax(), SamRise(), GradientNorm(), CriticalStep(), PreconditionedLambdaMax(), SamDoctor())
 }
-USUAL = ("lambda_max", "sam", "gradient_norm", "critical_step")  # without a choice
+USUAL = ("lambda_max", "sam", "gradient_norm", "critical_step", "sam_doctor")  # without a choice
 
 
 def chosen_measures(measures: Sequence[str | MonitorMeasure] | None) -> tuple[MonitorMeasure, ...]:

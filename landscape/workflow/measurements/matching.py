@@ -80,6 +80,7 @@ def match_runs(runner: Runner, models: Sequence[LoadedModel], measurement: Sharp
             }
             for metric in ("loss", "accuracy")
         )
+    losses = {label: {**values, "train": level} for label, values in losses.items()}  # but for rounding
     epochs = {
         label: crossing.interpolate(*snapshots[label].positions[crossing.index : crossing.index + 2])
         for label, crossing in crossings.items()
