@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from landscape.figures.blocks.block import Block, Control, Plot, heading, result_keys, results_by_name, strip_layout
+from landscape.figures.blocks.alternatives import PageBlock, by_sample
+from landscape.figures.blocks.block import Block, Control, Plot, result_keys, results_by_name, strip_layout
 from landscape.figures.grouping.comparability import cautions
+from landscape.figures.grouping.headings import with_sample
 from landscape.figures.kinds.result_kind import Columns, ResultKind
 from landscape.figures.plots.surfaces.series import series_figure
 from landscape.results import Result, SurfaceSeriesResult
@@ -18,14 +20,15 @@ _NOTE = (
 )
 
 
-def series_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> list[Block]:
+def series_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> list[PageBlock]:
     """Return a block for each name of series: an animation, switchable between splits."""
     groups = results_by_name(results, SurfaceSeriesResult)
-    blocks = []
+    blocks, drawn = [], {}
     for index, (name, group) in enumerate(groups.items()):
         shown = {label: result for label, result in group.items() if len(result.position)}
         if not shown:
             continue
+        drawn[name] = shown
         splits = list(dict.fromkeys(split for result in shown.values() for split in result.splits))
         common = [split for split in splits if all(split in result.splits for result in shown.values())]
         chosen = Control(f"series-{index}-split", "Split", {split: split for split in common}, common[0])
@@ -38,7 +41,7 @@ def series_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> list[B
         blocks.append(
             Block(
                 f"series-block-{index}",
-                heading("Surface over the run", name, len(groups)),
+                with_sample("Surface over the run", shown.values()),
                 [plot],
                 result_keys(name, list(shown)),
                 caution=cautions(shown),
@@ -47,7 +50,7 @@ def series_blocks(results: Mapping[str, Result], _: Mapping[str, int]) -> list[B
                 columns=1,
             )
         )
-    return blocks
+    return by_sample(blocks, drawn)
 
 
 def _describe(result: SurfaceSeriesResult) -> str:
