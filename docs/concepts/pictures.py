@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 import landscape
 from landscape.analysis.objective.weights import flatten, norm
+from landscape.analysis.planes import Plane
 from landscape.export.images.render import ImageFile, write_images
 from landscape.figures.plots.density import with_sigma
-from landscape.figures.style.theme import LIGHT, apply_theme, faded
+from landscape.figures.style.theme import LIGHT, apply_theme
 from landscape.results import LineResult
 
 FOLDER = Path(__file__).parent
@@ -78,7 +79,16 @@ def scaled_layers(model: nn.Sequential) -> nn.Sequential:
 
 def curve(x: Sequence[float], y: Sequence[float], name: str, index: int, dash: str = "solid") -> go.Scatter:
     """Return a line in the theme's colour of this index."""
-    return go.Scatter(x=x, y=y, name=name, mode="lines", line={"color": LIGHT.series[index], "dash": dash, "width": 2.5})
+    return go.Scatter(
+        x=x, y=y, name=name, mode="lines", line={"color": LIGHT.series[index], "dash": dash, "width": 2.5}
+    )
+
+
+def measured(objective: landscape.Objective, plane: Plane, axes: landscape.Axes) -> LineResult:
+    """Return loss and accuracy along a line in float32."""
+    line = landscape.surface(objective, plane, axes=axes, evaluation=landscape.Evaluation(precision="float32"))
+    assert isinstance(line, LineResult)
+    return line
 
 
 def loss(line: LineResult) -> list[float]:
@@ -100,15 +110,19 @@ def slice_picture(objective: landscape.Objective) -> go.Figure:
     for name, index, direction in [*named, ("SAM's step", 2, gradient), ("steepest eigenvector", 1, steepest)]:
         length = norm(direction.vector)
         plane = landscape.plane_along(objective, direction)
-        line = landscape.surface(objective, plane, points=61, span=reach / length, precision="float32")
+        line = measured(objective, plane, landscape.Axes(121, span=reach / length))
         figure.add_trace(curve(line.alpha * length, loss(line), name, index))
         flat = flatten(direction.vector) / length
         print(f"slice: dᵀHd/‖d‖² of {name}: {float(flat @ operator.matvec(flat)):.3g}")
     top, n = spectrum.eigenvalues[0], objective.size
     print(f"slice: n = {n}, λ_max = {top:.4g}, trace/n = {trace.trace / n:.3g}, loss {objective.loss():.4g}")
     cosine = sum((a * b).sum() for a, b in zip(*(d.vector.values() for d in directions), strict=True))
-    print(f"slice: cosine of two random directions {cosine / norm(directions[0].vector) / norm(directions[1].vector):.3f}")
-    figure.update_layout(xaxis_title="distance from the minimum, ‖w − w₀‖", yaxis_title="train loss", yaxis_range=[0, 3])
+    print(
+        f"slice: cosine of two random directions {cosine / norm(directions[0].vector) / norm(directions[1].vector):.3f}"
+    )
+    figure.update_layout(
+        xaxis_title="distance from the minimum, ‖w − w₀‖", yaxis_title="train loss", yaxis_range=[0, 3]
+    )
     return figure
 
 
@@ -119,12 +133,13 @@ def normalization_picture(model: nn.Sequential, images: Tensor, labels: Tensor) 
         [("the network", model, "solid"), ("the same function, filters × 10", scaled_filters(model), "dash")]
     ):
         objective = landscape.Objective(network, "cross_entropy", images, labels, fold=False)
-        for column, (normalization, span) in enumerate((("none", 1.0), ("filter", 1.0)), 1):
+        for column, (normalization, span) in enumerate((("none", 0.6), ("filter", 0.6)), 1):
             plane = landscape.random_plane(objective, dimensions=1, normalization=normalization, seed=0)
-            line = landscape.surface(objective, plane, points=61, span=span, precision="float32")
+            line = measured(objective, plane, landscape.Axes(121, span=span))
             line_curve = curve(line.alpha, loss(line), name, row, dash).update(showlegend=column == 1)
             figure.add_trace(line_curve, 1, column)
             print(f"normalization: {name}, {normalization}: {landscape.basin_width(line)}")
+    figure.update_layout(legend={"y": -0.2, "yanchor": "top"}, margin={"t": 32})
     figure.update_xaxes(title_text="step α along the direction")
     figure.update_yaxes(title_text="train loss", col=1, range=[0, 6])
     return figure
@@ -136,11 +151,12 @@ def batchnorm_picture(models: Sequence[nn.Sequential], images: Tensor, labels: T
     for index, mode in enumerate(("fixed", "recalibrated")):
         objective = landscape.Objective(models[0], "cross_entropy", images, labels, batchnorm=mode)
         plane = landscape.line_between(objective, models[1].state_dict())
-        alpha = np.linspace(0, 1, 41)
-        line = landscape.surface(objective, plane, alpha=alpha, precision="float32")
-        name = {"fixed": "running statistics interpolated", "recalibrated": "statistics re-estimated at each point"}[mode]
-        figure.add_trace(curve(alpha, loss(line), name, 1 - index))
-        print(f"batchnorm: {mode}: {line.attributes.get('barrier')}, highest {max(loss(line)):.3g}")
+        line = measured(objective, plane, landscape.Axes(41, margin=0.0))
+        name = {"fixed": "running statistics interpolated", "recalibrated": "statistics re-estimated at each point"}[
+            mode
+        ]
+        figure.add_trace(curve(line.alpha, loss(line), name, 1 - index))
+        print(f"batchnorm: {mode}: highest {max(loss(line)):.3g}, ends {loss(line)[0]:.3g} {loss(line)[-1]:.3g}")
     figure.update_layout(xaxis_title="position t between the two networks", yaxis_title="train loss")
     return figure
 
@@ -148,26 +164,23 @@ def batchnorm_picture(models: Sequence[nn.Sequential], images: Tensor, labels: T
 def sharpness_picture(images: Tensor, labels: Tensor) -> go.Figure:
     """Draw the measures of a rescaled ReLU network relative to those of the network."""
     model = trained(fully_connected, images, labels, seed=0, epochs=10)
-    measures = [
-        landscape.LargestEigenvalue(),
-        landscape.KeskarSharpness(),
-        landscape.SamSharpness(),
-        landscape.AsamSharpness(eta=0.01),
-        landscape.AsamSharpness(eta=0.0),
-        landscape.WorstCaseSharpness(),
-        landscape.AverageSharpness(),
-    ]
+    measures = {
+        "λ_max": landscape.LargestEigenvalue(),
+        "Keskar": landscape.KeskarSharpness(),
+        "SAM": landscape.SamSharpness(),
+        "ASAM, η = 0.01": landscape.AsamSharpness(eta=0.01),
+        "ASAM, η = 0": landscape.AsamSharpness(eta=0.0),
+        "worst case, adaptive": landscape.WorstCaseSharpness(),
+        "average case, adaptive": landscape.AverageSharpness(),
+    }
     values = []
     for network in (model, scaled_layers(model)):
         objective = landscape.Objective(network, "cross_entropy", images, labels)
-        values.append(landscape.sharpness(objective, measures).measures)
-    ratios = {one.label: other.value / one.value for one, other in zip(*values, strict=True)}
-    for label, ratio in ratios.items():
-        print(f"sharpness: {label}: × {ratio:.3g}")
-    labels_of = [label.replace("sharpness, ", "").replace("λ_max of the Hessian", "λ_max") for label in ratios]
-    names = [name if "ASAM" not in name or "η" in name else f"{name}, η = 0.01" for name in labels_of]
+        values.append(landscape.sharpness(objective, list(measures.values())).measures)
+    ratios = {name: other.value / one.value for name, one, other in zip(measures, *values, strict=True)}
+    print("sharpness:", {name: round(ratio, 3) for name, ratio in ratios.items()})
     colours = [LIGHT.series[0] if abs(ratio - 1) < 0.02 else LIGHT.series[1] for ratio in ratios.values()]
-    bars = go.Bar(x=list(ratios.values()), y=names, orientation="h", marker_color=colours, base=0, width=0.6)
+    bars = go.Bar(x=list(ratios.values()), y=list(ratios), orientation="h", marker_color=colours, base=0, width=0.6)
     figure = go.Figure(bars.update(text=[f"× {ratio:.2f}" for ratio in ratios.values()], textposition="outside"))
     figure.add_vline(x=1, line_color=LIGHT.muted, line_width=1)
     figure.update_layout(xaxis_title="value of the rescaled network / value of the network", yaxis_autorange="reversed")
@@ -181,19 +194,19 @@ def spectrum_picture(objective: landscape.Objective) -> go.Figure:
     columns = [operator.matvec(column) for column in torch.eye(objective.size)]
     matrix = torch.stack(columns).double()
     exact = torch.linalg.eigvalsh((matrix + matrix.T) / 2).numpy()
-    estimate = landscape.density(objective, vectors=8, steps=80, sigma=0.02)
+    estimate = landscape.density(objective, vectors=8, steps=80, sigma=0.1)
+    grid = np.linspace(-5, 95, 2001)
     figure = go.Figure()
-    for index, sigma in ((5, 0.02), (1, 0.5)):
-        drawn = with_sigma(estimate, sigma)
-        figure.add_trace(curve(drawn.eigenvalue, drawn.density, f"estimated density, σ = {sigma}", index))
-    one = 1 / objective.size
-    figure.add_trace(
-        go.Scatter(x=exact, y=np.full(len(exact), 3e-5), mode="markers", name="exact eigenvalues", marker={
-            "symbol": "line-ns-open", "size": 12, "color": faded(LIGHT.ink, 0.7), "line": {"width": 1}})
-    )  # fmt: skip
-    print(f"spectrum: top {exact[::-1][:14].round(2)}, smallest {exact[0]:.3g}, n = {len(exact)}, one = {one:.2g}")
+    for index, sigma in ((5, 0.1), (1, 1.0)):
+        drawn = with_sigma(estimate, sigma, grid)
+        figure.add_trace(curve(grid, drawn.density.round(7), f"estimated density, σ = {sigma}", index))
+    shown = np.unique(exact.round(1))
+    marker = {"symbol": "line-ns-open", "size": 12, "color": LIGHT.ink, "line": {"width": 1}}
+    ticks = go.Scatter(x=shown, y=np.full(len(shown), 3e-5), mode="markers", name="exact eigenvalues", marker=marker)
+    figure.add_trace(ticks)
+    print(f"spectrum: top {exact[::-1][:14].round(2)}, smallest {exact[0]:.3g}, n = {len(exact)}")
     print(f"spectrum: share within 1 % of λ_max {np.mean(np.abs(exact) < 0.01 * exact[-1]):.3f}")
-    figure.update_yaxes(type="log", range=[-5, 2], title_text="density")
+    figure.update_yaxes(type="log", range=[-5, 1.3], title_text="density", dtick=1, exponentformat="power")
     figure.update_layout(xaxis_title="eigenvalue of the Hessian")
     return figure
 
@@ -207,13 +220,16 @@ def main() -> None:
     objective = landscape.Objective(models[0], "cross_entropy", images, labels)
     pictures = {
         "slice": (slice_picture(objective), 380),
-        "filter-normalization": (normalization_picture(models[0], images, labels), 380),
+        "filter-normalization": (normalization_picture(models[0], images, labels), 400),
         "batchnorm": (batchnorm_picture(models, images, labels), 340),
         "sharpness": (sharpness_picture(images, labels), 360),
         "spectrum": (spectrum_picture(objective), 400),
     }
     write_images(
-        [ImageFile(apply_theme(figure), FOLDER / f"{name}.svg", 860, height) for name, (figure, height) in pictures.items()]
+        [
+            ImageFile(apply_theme(figure), FOLDER / f"{name}.svg", 860, height)
+            for name, (figure, height) in pictures.items()
+        ]
     )
 
 
