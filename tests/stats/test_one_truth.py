@@ -17,7 +17,7 @@ from landscape.figures.report.summary import checkpoints, key_numbers, summary_t
 from landscape.figures.report.verdict import verdict
 from landscape.results import LineResult, MeasureResult, SharpnessResult, points_table
 from landscape.stats import number_format
-from landscape.stats.paired_difference import paired_difference
+from landscape.stats.comparison.paired_difference import paired_difference
 
 
 def measured(seed: int, shift: float, **attributes: object) -> SharpnessResult:

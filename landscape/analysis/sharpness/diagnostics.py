@@ -12,7 +12,7 @@ from landscape.analysis.objective.objective import Objective, Precision
 from landscape.analysis.objective.weights import Weights, displaced
 from landscape.errors import LandscapeError
 from landscape.results import Floats
-from landscape.stats.grouped_mean import group_means
+from landscape.stats.comparison.grouped_mean import group_means
 
 
 def samples_of(values: Floats, unit: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from landscape.analysis.sharpness.protocol import SharpnessMeasure
 from landscape.results import MeasureResult
 
 
-class Curve(NamedTuple):
+class MeasureCurve(NamedTuple):
     """A request: measures of one objective that share evaluations, and the labels of those that are known."""
 
     objective: int
@@ -42,7 +42,7 @@ class SharpnessTask:
         """Device of the objectives."""
         return str(self.objectives[0].device)
 
-    def __call__(self, requests: Iterable[Curve]) -> Iterator[MeasuredCurve]:
+    def __call__(self, requests: Iterable[MeasureCurve]) -> Iterator[MeasuredCurve]:
         """Yield the results of each request."""
         return (measure_curve(self.objectives[request.objective], request, self.seed) for request in requests)
 
@@ -59,7 +59,7 @@ class PortableMeasures:
     seed: int
     _held: dict[int, Objective] = field(default_factory=dict)
 
-    def assemble(self, device: str) -> Callable[[Iterable[Curve]], Iterator[MeasuredCurve]]:
+    def assemble(self, device: str) -> Callable[[Iterable[MeasureCurve]], Iterator[MeasuredCurve]]:
         """Return the task's function on a device."""
 
         def objective(number: int) -> Objective:
@@ -70,7 +70,7 @@ class PortableMeasures:
         return lambda requests: (measure_curve(objective(each.objective), each, self.seed) for each in requests)
 
 
-def measure_curve(objective: Objective, request: Curve, seed: int) -> MeasuredCurve:
+def measure_curve(objective: Objective, request: MeasureCurve, seed: int) -> MeasuredCurve:
     """Return the results of one request."""
     failures: dict[str, str] = {}
     results = iter_measures(objective, request.measures, known=request.known, seed=seed, failures=failures)

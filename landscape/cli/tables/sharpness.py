@@ -10,7 +10,7 @@ from landscape.cli.tables.origin import origin_accuracy
 from landscape.cli.terminal import console
 from landscape.results import MeasureResult, SharpnessResult
 from landscape.stats import number_format
-from landscape.stats.ranking import CLEARLY, RankedMeasure, rank_by_measure, tally
+from landscape.stats.comparison.ranking import CLEARLY, RankedMeasure, rank_by_measure, tally
 
 
 def print_sharpness(results: Mapping[str, SharpnessResult]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from landscape.cli.terminal import console
 from landscape.results import StudyResult
 from landscape.stats import number_format
-from landscape.stats.matching import paired_seeds
+from landscape.stats.comparison.matching import paired_seeds
+from landscape.stats.comparison.paired_difference import paired_difference
 from landscape.stats.mean import spread
-from landscape.stats.paired_difference import paired_difference
 
 ENOUGH = 10  # checkpoints below which a study is called small
 

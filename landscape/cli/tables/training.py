@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from landscape.cli.terminal import console
 from landscape.stats import number_format
+from landscape.stats.comparison.paired_difference import accuracy_claim, paired_difference
 from landscape.stats.mean import spread
-from landscape.stats.paired_difference import accuracy_claim, paired_difference
 
 if TYPE_CHECKING:
     from landscape.models.checkpoint import Checkpoint

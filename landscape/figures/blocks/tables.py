@@ -11,8 +11,8 @@ import numpy as np
 from landscape.figures.plots.spectrum import rank_name
 from landscape.results import MeasureResult, SharpnessResult, SpectrumResult
 from landscape.stats import number_format
-from landscape.stats.difference import Estimate, difference
-from landscape.stats.ranking import measure_estimate
+from landscape.stats.comparison.difference import Estimate, difference
+from landscape.stats.comparison.ranking import measure_estimate
 
 PAIRING = (
     "The difference's ± is the standard error of paired differences (same examples, same random numbers), unless it "

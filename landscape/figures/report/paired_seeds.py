@@ -10,8 +10,8 @@ from landscape.figures.blocks.tables import Cell, Head, Table
 from landscape.figures.grouping.families import seeds
 from landscape.figures.report.summary import Named, Row
 from landscape.stats import number_format
+from landscape.stats.comparison.paired_difference import PairedDifference, paired_difference
 from landscape.stats.mean import Spread, spread
-from landscape.stats.paired_difference import PairedDifference, paired_difference
 
 
 @dataclass(frozen=True)

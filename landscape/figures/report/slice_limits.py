@@ -10,8 +10,8 @@ from landscape.figures.grouping.comparability import listed
 from landscape.figures.report.summary import Named, Row
 from landscape.results import DensityResult, Result, SpectrumResult, SurfaceResult
 from landscape.stats import number_format
-from landscape.stats.difference import Estimate
-from landscape.stats.slice_curvature import axis_curvatures
+from landscape.stats.comparison.difference import Estimate
+from landscape.stats.comparison.slice_curvature import axis_curvatures
 from landscape.stats.spectra import mean_eigenvalue
 
 

@@ -24,9 +24,9 @@ from landscape.results import (
     TrajectoryResult,
 )
 from landscape.stats import number_format
-from landscape.stats.difference import Difference, Estimate, difference
+from landscape.stats.comparison.difference import Difference, Estimate, difference
+from landscape.stats.comparison.ranking import measure_estimate
 from landscape.stats.generalization_gap import gap_stderr
-from landscape.stats.ranking import measure_estimate
 
 Named = Mapping[str, Mapping[str, Result]]  # by checkpoint label, then by name
 

@@ -12,8 +12,8 @@ from landscape.figures.report.paired_seeds import Comparison, PairedQuantity
 from landscape.figures.report.summary import Row
 from landscape.results import LineResult, Result
 from landscape.stats import number_format
-from landscape.stats.difference import difference
-from landscape.stats.ranking import RankedMeasure, rank, tally
+from landscape.stats.comparison.difference import difference
+from landscape.stats.comparison.ranking import RankedMeasure, rank, tally
 
 ONE_PAIR = (
     "One run of each: this says which of these checkpoints is flatter as measured here, not which optimizer finds "

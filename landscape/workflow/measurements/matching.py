@@ -9,7 +9,7 @@ from landscape.analysis.planes.snapshots import Snapshots
 from landscape.errors import LandscapeError
 from landscape.results import SharpnessResult, with_attributes
 from landscape.stats import number_format
-from landscape.stats.matching import Crossing, interpolate_measures, last_crossing, lowest_common_loss
+from landscape.stats.comparison.matching import Crossing, interpolate_measures, last_crossing, lowest_common_loss
 from landscape.workflow.measurements.sharpness import Sharpness
 from landscape.workflow.measurements.trajectory import snapshots_of
 from landscape.workflow.runner import Runner

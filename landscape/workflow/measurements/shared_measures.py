@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from landscape.analysis.sharpness.measure import curves
 from landscape.analysis.sharpness.protocol import SharpnessMeasure
-from landscape.analysis.sharpness.task import Curve, MeasuredCurve, SharpnessTask
+from landscape.analysis.sharpness.task import MeasureCurve, MeasuredCurve, SharpnessTask
 from landscape.execution import Workers, use
 from landscape.results import MeasureResult
 
@@ -29,7 +29,7 @@ class SharedMeasures:
     ) -> None:
         self.threads = task.threads
         self._requests = [
-            Curve(number, tuple(curve), known)
+            MeasureCurve(number, tuple(curve), known)
             for number, (measures, known) in enumerate(missing)
             for curve in curves(measures)
             if any(measure.label not in known for measure in curve)

@@ -9,7 +9,7 @@ from typing import Any
 
 from landscape.errors import LandscapeError
 from landscape.results import SharpnessResult, StudyResult, with_attributes
-from landscape.stats.rank_correlation import MIN_CHECKPOINTS, study
+from landscape.stats.comparison.rank_correlation import MIN_CHECKPOINTS, study
 from landscape.workflow.measurements.matching import MatchedRuns
 from landscape.workflow.names import resolve_name
 from landscape.workflow.runner import Runner

@@ -7,7 +7,7 @@ import pytest
 
 from landscape.errors import LandscapeError
 from landscape.results import MeasureResult, SharpnessResult
-from landscape.stats.matching import (
+from landscape.stats.comparison.matching import (
     Crossing,
     interpolate_measures,
     last_crossing,

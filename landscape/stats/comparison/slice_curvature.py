@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from landscape.results import Floats, SurfaceResult
-from landscape.stats.difference import Estimate
+from landscape.stats.comparison.difference import Estimate
 
 
 def axis_curvatures(surface: SurfaceResult) -> list[Estimate]:

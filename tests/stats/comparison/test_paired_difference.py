@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from landscape.stats.paired_difference import accuracy_claim, paired_difference
+from landscape.stats.comparison.paired_difference import accuracy_claim, paired_difference
 
 PAIRS = st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3)), min_size=2, max_size=12)
 

@@ -22,9 +22,9 @@ from landscape.analysis.sharpness import (
 )
 from landscape.analysis.sharpness.diagnostics import samples_of
 from landscape.results import MeasureResult, SharpnessResult
-from landscape.stats.difference import NOT_ALIKE, NOT_STORED, Estimate, Samples, difference
-from landscape.stats.grouped_mean import MAX_GROUPS, group_means, group_sizes, paired_stderr
-from landscape.stats.ranking import rank, rank_by_measure
+from landscape.stats.comparison.difference import NOT_ALIKE, NOT_STORED, Estimate, Samples, difference
+from landscape.stats.comparison.grouped_mean import MAX_GROUPS, group_means, group_sizes, paired_stderr
+from landscape.stats.comparison.ranking import rank, rank_by_measure
 
 
 @given(count=st.integers(1, 1000))

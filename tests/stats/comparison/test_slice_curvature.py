@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cases import synthetic as make
 
-from landscape.stats.slice_curvature import axis_curvatures
+from landscape.stats.comparison.slice_curvature import axis_curvatures
 
 NORMS = {"directions": {"kind": "random", "norms": [2.0, 5.0]}}
 

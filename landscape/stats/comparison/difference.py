@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from landscape.stats.grouped_mean import paired_stderr
+from landscape.stats.comparison.grouped_mean import paired_stderr
 
 CLEAR = 2.0  # standard errors above which a difference is clear
 NOT_STORED = "not paired: no per-example values"
@@ -17,7 +17,7 @@ NOT_ALIKE = "not paired: other examples or settings"
 
 @dataclass(frozen=True)
 class Samples:
-    """Group means whose weighted mean is an estimate (see `stats.grouped_mean`)."""
+    """Group means whose weighted mean is an estimate (see `stats.comparison.grouped_mean`)."""
 
     means: Sequence[float]
     count: int  # values in all groups together

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from landscape.errors import LandscapeError
 from landscape.results import MeasureResult, SharpnessResult
-from landscape.stats.rank_correlation import rank_correlation, study
+from landscape.stats.comparison.rank_correlation import rank_correlation, study
 
 
 def result(**values: float) -> SharpnessResult:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from landscape.results import Attributes, MeasureResult, SharpnessResult
-from landscape.stats.difference import CLEAR, Difference, Estimate, Samples, difference
+from landscape.stats.comparison.difference import CLEAR, Difference, Estimate, Samples, difference
 
 CLEARLY = f"by more than {CLEAR:g} standard errors of the difference, or than the bounds"
 SAME_EXAMPLES = ("splits", "examples", "subset", "subset_seed")  # attributes that identify the examples measured

@@ -1,0 +1,1 @@
+"""Comparisons of checkpoints and runs: differences with their errors, pairing, rankings and rank correlation."""
