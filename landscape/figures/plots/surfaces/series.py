@@ -124,13 +124,13 @@ def _controls(positions: list[float], start: float, unit: str) -> dict[str, Any]
         "active": positions.index(start),
         "currentvalue": {"prefix": f"{unit} ", "font": {"size": 13}},
         "steps": steps,
-        "x": 0.12,
-        "len": 0.88,
+        "x": 0.22,
+        "len": 0.78,
         "pad": {"t": 44},
     }
     buttons = [
-        {"label": "▶", "method": "animate", "args": animate(None, FRAME)},
-        {"label": "⏸", "method": "animate", "args": animate([None], 0)},
+        {"label": "Play", "method": "animate", "args": animate(None, FRAME)},
+        {"label": "Pause", "method": "animate", "args": animate([None], 0)},
     ]
     menu = {"type": "buttons", "direction": "left", "buttons": buttons, "showactive": False}
     place = {"x": 0, "y": 0, "xanchor": "left", "yanchor": "top", "pad": {"t": 52}}
