@@ -21,7 +21,8 @@ point each; medians over the rounds and their ratios are printed with the goals,
                       package only what computes is imported, since its topology libraries must be compiled
 
 The last two choose their own points, so they have no error here. Random images of CIFAR's shape unless --data names
-others; speed does not depend on their values, errors do.
+others; speed does not depend on their values, errors do. With --device cuda all of it runs on a GPU, the ready batches
+lie there, and one more way joins: crunch in memory with its network `torch.compile`d.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ class Problem:
     labels: Tensor
     mean: Tensor  # (1, C, 1, 1)
     std: Tensor
+    device: torch.device
 
     @classmethod
     def read(cls, options: argparse.Namespace) -> Problem:
@@ -95,19 +97,23 @@ class Problem:
             chosen = stratified_subset(train.labels, options.examples, seed=0)
             images, labels = train.inputs[chosen], train.labels[chosen]
         else:
-            images = torch.randint(0, 256, (options.examples, 3, 32, 32), generator=generator, dtype=torch.uint8)
+            size = (options.examples, 3, options.side, options.side)
+            images = torch.randint(0, 256, size, generator=generator, dtype=torch.uint8)
             labels = torch.randint(0, 10, (options.examples,), generator=generator)
         mean, std = (torch.tensor(checkpoint.data[name]).view(1, -1, 1, 1) for name in ("mean", "std"))
-        return cls(build_model(checkpoint).eval(), images, labels, mean, std)
+        device = torch.device(options.device)
+        return cls(build_model(checkpoint).eval().to(device), images, labels, mean, std, device)
 
     def normalized(self, images: Tensor) -> Tensor:
-        return (images.float() / 255 - self.mean) / self.std
+        return (images.float() / 255 - self.mean.to(images.device)) / self.std.to(images.device)
 
     def batches(self, size: int) -> list[tuple[Tensor, Tensor]]:
-        return list(zip(self.normalized(self.images).split(size), self.labels.split(size), strict=True))
+        images, labels = self.normalized(self.images).to(self.device), self.labels.to(self.device)
+        return list(zip(images.split(size), labels.split(size), strict=True))
 
     def plane(self) -> Plane:
-        return random_plane(landscape.Objective(self.model, "cross_entropy", *self.batches(8)[0], device="cpu"), seed=0)
+        few = self.batches(8)[0]
+        return random_plane(landscape.Objective(self.model, "cross_entropy", *few, device=self.device), seed=0)
 
 
 # ---- the ways: each is made once in its process, then asked for points
@@ -115,7 +121,12 @@ class Problem:
 
 def by_landscape(problem: Problem, precision: str) -> Way:
     objective = landscape.Objective(
-        problem.model, "cross_entropy", problem.images, problem.labels, device="cpu", preprocess=problem.normalized
+        problem.model,
+        "cross_entropy",
+        problem.images,
+        problem.labels,
+        device=problem.device,
+        preprocess=problem.normalized,
     )
     plane = random_plane(objective, seed=0)
     settings = choose_settings(objective, plane, [(0.3, 0.2)], Evaluation(precision=precision))  # type: ignore[arg-type]
@@ -148,13 +159,14 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return self._transform(Image.fromarray(self._images[index])), self._labels[index]
 
 
-def by_crunch(problem: Problem, loader: bool) -> Way:
-    network, criterion = copy.deepcopy(problem.model), nn.CrossEntropyLoss()
+def by_crunch(problem: Problem, loader: bool, *, compiled: bool = False) -> Way:
+    network, criterion, device = copy.deepcopy(problem.model), nn.CrossEntropyLoss(), problem.device
+    forward = torch.compile(network) if compiled else network
     plane = problem.plane()
     named = dict(network.named_parameters())
     start = [p.data for p in named.values()]
     directions = [  # as they come from its file: NumPy arrays, zero for biases and BatchNorm
-        [d[name].numpy() if name in d else np.zeros(p.shape, dtype=np.float32) for name, p in named.items()]
+        [d[name].cpu().numpy() if name in d else np.zeros(p.shape, dtype=np.float32) for name, p in named.items()]
         for d in plane.directions
     ]
     batches: Any = problem.batches(128)
@@ -162,7 +174,14 @@ def by_crunch(problem: Problem, loader: bool) -> Way:
         pictures = Pictures(problem)
         sampler = SubsetRandomSampler(range(len(pictures)))
         context = "fork" if sys.platform == "linux" else None  # as its users have it
-        batches = DataLoader(pictures, batch_size=128, sampler=sampler, num_workers=2, multiprocessing_context=context)
+        batches = DataLoader(
+            pictures,
+            batch_size=128,
+            sampler=sampler,
+            num_workers=2,
+            multiprocessing_context=context,
+            pin_memory=device.type == "cuda",
+        )
     folder = tempfile.mkdtemp()
     file = h5py.File(Path(folder) / "surface.h5", "w")
     losses, accuracies = -np.ones((51, 51)), -np.ones((51, 51))
@@ -172,16 +191,17 @@ def by_crunch(problem: Problem, loader: bool) -> Way:
         started = time.perf_counter()
         steps = [d0 * at[0] + d1 * at[1] for d0, d1 in zip(*directions, strict=True)]
         for parameter, w, step in zip(named.values(), start, steps, strict=True):
-            parameter.data = w + torch.Tensor(step)
+            parameter.data = w + torch.Tensor(step).to(device)
         network.eval()
         total, correct, seen = 0.0, 0, 0
         with torch.no_grad():
             for inputs, targets in batches:
-                outputs = network(inputs)
+                inputs, targets = inputs.to(device), targets.to(device)
+                outputs = forward(inputs)
                 total += criterion(outputs, targets).item() * len(inputs)
                 correct += outputs.max(1)[1].eq(targets).sum()
                 seen += len(inputs)
-        losses[0, 0], accuracies[0, 0] = total / seen, 100.0 * correct / seen
+        losses[0, 0], accuracies[0, 0] = total / seen, 100.0 * float(correct) / seen
         file["train_loss"][:], file["train_acc"][:] = losses, accuracies
         return time.perf_counter() - started, total / seen
 
@@ -192,7 +212,8 @@ def by_loss_landscapes(problem: Problem) -> Way:
     import loss_landscapes
     from loss_landscapes.metrics import Loss
 
-    metric = Loss(nn.CrossEntropyLoss(), problem.normalized(problem.images), problem.labels)
+    images, labels = problem.normalized(problem.images).to(problem.device), problem.labels.to(problem.device)
+    metric = Loss(nn.CrossEntropyLoss(), images, labels)
 
     def point(at: Point) -> Timed:
         started = time.perf_counter()
@@ -225,7 +246,8 @@ def by_landscaper(problem: Problem) -> Way:
     def point(at: Point) -> Timed:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             started = time.perf_counter()
-            found, _ = compute_loss_landscape(problem.model, batches, directions, loss, steps=2, dim=2, device="cpu")
+            device = str(problem.device)
+            found, _ = compute_loss_landscape(problem.model, batches, directions, loss, steps=2, dim=2, device=device)
             return (time.perf_counter() - started) / found.size, None
 
     return point
@@ -238,6 +260,7 @@ WAYS: dict[str, tuple[bool, Callable[[Problem], Way]]] = {  # whether the alloca
     "crunch, tuned": (True, lambda problem: by_crunch(problem, loader=True)),
     "crunch in memory": (False, lambda problem: by_crunch(problem, loader=False)),
     "crunch in memory, tuned": (True, lambda problem: by_crunch(problem, loader=False)),
+    "crunch in memory, compiled": (True, lambda problem: by_crunch(problem, loader=False, compiled=True)),
     "loss-landscapes": (False, by_loss_landscapes),
     "landscaper": (False, by_landscaper),
 }
@@ -275,7 +298,8 @@ def report(options: argparse.Namespace, seconds: dict[str, list[float]], errors:
     """Print medians, ratios, errors, and how they stand to the goals."""
     examples = options.examples
     medians = {name: statistics.median(found) for name, found in seconds.items()}
-    print(f"{options.threads} threads, {examples} images, {options.rounds} rounds, torch {torch.__version__}; medians:")
+    where = options.device if options.device != "cpu" else f"{options.threads} threads"
+    print(f"{where}, {examples} images, {options.rounds} rounds, torch {torch.__version__}; medians:")
     ours = [name for name in medians if name in ERRORS]
     print(f"{'':23} {'s a point':>10} {'images/s':>9}  {'  '.join(f'{name} is' for name in ours)}   error (worst)")
     for name, median in medians.items():
@@ -305,14 +329,17 @@ def main() -> None:
     )
     parser.add_argument("--span", type=float, default=0.5, help="points are drawn from this square around the centre")
     parser.add_argument("--json", help="write every measurement to this file")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--side", type=int, default=32, help="of random images, in pixels")
     options = parser.parse_args()
-    tools = {name: name.split(",")[0].removesuffix(" in memory") for name in WAYS}
+    on_gpu = options.device.startswith("cuda")
+    tools = {name: name.split(",")[0].removesuffix(" in memory") for name in WAYS if on_gpu or "compiled" not in name}
     names = [name for name, tool in tools.items() if options.only is None or tool in options.only.split(",")]
     for name, package in PACKAGES.items():
         if name in names and importlib.util.find_spec(package) is None:
             print(f"{name} is not installed and left out: pip install --no-deps {name}")
             names.remove(name)
-    if "landscape, bfloat16" in names and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if "landscape, bfloat16" in names and not (on_gpu or torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         print("this processor has no bfloat16 of its own, so that it would be emulated: left out")
         names.remove("landscape, bfloat16")
     draws = np.random.default_rng(0).uniform(-options.span, options.span, (options.rounds + 1, 2))

@@ -7,20 +7,24 @@ written, further down in this file: a DataLoader with two workers and torchvisio
 float32, torch.optim.Adam, and SAM as a wrapper with first_step and second_step. The plain loop reads no loss on the way
 (most do, which waits for the GPU at each step). Each side runs in a process of its own, so that the allocator is as its
 users have it: tuned as landscape's command line does, and malloc's own. The first steps of each measurement are not
-timed; compiling and filling the queue of the workers fall there. Medians over the rounds, and their ratios, are printed
-with the goals. Random images of CIFAR's shape unless --data names others (speed does not depend on their values).
+timed; compiling and filling the queue of the workers fall there. On a GPU, or with --compiled, two more ways join: the
+same loop as a careful user would write it, `torch.compile`d in bfloat16 with fused Adam, on normalized images that stay
+on the device and are not augmented. Medians over the rounds, and their ratios, are printed with the goals. Images are
+random, of CIFAR's shape, unless --data names others (speed does not depend on their values).
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import json
 import multiprocessing
 import statistics
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +41,8 @@ from landscape.training import TrainConfig, resolve, train
 WAYS = {  # name: (which process, recipe)
     "plain recipe, Adam": ("plain", "adam"),
     "plain recipe, SAM": ("plain", "sam"),
+    "compiled recipe, Adam": ("compiled", "adam"),
+    "compiled recipe, SAM": ("compiled", "sam"),
     "landscape, Adam": ("landscape", "adam"),
     "landscape, SAM": ("landscape", "sam"),
 }
@@ -242,6 +248,42 @@ def plain_steps(settings: Settings, recipe: str) -> Measurement:
     return watch.result()
 
 
+def compiled_steps(settings: Settings, recipe: str) -> Measurement:
+    """Time steps of the loop that a careful user would write: nothing but the network, compiled, from the device."""
+    dataset, device = load(settings), torch.device(settings.device)
+    torch.manual_seed(0)
+    model = build(settings.model, num_classes=len(dataset.classes), in_channels=dataset.input_shape[0])
+    model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    compiled = torch.compile(model)
+    base = functools.partial(torch.optim.Adam, fused=True)
+    sam = TwoStepSAM(model.parameters(), base) if recipe == "sam" else None  # type: ignore[arg-type]
+    adam = base(model.parameters())
+    images = dataset.preprocess(dataset.splits["train"].inputs.to(device)).to(memory_format=torch.channels_last)
+    labels = dataset.splits["train"].labels.to(device)
+
+    def backward(x: Tensor, y: Tensor) -> None:
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            outputs = compiled(x)
+        F.cross_entropy(outputs.float(), y).backward()
+
+    watch = Stopwatch(settings)
+    order = torch.randperm(len(images), device=device)
+    for done, index in enumerate(order.split(settings.batch_size), start=1):
+        x, y = images[index], labels[index]
+        adam.zero_grad()
+        backward(x, y)
+        if sam is None:
+            adam.step()
+        else:
+            sam.first_step()
+            set_momentum(model, 0.0)
+            backward(x, y)
+            sam.second_step()
+            set_momentum(model, 0.1)
+        watch.step(done)
+    return watch.result()
+
+
 # ---- the comparison
 
 
@@ -255,7 +297,10 @@ def start(side: str, threads: int | None) -> None:
 
 def measure(settings: Settings, side: str, recipe: str) -> Measurement:
     """Run in the side's process."""
-    return landscape_steps(settings, recipe) if side == "landscape" else plain_steps(settings, recipe)
+    return STEPS[side](settings, recipe)
+
+
+STEPS = {"landscape": landscape_steps, "plain": plain_steps, "compiled": compiled_steps}
 
 
 def describe(settings: Settings) -> str:
@@ -280,7 +325,9 @@ def parse() -> tuple[Settings, argparse.Namespace]:
     parser.add_argument("--warmup", type=int, help="steps before them; by default 5, on a GPU 50")
     parser.add_argument("--precision", default="auto", help="of landscape's side")
     parser.add_argument("--compile", help="on or off for landscape's side; by default as in a long run: on for a GPU")
+    parser.add_argument("--compiled", action="store_true", help="also the compiled recipe, which a GPU always gets")
     parser.add_argument("--threads", type=int, help="of each side; by default torch's choice")
+    parser.add_argument("--json", type=Path, help="file for the medians, seconds per step")
     given = parser.parse_args()
     cuda = given.device.startswith("cuda")
     settings = Settings(
@@ -299,19 +346,27 @@ def parse() -> tuple[Settings, argparse.Namespace]:
 def main() -> None:
     settings, given = parse()
     spawn = multiprocessing.get_context("spawn")
+    ways = {
+        name: way
+        for name, way in WAYS.items()
+        if way[0] != "compiled" or given.compiled or settings.device.startswith("cuda")
+    }
     sides = {
         side: ProcessPoolExecutor(1, mp_context=spawn, initializer=start, initargs=(side, given.threads))
-        for side in ("plain", "landscape")
+        for side, _ in ways.values()
     }
-    found: dict[str, list[Measurement]] = {name: [] for name in WAYS}
+    found: dict[str, list[Measurement]] = {name: [] for name in ways}
     print(sides["landscape"].submit(describe, settings).result())
     for _ in range(given.rounds):
-        for name, (side, recipe) in WAYS.items():
+        for name, (side, recipe) in ways.items():
             found[name].append(sides[side].submit(measure, settings, side, recipe).result())
     for executor in sides.values():
         executor.shutdown()
     print(f"{given.rounds} rounds of {settings.steps} steps each; medians:\n")
     report(settings, found)
+    if given.json:
+        seconds = {name: statistics.median(m.seconds for m in each) for name, each in found.items()}
+        given.json.write_text(json.dumps({"batch_size": settings.batch_size, "seconds": seconds}, indent=1))
 
 
 def report(settings: Settings, found: dict[str, list[Measurement]]) -> None:
@@ -330,6 +385,9 @@ def report(settings: Settings, found: dict[str, list[Measurement]]) -> None:
     for recipe in ("Adam", "SAM"):
         ratio = seconds[f"plain recipe, {recipe}"] / seconds[f"landscape, {recipe}"]
         goal(f"images/s with {recipe}, landscape / plain", ratio, least=least)
+        if f"compiled recipe, {recipe}" in seconds:
+            ratio = seconds[f"compiled recipe, {recipe}"] / seconds[f"landscape, {recipe}"]
+            goal(f"images/s with {recipe}, landscape / compiled", ratio)
     if not cuda:
         print("\nmemory is measured on a GPU only")
         return
