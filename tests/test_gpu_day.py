@@ -45,7 +45,7 @@ def test_every_step_runs_and_what_is_done_is_not_repeated(tmp_path: Path) -> Non
     with h5py.File(out / "gpu-day.h5") as file:
         kinds = {type(group) for group in file.values()}
         assert kinds == {h5py.Group}
-    snapshots = sorted(path.name for path in (out / "pair").glob("*-sam-s0-snapshots/*"))
+    snapshots = sorted(path.name for path in (out / "pair").glob("*-sam-s0-snapshots/epoch-*"))
     assert snapshots == ["epoch-0000.safetensors", "epoch-0001.safetensors"]
     packed = set()
     for volume in (tmp_path / "pack").glob("*.tar"):
@@ -104,11 +104,13 @@ def test_gaps_are_where_nothing_runs() -> None:
 
 def test_every_tenth_epoch_and_the_last_are_kept(tmp_path: Path) -> None:
     folder = tmp_path / "pair" / "a-snapshots"
-    folder.mkdir(parents=True)
-    for epoch in range(24):
-        (folder / f"epoch-{epoch:04d}.safetensors").touch()
+    for parent in (folder, folder / "second-moments"):
+        parent.mkdir(parents=True)
+        for epoch in range(24):
+            (parent / f"epoch-{epoch:04d}.safetensors").touch()
     gpu_day.thin_snapshots(gpu_day.Day("cpu", True, tmp_path, "digits"))
-    assert [int(path.stem[-4:]) for path in sorted(folder.iterdir())] == [0, 10, 20, 23]
+    for parent in (folder, folder / "second-moments"):
+        assert [int(path.stem[-4:]) for path in sorted(parent.glob("epoch-*"))] == [0, 10, 20, 23]
 
 
 def test_an_archive_of_images_becomes_a_folder_once(tmp_path: Path) -> None:

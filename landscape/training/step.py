@@ -125,26 +125,27 @@ class CompiledLoss:
     """
 
     def __init__(self, loss: Callable[[Tensor, Tensor], Tensor], examples: int, *, graphs: bool) -> None:
-        self._eager, self._examples = loss, examples
-        self._compiled: Callable[[Tensor, Tensor], Tensor] | None = torch.compile(
-            loss, mode="reduce-overhead" if graphs else None, dynamic=False
-        )
-        self._succeeded = False
+        self._eager, self._examples, self._graphs = loss, examples, graphs
+        self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
+        self._failed = False
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return the loss; eagerly, with a warning, if it cannot be compiled here (without a C compiler, say)."""
-        if self._compiled is None or len(labels) != self._examples:
+        if self._failed or len(labels) != self._examples:
             return self._eager(inputs, labels)
-        if self._succeeded:
+        if self._compiled is not None:
             return self._compiled(inputs, labels).clone()  # a graph's next replay overwrites its result
         try:
             with warnings.catch_warnings():  # float32 is float32 here, unless torch is told otherwise
                 warnings.filterwarnings("ignore", "TensorFloat32 tensor cores", UserWarning)
-                loss = self._compiled(inputs, labels).clone()
+                mode = "reduce-overhead" if self._graphs else None
+                compiled = torch.compile(self._eager, mode=mode, dynamic=False)
+                loss = compiled(inputs, labels).clone()
         except Exception as error:  # of the compiler, or of the model, which then fails eagerly too
-            self._compiled = None
+            self._failed = True
             loss = self._eager(inputs, labels)
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             warnings.warn(f"torch.compile failed, so that steps run uncompiled: {reason}", RuntimeWarning, stacklevel=2)
-        self._succeeded = self._compiled is not None
+            return loss
+        self._compiled = compiled
         return loss

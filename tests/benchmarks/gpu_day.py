@@ -130,8 +130,9 @@ def gpu_tests(day: Day) -> list[Action]:
 
 
 def thin_snapshots(day: Day) -> None:
-    """Keep the weights of every tenth epoch and of the last."""
-    for folder in (day.out / "pair").glob("*-snapshots"):
+    """Keep the weights and second moments of every tenth epoch and of the last."""
+    folders = [*(day.out / "pair").glob("*-snapshots"), *(day.out / "pair").glob("*-snapshots/second-moments")]
+    for folder in folders:
         paths = sorted(folder.glob("epoch-*.safetensors"))
         for path in paths[:-1]:
             if int(path.stem.removeprefix("epoch-")) % SNAPSHOT_EVERY:
@@ -165,13 +166,13 @@ def sharpness(day: Day) -> list[Action]:
 
 
 def convexity(day: Day) -> list[Action]:
-    few = ["--points", "3", "--params", "linear.*", "--max-products", "2"]
+    few = ["--points", "3", "--params", "linear.*", "--tolerance", "0.5"]
     return day.measure("convexity", 2000, ["--points", "21", "--quick"], [*few, "--quick"])
 
 
 def training_peers(day: Day) -> list[Action]:
     few = ["--rounds", "1", "--steps", "1", "--warmup", "1", "--batch-size", "4"]
-    return day.peers("training_speed", ["--rounds", "2"], few)
+    return day.peers("training_speed", ["--rounds", "2", "--steps", "200"], few)
 
 
 def surface_peers(day: Day) -> list[Action]:
@@ -197,7 +198,7 @@ STEPS = [
     Step("sharpness", 120, sharpness, resumes=True),
     Step("profile", 90, measured("profile")),
     Step("convexity", 120, convexity, resumes=True),
-    Step("training peers", 120, training_peers),
+    Step("training peers", 150, training_peers),
     Step("surface peers", 90, surface_peers),
     Step("curvature peers", 120, curvature_peers),
     Step("seeds", 600, seeds, resumes=True),

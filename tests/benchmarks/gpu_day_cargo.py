@@ -17,7 +17,7 @@ TESTING = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "packaging"
 PEERS = ["curvlinops-for-pytorch", "pyhessian", "loss-landscapes", "landscaper", "tqdm"]
 WITHOUT_NEEDS = {"loss-landscapes", "landscaper"}  # of these only what computes is imported
 NOT_NEEDED = {"plotly", "torchvision", "torch"}  # nothing is drawn there; torch belongs to the machine
-NOT_PACKED = {"data", "cache", "compiled"}
+NOT_PACKED = {"data", "cache", "compiled", "second-moments"}  # folders
 
 
 def listing(present: Path | None, data: str | None) -> list[str]:
@@ -106,7 +106,7 @@ def pack(out: Path, folder: Path, limit: int) -> list[Path]:
         if (out / name).exists():
             (folder / name).write_bytes((out / name).read_bytes())
     paths = {path.relative_to(out): path for path in sorted(out.rglob("*")) if path.is_file()}
-    files = [path for name, path in paths.items() if name.parts[0] not in NOT_PACKED]
+    files = [path for name, path in paths.items() if NOT_PACKED.isdisjoint(name.parts)]
     volumes: list[list[Path]] = [[]]
     used = tarfile.RECORDSIZE
     left_out = []

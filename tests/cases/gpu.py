@@ -12,6 +12,7 @@ ON_CUDA = DEVICE.startswith("cuda")
 
 GPU = [
     pytest.mark.gpu,
+    pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),  # of torch's compiler, when it is imported
     pytest.mark.skipif(ON_CUDA and not torch.cuda.is_available(), reason="no CUDA device"),
 ]
 CUDA_ONLY = pytest.mark.skipif(not ON_CUDA, reason="about CUDA itself")

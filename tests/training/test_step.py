@@ -105,7 +105,8 @@ def test_graphs_are_for_gpus_and_for_gradients_that_do_not_outlive_them(data, mo
     config = resolve(dataclasses.replace(CONFIG, compile="on", **settings), data)
     run = TrainingRun(config, data, ProcessGroup())
     run.device = torch.device(device)
-    Step(run)
+    examples = config.micro_batch or config.batch_size
+    Step(run)._loss(torch.zeros(examples, 1, 8, 8), torch.zeros(examples, dtype=torch.int64))
     assert fake.options == [{"mode": mode, "dynamic": False}]
 
 
