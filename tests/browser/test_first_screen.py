@@ -98,7 +98,10 @@ def test_a_plane_behind_a_switch_is_drawn_when_it_is_chosen(rich, visit):
 
 def test_paper_holds_what_is_chosen_and_says_so(rich, visit):
     page = visit(rich)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
+    assert page.locator("#numbers table").first.is_visible()
+    assert page.locator(".origin").first.is_visible()
     assert page.locator("#spectrum-0").is_hidden()
     assert page.locator("#spectrum-1").is_visible()
     note = page.locator("#spectrum-block-0-choice-alternatives > .on-paper")
@@ -106,6 +109,9 @@ def test_paper_holds_what_is_chosen_and_says_so(rich, visit):
     assert note.text_content().startswith("Printed as chosen on the screen: one of 2 (")
     assert page.locator(".topbar").is_hidden()
     assert page.locator(".card").first.is_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    assert page.locator("#numbers table").first.is_hidden()
 
 
 def test_the_bar_stays_and_names_the_section_that_is_read(rich, visit):

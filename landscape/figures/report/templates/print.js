@@ -12,6 +12,10 @@ function prepare(printing) {
     plot.style.setProperty("--zoom", zoom);
     plot.style.setProperty("--printed", `${zoom * plot.clientHeight}px`);
   }
+  for (const part of document.querySelectorAll("#numbers details, #all-results")) {
+    if (printing) part.dataset.open = part.open;
+    part.open = printing || part.dataset.open === "true"; // tables and sources are unfolded on paper
+  }
   return theme.apply();
 }
 
