@@ -37,6 +37,12 @@ class SurfaceSeries(Measurement[SurfaceSeriesResult]):
     The directions are those of the source's own weights, to which they are normalized; each surface is centred at its
     snapshot, with the snapshot's BatchNorm statistics. Precision and batch size are chosen once, at those weights.
 
+    >>> import landscape
+    >>> from landscape.analysis.planes.snapshots import Snapshots
+    >>> snapshots = Snapshots(["epoch-0.safetensors", "epoch-10.safetensors"])
+    >>> landscape.SurfaceSeries(snapshots, axes=landscape.Axes(25)).spec.name
+    'plane'
+
     Args:
         snapshots: weights along the run.
         plane: kind of plane, without known points; two filter-normalized random directions of `seed` by default.
