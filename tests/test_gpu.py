@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import landscape
 from landscape.analysis.curvature.eigenvalues import hessian
-from landscape.analysis.objective.batch_size import choose_batch_size
+from landscape.analysis.objective.autotune.batch_size import choose_batch_size
+from landscape.analysis.objective.autotune.precision_policy import choose_precision
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.objective.precision_policy import choose_precision
 from landscape.analysis.operators.operator import CurvatureOperator
 from landscape.analysis.planes import random_plane
 from landscape.analysis.sharpness import sharpness, usual_measures

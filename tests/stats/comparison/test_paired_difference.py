@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -13,6 +13,7 @@ from landscape.stats.comparison.paired_difference import accuracy_claim, paired_
 PAIRS = st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3)), min_size=2, max_size=12)
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_the_interval_is_that_of_the_paired_t_test(pairs):
     first, second = np.array(pairs).T
@@ -27,6 +28,7 @@ def test_the_interval_is_that_of_the_paired_t_test(pairs):
     assert wide.low < paired.low < paired.high < wide.high
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_swapping_the_two_swaps_the_sign_and_nothing_else(pairs):
     first, second = np.array(pairs).T
