@@ -18,7 +18,6 @@ autodoc_typehints = "none"  # signatures already state the types
 autodoc_member_order = "bysource"
 napoleon_google_docstring = True
 napoleon_use_ivar = True
-myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.xref_missing"]  # CONTRIBUTING and CHANGELOG link relative to the repository
 
