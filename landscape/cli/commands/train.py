@@ -139,7 +139,8 @@ class TrainCommand(DataOptions, ExecutionOptions, RunOptions, TrainOptions):
             print_seeds(trained)
         names = " ".join(shlex.quote(str(path)) for path in paths.values())
         data = f" --data {shlex.quote(self._data)}" if dataset.kind in ("folder", "npz", "python") else ""
-        console.say(f"next: landscape sharpness {names}{data}")
+        size = "" if self.image_size is None else f" --image-size {self.image_size}"
+        console.say(f"next: landscape sharpness {names}{data}{size}")
         if self.monitor is not None:
             files = " ".join(shlex.quote(f"results/{path.stem}.h5") for path in paths.values())
             console.say(f"what was measured while training: landscape report {files} --open")
