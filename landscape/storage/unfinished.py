@@ -170,10 +170,11 @@ def _names(header: Mapping[str, Any], field: str) -> tuple[str, ...]:
 
 
 def _rows(record: Any, result: Sampled) -> tuple[list[tuple[Any, ...]], float]:
-    """Return the rows of a record, and the seconds up to it: 0 in journals of earlier versions, which are bare rows."""
-    bare = not isinstance(record, Mapping)
-    rows: Any = record if bare else record.get("rows")
-    seconds: Any = 0.0 if bare else record.get("seconds")
+    """Return the rows of a record, and the seconds up to it."""
+    fields: Mapping[str, Any] = record if isinstance(record, Mapping) else {}
+    rows: Any
+    seconds: Any
+    rows, seconds = fields.get("rows"), fields.get("seconds")
     if not isinstance(rows, list):
         raise ValueError(f"expected rows of points, got {_short(record)}")
     if not _is_finite(seconds) or seconds < 0:

@@ -102,7 +102,6 @@ def pca_plane(
     *,
     positions: Sequence[float] | None = None,
     centred: bool = False,
-    memory: int = MEMORY,
 ) -> tuple[Plane, TrajectoryResult]:
     """Return the plane of a trajectory's first two principal components, and the trajectory projected on it.
 
@@ -121,12 +120,11 @@ def pca_plane(
         states: T state dicts in order, or a sequence that reads each on demand, such as `find_snapshots` returns.
         positions: (T,) position of each on the trajectory, ascending; epochs 0, 1, 2, ... by default.
         centred: as in `principal_components`.
-        memory: bytes of states in memory at a time.
 
     Raises:
         LandscapeError: for states of another model, or that span no plane.
     """
-    return project(objective.origin, states, positions=positions, centred=centred, memory=memory)
+    return project(objective.origin, states, positions=positions, centred=centred)
 
 
 def project(
@@ -135,10 +133,9 @@ def project(
     *,
     positions: Sequence[float] | None = None,
     centred: bool = False,
-    memory: int = MEMORY,
 ) -> tuple[Plane, TrajectoryResult]:
     """Return the plane and the trajectory of `pca_plane` about any weights."""
-    components = principal_components(gram_matrix(origin, states, memory=memory), centred=centred)
+    components = principal_components(gram_matrix(origin, states), centred=centred)
     provenance = {
         "kind": "pca",
         "centred": centred,

@@ -86,7 +86,6 @@ def sharpness(
 def usual_measures(
     *,
     epsilons: Sequence[float] = KESKAR_EPSILONS,
-    restarts: int = 1,
     rho: float | Sequence[float] = 0.05,
     average_rho: float | Sequence[float] = 0.1,
     pairs: int = 10,
@@ -97,7 +96,6 @@ def usual_measures(
 
     Args:
         epsilons: box sizes of Keskar's ε-sharpness.
-        restarts: random starts of its maximization besides the vertex.
         rho: radius of SAM's ascent step, or several.
         average_rho: relative size of the average case's Gaussian perturbations, or several.
         pairs: antithetic pairs of these.
@@ -108,7 +106,7 @@ def usual_measures(
     ['keskar', 'sam', 'asam', 'max', 'average']
     """
     return [
-        *(KeskarSharpness(epsilon, restarts=restarts) for epsilon in epsilons),
+        *(KeskarSharpness(epsilon) for epsilon in epsilons),
         *(SamSharpness(radius) for radius in _several(rho)),
         AsamSharpness(),
         WorstCaseSharpness(),

@@ -34,7 +34,6 @@ def convexity(
     quick: bool = False,
     max_products: int = 100,
     seed: int = 0,
-    workers: int | Workers = 1,
 ) -> ConvexityResult:
     """Return |λ_min / λ_max|, both eigenvalues of the Hessian and their bounds on a grid of a plane.
 
@@ -65,7 +64,6 @@ def convexity(
             again from its middle, so that values are the same to the bit.
         max_products: at each point; if they do not suffice, the bounds are larger.
         seed: of the random directions and vectors.
-        workers: processes that share the points, of a quick map its rows, or the result of `landscape.execution.open`.
 
     Raises:
         LandscapeError: for unusable axes or tolerance, a line instead of a plane, fewer than two parameters, or a loss
@@ -78,7 +76,7 @@ def convexity(
     assert beta is not None
     begun = empty_convexity(objective, alpha, beta)
     settings = ConvexitySettings(tolerance, quick, max_products, seed)
-    return measure_convexity(objective, plane, begun, settings, workers=workers)
+    return measure_convexity(objective, plane, begun, settings)
 
 
 def empty_convexity(objective: Objective, alpha: Floats, beta: Floats) -> ConvexityResult:
