@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,9 @@ import torch
 from landscape.analysis.objective.objective import Objective
 from landscape.data import Dataset, stratified_subset
 from landscape.errors import LandscapeError
-from landscape.monitoring import Monitor
+from landscape.monitoring import Monitor, MonitorMeasure, SamDoctor
 from landscape.monitoring.measures.registry import chosen_measures
-from landscape.training import TrainConfig, resolve
+from landscape.training import ResolvedConfig, TrainConfig, resolve
 from landscape.training.settings import initial_model, with_validation
 
 
@@ -65,9 +66,16 @@ def monitor_of(
     return Monitor(
         objective,
         every=max(1, round(options.epochs * steps)),
-        measures=options.measures,
+        measures=[_for_run(measure, resolved) for measure in chosen_measures(options.measures)],
         file=options.folder / f"{path.stem}.h5",
         name=f"{path.stem}/monitor",
         seed=config.seed,
         overwrite=overwrite,
     )
+
+
+def _for_run(measure: MonitorMeasure, config: ResolvedConfig) -> MonitorMeasure:
+    """Return a measure with the settings of the run: the SAM doctor perturbs as many examples together as the run."""
+    if isinstance(measure, SamDoctor):
+        return dataclasses.replace(measure, batch_size=config.micro_batch or config.batch_size)
+    return measure

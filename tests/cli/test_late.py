@@ -7,6 +7,7 @@ import torch
 
 from landscape.models.checkpoint import load_checkpoint
 from landscape.storage.atomic_write import file_sha256
+from landscape.storage.loading import load
 
 QUICK = ("--epochs", "1", "--batch-size", "32", "--precision", "float32", "--device", "cpu")
 
@@ -63,3 +64,16 @@ def test_what_cannot_start_is_refused(run, pair, words, expected) -> None:
 
 def test_the_data_are_those_of_the_checkpoint_if_they_have_a_name(run, pair) -> None:
     run("train", "adam", *QUICK, "--from", pair.sam).refused("does not say where its data are; give --data")
+
+
+def test_the_monitor_watches_sam_and_the_doctor_reads_it_back(run, pair) -> None:
+    words = ("train", "sam", *pair.data, *QUICK, "--monitor", "sam_doctor", "--out", "m.pt")
+    assert run(*words).code == 0
+    (key,) = (key for key in load("results/m.h5") if key.endswith("monitor"))
+    stored = load("results/m.h5")[key]
+    assert stored.attributes["settings"]["measures"][0]["batch_size"] == 32
+    assert stored.series("sam_rise_ratio")[-1] > 0
+    assert stored.series("sam_batchnorm_drift")[-1] >= 0
+    done = run("doctor", "results/m.h5")
+    assert done.code == 0, done.err
+    assert "m/monitor" in done.out

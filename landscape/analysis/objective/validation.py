@@ -118,7 +118,9 @@ def _check_broadcasting(what: str, function: losses.Loss, outputs: Any, targets:
     """
     if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
         return
-    if outputs.numel() != targets.numel() or outputs.shape == targets.shape or len(outputs) < 2:
+    if outputs.numel() != targets.numel() or outputs.shape == targets.shape:
+        return
+    if outputs.ndim == 0 or len(outputs) < 2:  # the loss of a model and its batch, or one example
         return
     same = []
     for z, y in ((outputs.reshape(targets.shape), targets), (outputs, targets.reshape(outputs.shape))):

@@ -215,3 +215,10 @@ def test_a_generator_can_be_read_only_once() -> None:
 
     with pytest.raises(LandscapeError, match="must be re-iterable"):
         Objective(nn.Linear(3, 2), "cross_entropy", batches(), **OPTIONS)
+
+
+def test_a_single_example_is_a_batch() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    loss = landscape.ModelLoss(lambda network, batch: network(batch).square().mean())
+    objective = landscape.Objective(model, loss, torch.full((1, 1), 3.0), device="cpu")
+    assert objective.loss() == pytest.approx(9 * model.weight.item() ** 2)
