@@ -30,6 +30,7 @@ from landscape.training.snapshots import write_second_moments, write_snapshot
 from landscape.training.step import Step
 
 HISTORY_SEED = 0
+SAVE_SECONDS = 60.0  # between writes of the file of an unfinished run, besides the ends of epochs
 
 
 class DivergedError(LandscapeError):
@@ -56,7 +57,6 @@ def train(
     dataset: Dataset,
     *,
     state: str | Path | None = None,
-    save_seconds: float = 60.0,
     snapshots: str | Path | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
@@ -84,9 +84,8 @@ def train(
     Args:
         config: the recipe and its settings.
         dataset: splits of examples; its split `train` is trained on, all are evaluated.
-        state: file of the unfinished run, which is resumed if the file exists. The caller removes it after saving the
-            checkpoint.
-        save_seconds: interval at which `state` is written, besides the end of each epoch.
+        state: file of the unfinished run, written every minute and after each epoch, and resumed if it exists. The
+            caller removes it after saving the checkpoint.
         snapshots: folder for the weights before the first and after each epoch.
         on_epoch: called after each epoch.
         on_step: called after each step with the number of finished steps and of all steps of the run.
@@ -99,7 +98,7 @@ def train(
         LandscapeError: for a pair, settings that do not fit the data, or a state of another run.
     """
     resolved = resolve(config, dataset)
-    loop = _Loop(resolved, with_validation(resolved, dataset), Path(state) if state else None, save_seconds, command)
+    loop = _Loop(resolved, with_validation(resolved, dataset), Path(state) if state else None, command)
     with seeded(config.seed + 1_000_003 * loop.group.rank, loop.device):  # for dropout
         loop.begin(Path(snapshots) if snapshots else None)
         while not loop.run.is_finished:
@@ -113,11 +112,9 @@ def train(
 class _Loop:
     """A run with its data on the device and its file."""
 
-    def __init__(
-        self, config: ResolvedConfig, dataset: Dataset, state: Path | None, save_seconds: float, command: str
-    ) -> None:
+    def __init__(self, config: ResolvedConfig, dataset: Dataset, state: Path | None, command: str) -> None:
         self.config, self.dataset, self.command = config, dataset, command
-        self.state, self.save_seconds = state, save_seconds
+        self.state = state
         self.snapshots: Path | None = None
         self.last_finite: dict[str, Tensor] | None = None  # weights after the last epoch with finite losses
         self.final: dict[str, float] = {}  # float32 losses and accuracies, once measured
@@ -177,7 +174,7 @@ class _Loop:
                 on_update(steps_before + run.step, run.model, run.optimizer)
             if on_step:
                 on_step(steps_before + run.step, self.steps)
-            if time.perf_counter() - self.saved > self.save_seconds:
+            if time.perf_counter() - self.saved > SAVE_SECONDS:
                 self._save()
 
     def finish_epoch(self) -> EpochReport:

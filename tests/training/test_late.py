@@ -122,6 +122,12 @@ class StoppedError(Exception):
     """Stands for a kill."""
 
 
+@pytest.fixture
+def saved_every_step(monkeypatch):
+    monkeypatch.setattr("landscape.training.loop.SAVE_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("saved_every_step")
 def test_a_stopped_late_run_resumes_to_the_same_weights(data, earlier, tmp_path):
     config = dataclasses.replace(QUICK, recipe="sam", sam_from=2, start=InitialWeights(earlier))
     undisturbed = train(config, data)
@@ -136,7 +142,7 @@ def test_a_stopped_late_run_resumes_to_the_same_weights(data, earlier, tmp_path)
     state = tmp_path / "late.partial"
     for stop in (2, 3, 5, 8):
         with pytest.raises(StoppedError):
-            train(config, data, state=state, save_seconds=0.0, on_step=stopping_after(stop))
+            train(config, data, state=state, on_step=stopping_after(stop))
     for other in (dataclasses.replace(config, start=None), dataclasses.replace(config, sam_from=1)):
         with pytest.raises(LandscapeError, match=r"other settings: (start|sam_from) is .* there and (None|1) here"):
             train(other, data, state=state)

@@ -64,6 +64,12 @@ CASES = {
 }
 
 
+@pytest.fixture
+def saved_every_step(monkeypatch):
+    monkeypatch.setattr("landscape.training.loop.SAVE_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("saved_every_step")
 @pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 def test_a_run_stopped_anywhere_resumes_to_the_same_weights(few, tmp_path, settings):
     config = dataclasses.replace(QUICK, **settings)
@@ -71,10 +77,10 @@ def test_a_run_stopped_anywhere_resumes_to_the_same_weights(few, tmp_path, setti
     state = tmp_path / "a.partial"
     for stop in (2, 3, 4, 8):  # in the first epoch, at its end, just after it, and in the last
         with pytest.raises(StoppedError):
-            train(config, few, state=state, save_seconds=0.0, on_step=stopping_after(stop))
+            train(config, few, state=state, on_step=stopping_after(stop))
         assert state.exists()
         torch.rand(5)  # whatever else the process draws
-    resumed = train(config, few, state=state, save_seconds=0.0)
+    resumed = train(config, few, state=state)
     assert_same(resumed, undisturbed)
     assert resumed.provenance["resumed"] == 4
     assert_same(train(config, few, state=state), undisturbed)  # killed between the end and the saving
@@ -107,10 +113,11 @@ def test_only_the_steps_since_the_last_time_are_taken_again(few, tmp_path):
     assert steps == [4, 5, 6, 7, 8, 9]
 
 
+@pytest.mark.usefixtures("saved_every_step")
 def test_a_state_of_other_settings_or_data_is_refused(few, tmp_path):
     state = tmp_path / "a.partial"
     with pytest.raises(StoppedError):
-        train(QUICK, few, state=state, save_seconds=0.0, on_step=stopping_after(2))
+        train(QUICK, few, state=state, on_step=stopping_after(2))
     before = state.read_bytes()
     assert settings_of(state)["batch_size"] == 40
     with pytest.raises(LandscapeError, match=r"a\.partial is of an unfinished run .*: lr is 0.001 there and 0.01 here"):
@@ -220,8 +227,10 @@ def unfinished(few, tmp_path_factory):
     """A state after the first epoch and a step, and a run that would go on with it."""
     config = dataclasses.replace(QUICK, recipe="looksam", every=2, schedule="plateau", warmup=0.0, patience=2)
     path = tmp_path_factory.mktemp("state") / "a.partial"
-    with pytest.raises(StoppedError):
-        train(config, few, state=path, save_seconds=0.0, on_step=stopping_after(5))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("landscape.training.loop.SAVE_SECONDS", 0.0)
+        with pytest.raises(StoppedError):
+            train(config, few, state=path, on_step=stopping_after(5))
     config = resolve(config, few)
     data = with_validation(config, few)
     return torch.load(path, weights_only=True), lambda: TrainingRun(config, data, ProcessGroup())

@@ -34,11 +34,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TrainOptions:
-    """Recipe, model and budget of the training."""
+class NetworkOptions:
+    """Architecture, and initial weights."""
 
-    recipe: Positional[Annotated[str, arg(metavar="[RECIPE]")]] = "pair"
-    """One of those above."""
     model: Annotated[str | None, default("that of --from; coursework for coursework; resnet20", "NAME")] = None
     """resnet20 to resnet110, resnet20-noshort, resnet20-gn, wrn28-10, ...; another name prints the list of all."""
     model_args: Annotated[str, arg(metavar="JSON")] = "{}"
@@ -47,6 +45,14 @@ class TrainOptions:
     """Weights to start from, with a new optimizer: a checkpoint, a snapshot, or any weight file that fits the model."""
     weights_key: Annotated[str | None, default("state_dict, model, ...", "KEY")] = None
     """With --from: the key of the weight file that holds the weights, such as model_ema."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Recipe and budget of the training."""
+
+    recipe: Positional[Annotated[str, arg(metavar="[RECIPE]")]] = "pair"
+    """One of those above."""
     epochs: Annotated[int, arg(metavar="N")] = 30
     """Epochs of the recipe; in a pair the base trains for twice as many."""
     equal_epochs: bool = False
@@ -90,7 +96,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class TrainCommand(DataOptions, ExecutionOptions, RunOptions, TrainOptions):
+class TrainCommand(RunOptions, ExecutionOptions, DataOptions, NetworkOptions, TrainOptions):
     """Train a model by a recipe.
 
     adam, adamw, sgd: the optimizer alone. sam, asam, gsam, looksam, fsam (over Adam), sam-adamw, sam-sgd, asam-sgd:
@@ -146,7 +152,7 @@ class TrainCommand(DataOptions, ExecutionOptions, RunOptions, TrainOptions):
             console.say(f"what was measured while training: landscape report {files} --open")
 
     def _monitor_options(self) -> MonitorOptions | None:
-        """Return what is measured while training.
+        """Return the measures to take while training.
 
         Raises:
             LandscapeError: for an unknown measure, or an impossible number of epochs.

@@ -43,35 +43,44 @@ class Optimization:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Perturbation:
-    """Point at which the gradient is taken: by SAM and its variants, or at random.
+class Ball:
+    """Neighbourhood of the weights in which SAM ascends.
 
     Args:
-        rho: radius of SAM's perturbation.
-        p: of the norm of its ball, above 1.
+        rho: radius.
+        p: of its norm, above 1.
         adaptive: parameters whose perturbation ASAM scales.
         eta: of ASAM, added to |w|.
-        every: of LookSAM, which takes a perturbed gradient every so many steps.
-        gsam_alpha: weight of GSAM's orthogonal part.
-        friendly: of Friendly SAM, the share of the averaged gradient that the perturbation leaves out; 0 for SAM.
         rho_schedule: of the radius, see `perturbation_radius`: "constant", in proportion to the learning rate ("lr", as
             in GSAM), or "linear", rising from `rho_min` to `rho`.
         rho_min: radius at the low end of the schedule.
-        sam_from: first epoch of SAM's gradient; those before take the base optimizer's.
-        micro_batch: examples per ascent (m-SAM); the batch of a process if None.
-        ascent: scope of one perturbation: a micro-batch ("local"), a "process", or the whole batch ("global").
-        noise: relative standard deviation of the perturbation of recipe "rwp".
     """
 
     rho: float | None = None
     p: float | None = None
     adaptive: Adaptive | None = None
     eta: float = 0.01
+    rho_schedule: RhoSchedule = "constant"
+    rho_min: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perturbation(Ball):
+    """Point at which the gradient is taken: by SAM and its variants, or at random.
+
+    Args:
+        every: of LookSAM, which takes a perturbed gradient every so many steps.
+        gsam_alpha: weight of GSAM's orthogonal part.
+        friendly: of Friendly SAM, the share of the averaged gradient that the perturbation leaves out; 0 for SAM.
+        sam_from: first epoch of SAM's gradient; those before take the base optimizer's.
+        micro_batch: examples per ascent (m-SAM); the batch of a process if None.
+        ascent: scope of one perturbation: a micro-batch ("local"), a "process", or the whole batch ("global").
+        noise: relative standard deviation of the perturbation of recipe "rwp".
+    """
+
     every: int | None = None
     gsam_alpha: float | None = None
     friendly: float | None = None
-    rho_schedule: RhoSchedule = "constant"
-    rho_min: float = 0.0
     sam_from: int = 1
     micro_batch: int | None = None
     ascent: Ascent = "local"

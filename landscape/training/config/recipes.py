@@ -81,7 +81,7 @@ class Recipe:
 class TrainConfig(Computation, Validation, Regularization, Perturbation, Optimization):
     """Settings of a training run, all but the data; None takes the recipe's default.
 
-    Settings of one idea are those of a base class: `Optimization`, `Perturbation` (SAM and its variants),
+    Settings of one idea are those of a base class: `Optimization`, `Ball` and `Perturbation` (SAM and its variants),
     `Regularization`, `Validation`, `Computation`. All are keywords here:
 
     >>> TrainConfig(recipe="sam", epochs=10, lr=0.01, rho=0.1).rho
