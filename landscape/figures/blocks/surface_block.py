@@ -28,7 +28,7 @@ Extent = tuple[list[float], list[float]]  # along both axes
 
 
 @dataclass(frozen=True)
-class Panel:
+class SurfacePanel:
     """One surface on the page: a 3-D figure and its contours."""
 
     id: str
@@ -48,7 +48,7 @@ class SurfaceBlock:
     id: str
     name: str
     heading: str  # the directions of the plane
-    panels: list[Panel]
+    panels: list[SurfacePanel]
     quantities: list[surface_views.HeightQuantity]
     chosen: str  # the quantity to begin with
     splits: list[str]
@@ -129,7 +129,9 @@ def surface_block(
         label = checkpoint + (mode or (f" · {key.rpartition('/')[2]}" if repeated else ""))
         series = index if repeated else colours.get(checkpoint, index)
         panels.append(
-            Panel(f"{identity}-{index}", key, checkpoint, label, _note(surface), _alt_text(label, surface), series)
+            SurfacePanel(
+                f"{identity}-{index}", key, checkpoint, label, _note(surface), _alt_text(label, surface), series
+            )
         )
     trajectories = {key: result for key, result in results.items() if isinstance(result, TrajectoryResult)}
     paths = surface_paths(trajectories, surfaces, colours)
@@ -183,7 +185,7 @@ def _note(surface: SurfaceResult) -> str:
     return "; ".join(filter(None, (completeness_note(surface), holes)))
 
 
-def _estimates(panels: Sequence[Panel], surfaces: Sequence[SurfaceResult]) -> list[str]:
+def _estimates(panels: Sequence[SurfacePanel], surfaces: Sequence[SurfaceResult]) -> list[str]:
     """Return the measured error and the saving of each estimated surface."""
     notes = []
     for panel, surface in zip(panels, surfaces, strict=True):
