@@ -17,7 +17,8 @@ def test_a_file_gives_an_image_for_each_name_that_compares_its_checkpoints():
     found = {spec.stem: spec for spec in image_specs(EVERYTHING, ImageOptions())}
     assert set(found) == {
         "plane-3d", "plane-contour", "line", "hessian", "sharpness", "history", "a..b",  # of two checkpoints
-        "a-pca-3d", "a-pca-contour", "a-trajectory", "a-density", "a-dynamics", "a-layers", "a-convexity",
+        "a-pca-3d", "a-pca-contour", "a-plane-series", "a-trajectory", "a-density", "a-dynamics", "a-layers",
+        "a-convexity",
         "a-curves", "a-curves-over-rho", "a-curves-over-m", "study-sharpness",
     }  # fmt: skip
     assert [trace.type for trace in found["plane-3d"].figure.data].count("surface") == 2

@@ -94,7 +94,7 @@ def test_a_kind_from_outside_is_exported(noise):
 
 def test_an_unknown_kind_is_refused_with_the_kinds_there_are():
     unknown = Noise(np.ones(1), np.ones(1), make.attributes("a"))
-    with pytest.raises(LandscapeError, match=r"expected a result \(surface, trajectory, .*\), got Noise; register"):
+    with pytest.raises(LandscapeError, match=r"expected a result \(surface, surface-series, trajectory, .*\), got Noise; register"):
         landscape.figure(unknown)
 
 
