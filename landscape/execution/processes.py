@@ -19,6 +19,8 @@ from landscape.execution.protocol import Task
 class Processes:
     """Processes of this machine, on CUDA one per GPU."""
 
+    destination = "worker"
+
     def __init__(self) -> None:
         self._lanes: list[_Process] = []
 

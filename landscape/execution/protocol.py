@@ -83,6 +83,11 @@ class Lane(Protocol):
 class Engine(Protocol):
     """A way to run workers."""
 
+    @property
+    def destination(self) -> str:
+        """The place that a task's parts are sent to once: "worker" or "node"."""
+        ...
+
     def threads(self, count: int) -> int:
         """Return the number of torch's threads that suits each of so many workers."""
         ...

@@ -41,6 +41,8 @@ class RayCluster:
         LandscapeError: if Ray is not installed, or the cluster cannot be reached.
     """
 
+    destination = "node"
+
     def __init__(self, address: str | None = None) -> None:
         self._ray = _import_ray()
         self._owns = not self._ray.is_initialized()

@@ -72,6 +72,11 @@ class Workers:
             self._engine.stop()
 
     @property
+    def destination(self) -> str:
+        """The place that a task's parts are sent to once: "worker" or "node"."""
+        return "worker" if self._engine is None else self._engine.destination
+
+    @property
     def per_machine(self) -> int:
         """Largest number of workers that share the memory of one machine."""
         return 1 if self._engine is None else self._engine.per_machine(self.count)

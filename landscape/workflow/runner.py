@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from landscape.errors import LandscapeError
+from landscape.execution import Workers
 from landscape.results import Result, Sampled, with_attributes
 from landscape.storage.result_file import ResultFile
 from landscape.workflow.fingerprint import changed, stamp
 from landscape.workflow.measurement import Measurement, R, Run, Source
+from landscape.workflow.plan import report_plan
 from landscape.workflow.reporter import Advance, Quiet, Reporter
 
 T = TypeVar("T", bound=Result)
@@ -27,6 +29,7 @@ class Runner:
         reporter: receives messages and progress.
         overwrite: replace finished results of the same settings; unfinished ones are resumed all the same.
         command: recorded with each result, to repeat it.
+        plan_for: workers to report a plan for, instead of measuring.
     """
 
     def __init__(
@@ -36,8 +39,10 @@ class Runner:
         reporter: Reporter | None = None,
         overwrite: bool = False,
         command: str | None = None,
+        plan_for: Workers | None = None,
     ) -> None:
         self.file = file
+        self._plan_for = plan_for
         self.reporter = reporter or Quiet()
         self.command = command
         self.overwrite = overwrite
@@ -87,6 +92,8 @@ class Runner:
         """Measure what prepared runs lack, and return the names and the stored results."""
         if runs:
             runs = runs[0].measurement.share(runs, self.file, self.reporter)
+        if self._plan_for is not None:
+            report_plan(runs, self._plan_for, self.reporter)
         return [(run.key, self._run(run)) for run in runs]
 
     def _confirmed(self, run: Run[R]) -> R | None:

@@ -109,6 +109,26 @@ def train_seeds(
     return {(r, seed): load_checkpoint(path) for seed, members in paths.items() for r, path in members.items()}
 
 
+def report_training_plan(
+    config: TrainConfig,
+    dataset: Dataset,
+    paths: Mapping[int, Mapping[str, Path]],
+    *,
+    options: TrainingOptions,
+    workers: Workers,
+    reporter: Reporter,
+) -> None:
+    """Report the number of runs and their steps, and the bytes sent to workers; the arguments are `train_seeds`'."""
+    runs = list(_runs(dataclasses.replace(config, precision="float32"), dataset, paths, options))
+    steps = sum(run.config.epochs * -(-len(dataset.splits["train"]) // run.config.batch_size) for run in runs)
+    rounds = -(-len(runs) // workers.count)
+    parts = [f"{len(runs)} runs, {steps:,} steps", f"{workers.count} workers, {rounds} runs one after another on each"]
+    if not workers.is_inline:
+        size = sum(split.inputs.nbytes + split.labels.nbytes for split in dataset.splits.values())
+        parts.append(f"{size / 1e6:,.1f} MB to each {workers.destination}")
+    reporter.say("; ".join(parts))
+
+
 def _runs(
     config: TrainConfig, dataset: Dataset, paths: Mapping[int, Mapping[str, Path]], options: TrainingOptions
 ) -> Iterator[TrainingRun]:

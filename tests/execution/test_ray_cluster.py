@@ -1,13 +1,16 @@
 """A Ray cluster of two nodes on this machine: nothing is lost with a worker or a node, and values stay the same."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from cases import driver
 from cases.tasks import About, Breaking, Dying, Simple, Squares
 from torch import nn
 
@@ -20,8 +23,10 @@ from landscape.execution import open as open_workers
 from landscape.execution.own_code import is_own
 from landscape.execution.ray_cluster import _actor_class, check_packages, threads_that_fit
 from landscape.import_object import import_object
+from landscape.workflow.reporter import Quiet
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.timeout(600)  # starting processes that import torch is slow on a busy machine
 
 MODULE = """
 from blocks import Block
@@ -69,6 +74,35 @@ def test_what_does_not_fit_or_is_missing_is_one_line(cluster: Any, monkeypatch: 
         monkeypatch.setitem(ray_cluster.PACKAGES, "no_such_package", "no-such-package")
         with pytest.raises(LandscapeError, match="lacks the package no_such_package; install no-such-package=="):
             list(workers.map(Simple(Squares()), [1]))
+
+
+def test_a_driver_killed_in_the_middle_loses_no_point(cluster: Any, tmp_path: Path) -> None:
+    shared = str(tmp_path / "shared.h5")
+    words = [sys.executable, "-W", "ignore", driver.__file__, shared, "ray", cluster.address]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for _ in range(40):
+            assert process.stdout.readline() == driver.STORED
+        process.kill()
+    counted = Counted()
+    resumed = driver.measure(shared, "ray", cluster.address, reporter=counted)
+    assert 0 < counted.points <= driver.POINTS - 40
+    alone = driver.measure(str(tmp_path / "alone.h5"))
+    assert resumed.points.tobytes() == alone.points.tobytes()
+    assert len(alone.points) >= driver.POINTS
+
+
+class Counted(Quiet):
+    """Counts the points that are measured."""
+
+    points = 0
+
+    @contextmanager
+    def progress(self, label: str, total: int | None) -> Iterator[Any]:
+        def advance(*_: Any, **__: Any) -> None:
+            self.points += 1
+
+        yield advance
 
 
 def test_surfaces_are_those_of_one_process_and_a_users_code_travels(

@@ -21,6 +21,8 @@ from landscape.execution.processes import Processes, _Process
 class InThisProcess:
     """An engine that calls the worker's side in this process, so that its paths can be followed."""
 
+    destination = "worker"
+
     def __init__(self) -> None:
         self.lanes: list[Any] = []
         self.calls: list[tuple[int, int]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -67,6 +68,7 @@ class HessianCommand(AnalysisOptions, ExecutionOptions, SnapshotOptions, Hessian
         from landscape.cli.requests.session import session
         from landscape.cli.tables.curvature import print_curvature
         from landscape.cli.tables.summary import summary
+        from landscape.workflow.plan import PlannedOnly
 
         _check(self)
         if self.snapshots is not None:
@@ -78,8 +80,11 @@ class HessianCommand(AnalysisOptions, ExecutionOptions, SnapshotOptions, Hessian
                 for measurement, suffix in self._measurements(opened.runner.file.path, model):
                     name = None if self.name is None else self.name + suffix
                     shared = dataclasses.replace(measurement, workers=opened.workers)
-                    key, result = opened.runner.measure(shared, model, name=name)
-                    results[key] = result
+                    with suppress(PlannedOnly):
+                        key, result = opened.runner.measure(shared, model, name=name)
+                        results[key] = result
+            if self.dry_run:
+                raise PlannedOnly
             if self.json:
                 console.print_json({key: summary(result) for key, result in results.items()})
             else:

@@ -125,7 +125,7 @@ class TrainCommand(RunOptions, ExecutionOptions, DataOptions, NetworkOptions, Tr
         from landscape.cli.tables.training import print_final, print_seeds
         from landscape.execution.allocator import tune_allocator
         from landscape.workflow.training import TrainingOptions, prepare_paths
-        from landscape.workflow.training_runs import train_seeds
+        from landscape.workflow.training_runs import report_training_plan, train_seeds
 
         check_execution(self)
         tune_allocator()
@@ -138,6 +138,9 @@ class TrainCommand(RunOptions, ExecutionOptions, DataOptions, NetworkOptions, Tr
             self.equal_epochs, self.overwrite, self.snapshots, console.recorded_command(), self._monitor_options()
         )
         with workers_of(self, self.device) as workers:
+            if self.dry_run:
+                report_training_plan(config, dataset, by_seed, options=options, workers=workers, reporter=console)
+                return
             trained = train_seeds(config, dataset, by_seed, options=options, workers=workers, reporter=console)
         if len(seeds) == 1:
             print_final({path.stem: trained[key] for key, path in paths.items()})

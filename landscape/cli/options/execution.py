@@ -20,3 +20,5 @@ class ExecutionOptions:
     """Place of the workers: this process, processes of this machine, a Ray cluster; auto: processes for several."""
     address: Annotated[str | None, default("RAY_ADDRESS, or this machine alone", "HOST:PORT")] = None
     """The Ray cluster; auto finds the one that runs on this machine."""
+    dry_run: bool = False
+    """Print the number of tasks, the estimated time and the bytes that travel, and stop."""

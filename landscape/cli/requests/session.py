@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from landscape.execution import open as open_workers
 from landscape.execution.allocator import tune_allocator
 from landscape.storage.result_file import ResultFile
 from landscape.storage.user_path import user_path
+from landscape.workflow.plan import PlannedOnly
 from landscape.workflow.runner import Runner
 from landscape.workflow.sources.history import stage_history
 from landscape.workflow.sources.loaded_model import LoadedModel
@@ -47,7 +48,7 @@ def session(options: AnalysisOptions) -> Iterator[Session]:
     tune_allocator()
     check_source(options)
     workers = workers_of(options, options.device) if isinstance(options, ExecutionOptions) else open_workers()
-    with workers:
+    with workers, suppress(PlannedOnly):
         yield from _session(options, workers)
 
 
@@ -60,7 +61,13 @@ def _session(options: AnalysisOptions, workers: Workers) -> Iterator[Session]:
     with ResultFile(path, lock=lock) as file, in_one_line(LossWarning), in_one_line(WorkerWarning):
         for model in models:
             stage_history(file, model)
-        runner = Runner(file, reporter=console, overwrite=options.overwrite, command=console.recorded_command())
+        runner = Runner(
+            file,
+            reporter=console,
+            overwrite=options.overwrite,
+            command=console.recorded_command(),
+            plan_for=workers if isinstance(options, ExecutionOptions) and options.dry_run else None,
+        )
         yield Session(models, runner, workers)
         wrote = f"wrote {file.path}; " if file.written else ""
         console.say(f"{wrote}next: landscape report {shlex.quote(str(file.path))} --open")
