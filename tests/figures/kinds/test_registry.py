@@ -94,7 +94,8 @@ def test_a_kind_from_outside_is_exported(noise):
 
 def test_an_unknown_kind_is_refused_with_the_kinds_there_are():
     unknown = Noise(np.ones(1), np.ones(1), make.attributes("a"))
-    with pytest.raises(LandscapeError, match=r"expected a result \(surface, surface-series, trajectory, .*\), got Noise; register"):
+    kinds = r"surface, surface-series, trajectory, .*"
+    with pytest.raises(LandscapeError, match=rf"expected a result \({kinds}\), got Noise; register"):
         landscape.figure(unknown)
 
 
