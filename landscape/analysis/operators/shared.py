@@ -1,26 +1,24 @@
-"""Objectives whose products others compute; see `sharding`."""
+"""Objectives whose products workers compute; see `sharding`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
-    from landscape.analysis.objective.objective import Objective
-    from landscape.analysis.operators.operator import CurvatureOperator
+from landscape.analysis.objective.objective import Objective
 
 
 class SharedProducts(Protocol):
-    """Products with the operators of an objective at its own weights, computed by others."""
+    """Products with the `CurvatureOperator`s of an objective at its own weights, computed by workers."""
 
-    def matvec(self, operator: CurvatureOperator, options: Mapping[str, Any], columns: Tensor) -> Tensor:
+    def matvec(self, operator: Any, options: Mapping[str, Any], columns: Tensor) -> Tensor:
         """Return the products with the rows of (k, n) of the operator with these options."""
         ...
 
-    def release(self, operator: CurvatureOperator) -> None:
+    def release(self, operator: Any) -> None:
         """Free the graphs of an operator."""
         ...
 
