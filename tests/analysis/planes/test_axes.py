@@ -1,13 +1,14 @@
 """Axes: exact where they must be, and nested to the bit."""
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landscape.analysis.planes.axes import ascending, axis, between_axis, region_axis
+from landscape.analysis.planes.axes import ascending, axis, between_axis, covering_axis, region_axis
 from landscape.errors import LandscapeError
 
 SPANS = st.floats(1e-6, 1e6)
@@ -77,3 +78,55 @@ def test_regions_that_cannot_be_are_refused(arguments: Any, message: str) -> Non
 
 def test_minus_zero_is_zero() -> None:
     assert not np.signbit(ascending(np.array([-1.0, -0.0, 1.0]))).tolist()[1]
+
+
+@pytest.mark.parametrize(("points", "span"), [(3, 1.0), (51, 0.1), (101, 3.7)])
+def test_an_axis_is_symmetric_with_an_exact_centre(points: int, span: float) -> None:
+    found = axis(points, span)
+    assert len(found) == points
+    assert found[points // 2] == 0.0
+    assert not np.signbit(found[points // 2])
+    np.testing.assert_array_equal(found, -found[::-1])
+    np.testing.assert_allclose(found, np.linspace(-span, span, points), rtol=1e-13, atol=1e-15)
+    assert (found[0], found[-1]) == (-span, span)
+
+
+@pytest.mark.parametrize(("points", "beyond"), [(3, 0.0), (11, 0.25), (21, 0.5), (7, 1.0)])
+def test_an_axis_between_two_models_contains_both(points: int, beyond: float) -> None:
+    found = between_axis(points, beyond)
+    assert {0.0, 1.0} <= set(found.tolist())
+    assert ((found >= 0) & (found <= 1)).sum() == points
+    np.testing.assert_allclose(np.diff(found), 1 / (points - 1), rtol=1e-9)
+    assert found[0] >= -beyond - 1e-12
+    assert found[-1] <= 1 + beyond + 1e-12
+    assert len(found) == points + 2 * int(beyond * (points - 1) + 1e-9)
+
+
+def test_two_points_between_models_are_too_few() -> None:
+    with pytest.raises(LandscapeError, match="at least 3"):
+        between_axis(2)
+
+
+@given(
+    points=st.integers(3, 101),
+    low=st.floats(-1e3, 0),
+    high=st.floats(1e-3, 1e3),
+    margin=st.floats(0, 2),
+)
+@settings(deadline=None, max_examples=60)
+def test_axes_of_known_points_cover_them_and_hold_zero(points: int, low: float, high: float, margin: float) -> None:
+    axis = covering_axis(points, low, high, margin=margin)
+    size, step = high - low, axis[1] - axis[0]
+    assert len(axis) == points
+    assert 0.0 in axis
+    assert axis[0] <= low - margin * size + 1e-6 * step
+    assert axis[-1] >= high + margin * size - 1e-6 * step
+    np.testing.assert_allclose(np.diff(axis), step, rtol=1e-9)
+    assert step <= 1.02 * (1 + 2 * margin) * size / (points - 2)
+    np.testing.assert_array_equal(axis, covering_axis(points, low * (1 + 1e-15), high * (1 + 1e-15), margin=margin))
+
+
+@pytest.mark.parametrize("arguments", [(2, -1, 1), (5, 0, 0), (5, 1, 2), (5, 0, math.inf)])
+def test_axes_around_nothing_are_refused(arguments: Any) -> None:
+    with pytest.raises(LandscapeError, match="expected"):
+        covering_axis(*arguments)

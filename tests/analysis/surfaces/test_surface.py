@@ -304,28 +304,6 @@ def test_an_empty_result_has_the_axes_and_nothing_else() -> None:
     assert isinstance(empty_surface(found, (axis(3, 1.0), None), {}), LineResult)
 
 
-@pytest.mark.parametrize(("points", "span"), [(3, 1.0), (51, 0.1), (101, 3.7)])
-def test_an_axis_is_symmetric_with_an_exact_centre(points: int, span: float) -> None:
-    found = axis(points, span)
-    assert len(found) == points
-    assert found[points // 2] == 0.0
-    assert not np.signbit(found[points // 2])
-    np.testing.assert_array_equal(found, -found[::-1])
-    np.testing.assert_allclose(found, np.linspace(-span, span, points), rtol=1e-13, atol=1e-15)
-    assert (found[0], found[-1]) == (-span, span)
-
-
-@pytest.mark.parametrize(("points", "beyond"), [(3, 0.0), (11, 0.25), (21, 0.5), (7, 1.0)])
-def test_an_axis_between_two_models_contains_both(points: int, beyond: float) -> None:
-    found = between_axis(points, beyond)
-    assert {0.0, 1.0} <= set(found.tolist())
-    assert ((found >= 0) & (found <= 1)).sum() == points
-    np.testing.assert_allclose(np.diff(found), 1 / (points - 1), rtol=1e-9)
-    assert found[0] >= -beyond - 1e-12
-    assert found[-1] <= 1 + beyond + 1e-12
-    assert len(found) == points + 2 * int(beyond * (points - 1) + 1e-9)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -349,11 +327,6 @@ def test_unusable_axes_get_one_clear_line(options: dict[str, Any], message: str)
     with pytest.raises(LandscapeError, match=message) as error:
         surface(found, plane_of(found, *draws(2, 6)), axes=Axes(**{"points": 3, **options}), evaluation=EXACT)
     assert "\n" not in str(error.value)
-
-
-def test_two_points_between_models_are_too_few() -> None:
-    with pytest.raises(LandscapeError, match="at least 3"):
-        between_axis(2)
 
 
 def test_attributes_say_how_to_repeat_it() -> None:
