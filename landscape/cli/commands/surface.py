@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from tyro.conf import arg
-
-from landscape.cli.options.analysis import AnalysisOptions, OptionalNames, default, expect
-from landscape.cli.options.execution import ExecutionOptions
-from landscape.cli.options.grid import RegionOptions, check_grid, check_region
-from landscape.cli.options.planes import PlaneOptions, check_planes, is_line, known_points
-from landscape.cli.options.snapshots import SnapshotOptions, check_snapshots
+from landscape.cli.options.analysis import expect
+from landscape.cli.options.grid import check_grid, check_region
+from landscape.cli.options.planes import check_planes, is_line, known_points
+from landscape.cli.options.snapshots import check_snapshots
+from landscape.cli.options.surface import GRADIENT_NORM, SurfaceOptions
 from landscape.cli.terminal import console
 from landscape.errors import LandscapeError
 
@@ -24,28 +22,8 @@ if TYPE_CHECKING:
     from landscape.workflow.sources.loaded_model import LoadedModel
 
 
-GRADIENT_NORM = "gradient_norm"
-
-
 @dataclass(frozen=True)
-class SurfaceOptions:
-    """Quantities measured at each point, and their precision."""
-
-    metrics: Annotated[OptionalNames, default("loss and accuracy")] = None
-    """Also measure gradient_norm, or MODULE:FUNCTION or FILE.py:FUNCTION of (outputs, targets), a value per example."""
-    tolerance: Annotated[float, arg(metavar="X")] = 0.0
-    """Relative error that 95 % of the points may have, by held-out points; 0 is exact, 0.01 takes far fewer passes."""
-    precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
-    """Of the forward passes; auto takes bfloat16 where it is measured to be faster and accurate enough."""
-
-    @property
-    def user_metrics(self) -> tuple[str, ...]:
-        """The metrics that are functions of the user's."""
-        return tuple(name for name in self.metrics or () if name != GRADIENT_NORM)
-
-
-@dataclass(frozen=True)
-class SurfaceCommand(AnalysisOptions, ExecutionOptions, SnapshotOptions, SurfaceOptions, RegionOptions, PlaneOptions):
+class SurfaceCommand(SurfaceOptions):
     """Measure loss and accuracy on a plane or a line of filter-normalized random directions, or of others.
 
     Several checkpoints are measured along the same raw directions, each normalized to its own weights, and in the same
@@ -91,7 +69,7 @@ class SurfaceCommand(AnalysisOptions, ExecutionOptions, SnapshotOptions, Surface
 
 
 def measure(
-    runner: Runner, models: Sequence[LoadedModel], options: SurfaceCommand, workers: int | Workers = 1
+    runner: Runner, models: Sequence[LoadedModel], options: SurfaceOptions, workers: int | Workers = 1
 ) -> dict[str, LineResult | SurfaceResult]:
     """Measure what the options ask for, in one precision, and return the results by name."""
     from landscape.analysis.surfaces.evaluation import Evaluation
@@ -119,7 +97,7 @@ def measure(
     return dict(runner.measure_all(wanted))
 
 
-def check_surface(options: SurfaceCommand) -> None:
+def check_surface(options: SurfaceOptions) -> None:
     """Check the options before anything is read.
 
     Raises:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from landscape.analysis.planes.snapshots import every_nth
 from landscape.analysis.surfaces.evaluation import Evaluation
+from landscape.cli.options.surface import SurfaceOptions
 from landscape.cli.requests.axes import axes_of
 from landscape.cli.requests.planes import chosen_planes
 from landscape.cli.requests.session import Session
@@ -15,11 +14,8 @@ from landscape.stats import number_format
 from landscape.workflow.measurements.surface_series import SurfaceSeries
 from landscape.workflow.measurements.trajectory import snapshots_of
 
-if TYPE_CHECKING:
-    from landscape.cli.commands.surface import SurfaceCommand
 
-
-def measure_series(opened: Session, options: SurfaceCommand) -> None:
+def measure_series(opened: Session, options: SurfaceOptions) -> None:
     """Measure the surfaces around the snapshots of each checkpoint's run, and print their loss at the centre."""
     results: dict[str, SurfaceSeriesResult] = {}
     for model, plane in chosen_planes(opened.runner, opened.models, options, options):
