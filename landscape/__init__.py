@@ -48,6 +48,7 @@ _HOMES = {
     "SurfaceSeries": "landscape.workflow.measurements.surface_series",
     "Trace": "landscape.workflow.measurements.eigenvalues",
     "TrainConfig": "landscape.training",
+    "Weights": "landscape.workflow.planes",
     "WorstCaseSharpness": "landscape.analysis.sharpness",
     "basin_width": "landscape.stats.basin_width",
     "convexity": "landscape.analysis.surfaces.convexity",
@@ -114,6 +115,7 @@ __all__ = [
     "SurfaceSeries",
     "Trace",
     "TrainConfig",
+    "Weights",
     "WorstCaseSharpness",
     "__version__",
     "basin_width",
@@ -203,7 +205,7 @@ if TYPE_CHECKING:
     from landscape.workflow.measurements.sharpness import Sharpness
     from landscape.workflow.measurements.surface import Surface
     from landscape.workflow.measurements.surface_series import SurfaceSeries
-    from landscape.workflow.planes import LineBetween, PlaneSpec, RandomPlane
+    from landscape.workflow.planes import LineBetween, PlaneSpec, RandomPlane, Weights
 
 
 def __getattr__(name: str) -> Any:

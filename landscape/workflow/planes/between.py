@@ -21,7 +21,11 @@ from landscape.workflow.planes.spec import PlaneSpec
 
 @dataclass(frozen=True)
 class Weights:
-    """Another set of weights of the same architecture.
+    """Another set of weights of the same architecture, such as the other end of a `LineBetween`.
+
+    >>> import torch, landscape
+    >>> landscape.Weights("adam", sha256="...", state=torch.nn.Linear(2, 1).state_dict()).label
+    'adam'
 
     Args:
         label: its name.
@@ -68,7 +72,7 @@ class LineBetween(_ThroughOthers):
     """The straight line from the source's weights (at 0) to others (at 1).
 
     >>> import torch, landscape
-    >>> other = Weights("adam", sha256="...", state=torch.nn.Linear(2, 1).state_dict())
+    >>> other = landscape.Weights("adam", sha256="...", state=torch.nn.Linear(2, 1).state_dict())
     >>> landscape.Surface(plane=landscape.LineBetween(other)).name
     'between'
 
