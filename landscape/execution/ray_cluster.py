@@ -55,7 +55,7 @@ class RayCluster:
         options: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
         try:
             self._ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
-        except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:  # RayError: no valid token
             reason = " ".join(str(error).split())
             raise LandscapeError(
                 f"no Ray cluster can be reached at {address!r}: {reason[:300]}; start one with ray start --head, or "

@@ -106,47 +106,38 @@ class Cluster:
 
     point: float = 5.0  # of one pass over the images on one GPU: 10,000 images/s
     spread: float = 0.02  # relative, of points
-    driver: float = 0.001  # of the driver per result
-    journal: float = 0.0002  # per result
+    driver: float = 0.0006  # of the driver's CPU per task on Ray, as `measure` found it
+    journal: float = 0.00001  # per result, likewise
     latency: float = 0.001  # from a worker to the driver and back
     start: float = 15.0  # of a worker: imports, CUDA
     bandwidth: float = 1.25e9  # of a node's network, 10 Gbit/s
     load: float = 2.0  # of the images to a GPU
-    passes_on: bool = True  # nodes that have the data serve them to others, as Ray's object store does
 
 
-def simulate(workers: int, cluster: Cluster, *, travels: bool = True) -> tuple[float, float, float]:
-    """Return the seconds until the first worker is ready, until the end, and of the driver's work.
+def simulate(workers: int, cluster: Cluster, *, travels: bool = True) -> tuple[float, float]:
+    """Return the seconds until the surface is done, and those in which the driver was busy.
 
-    One driver handles results one after another; a worker computes one point while the next one waits for it.
+    One driver handles results one after another. Nodes that have the data serve them to others, as Ray's object store
+    does: their number doubles in the time of one transfer.
     """
-    nodes = -(-workers // GPUS_PER_NODE)
     transfer = DATA_BYTES / cluster.bandwidth if travels else 0.0
     generator = np.random.default_rng(0)
-    ready = []
-    for worker in range(workers):
-        node = worker // GPUS_PER_NODE
-        rounds = np.ceil(np.log2(node + 2)) if cluster.passes_on else node + 1
-        ready.append(cluster.start + rounds * transfer + cluster.load)
-    queue = [(when, worker) for worker, when in enumerate(ready)]
-    heapq.heapify(queue)
-    given, free, busy, finished = 0, 0.0, 0.0, 0.0
     durations = cluster.point * (1 + cluster.spread * generator.standard_normal(POINTS))
-    while queue:
-        when, worker = heapq.heappop(queue)  # a worker is done, or ready: the driver hears of it
-        begins = max(when + cluster.latency / 2, free)
-        if when not in (ready[worker],):
-            free = begins + cluster.driver + cluster.journal
-            busy += cluster.driver + cluster.journal
-            finished = free
-        else:
-            free = begins + cluster.driver
-            busy += cluster.driver
+    handling = cluster.driver + cluster.journal
+    rounds = [np.ceil(np.log2(worker // GPUS_PER_NODE + 2)) for worker in range(workers)]
+    events = [(cluster.start + each * transfer + cluster.load, False) for each in rounds]  # time, with a result?
+    heapq.heapify(events)
+    given, free, busy, end = 0, 0.0, 0.0, 0.0
+    while events:
+        when, has_result = heapq.heappop(events)  # a worker is ready, or has finished a point
+        spent = handling if has_result else cluster.driver
+        free = max(when + cluster.latency / 2, free) + spent
+        busy += spent
+        end = free if has_result else end
         if given < POINTS:
-            heapq.heappush(queue, (free + cluster.latency / 2 + durations[given], worker))
+            heapq.heappush(events, (free + cluster.latency / 2 + durations[given], True))
             given += 1
-    del nodes
-    return min(ready), finished, busy
+    return end, busy
 
 
 def print_simulation(cluster: Cluster) -> None:
@@ -157,8 +148,8 @@ def print_simulation(cluster: Cluster) -> None:
     print(f"{'workers':>8}{'nodes':>7}{'data travel':>14}{'efficiency':>12}{'data on nodes':>15}{'efficiency':>12}"
           f"{'driver busy':>13}")  # fmt: skip
     for workers in (8, 16, 32, 64, 128, 256, 512, 1024):
-        _, end, busy = simulate(workers, cluster)
-        _, local, _ = simulate(workers, cluster, travels=False)
+        end, busy = simulate(workers, cluster)
+        local, _ = simulate(workers, cluster, travels=False)
         print(
             f"{workers:>8}{-(-workers // GPUS_PER_NODE):>7}{end:>12.0f} s{alone / workers / end:>12.2f}"
             f"{local:>13.0f} s{alone / workers / local:>12.2f}{busy / end:>13.1%}"
@@ -175,8 +166,7 @@ def main() -> None:
     measured.add_argument("--tasks", type=int, default=20)
     simulated = commands.add_parser("simulate")
     for name, default in vars(Cluster()).items():
-        if isinstance(default, float):
-            simulated.add_argument(f"--{name}", type=float, default=default)
+        simulated.add_argument(f"--{name}", type=float, default=default)
     options = vars(parser.parse_args())
     if options.pop("command") == "measure":
         measure(**options)
