@@ -113,8 +113,7 @@ class _Loop:
     """A run with its data on the device and its file."""
 
     def __init__(self, config: ResolvedConfig, dataset: Dataset, state: Path | None, command: str) -> None:
-        self.config, self.dataset, self.command = config, dataset, command
-        self.state = state
+        self.config, self.dataset, self.state, self.command = config, dataset, state, command
         self.snapshots: Path | None = None
         self.last_finite: dict[str, Tensor] | None = None  # weights after the last epoch with finite losses
         self.final: dict[str, float] = {}  # float32 losses and accuracies, once measured
@@ -163,8 +162,8 @@ class _Loop:
         self.epoch_start, self.first_step = time.perf_counter(), run.step
         steps_before = run.epoch * len(self.batches)
         for inputs, labels in self._batches(epoch, self.batches[run.step :], self.group):
-            share = self.group.size * len(labels) / _length(self.batches[run.step])
-            step = steps_before + run.step
+            whole, step = self.batches[run.step], steps_before + run.step
+            share = self.group.size * len(labels) / (whole.stop - whole.start)
             progress = step / max(1, self.steps - 1)
             run.losses += self.step(inputs, labels, lr=self._learning_rate(step), share=share, progress=progress)
             if run.average is not None and averages_after_step(self.config):
@@ -206,7 +205,7 @@ class _Loop:
         self.last_finite = run.weights()
         self._snapshot()
         self._save()
-        rate = sum(map(_length, trained)) / seconds
+        rate = sum(batch.stop - batch.start for batch in trained) / seconds
         return EpochReport(config.recipe, run.epoch, config.epochs, row, rate)
 
     def checkpoint(self) -> Checkpoint:
@@ -297,8 +296,3 @@ class _Loop:
             f"take an lr below {config.lr:g}{lower}",
             last,
         )
-
-
-def _length(cut: slice) -> int:
-    length: int = cut.stop - cut.start
-    return length

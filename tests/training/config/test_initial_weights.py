@@ -1,4 +1,4 @@
-"""Runs that start from a file's weights, and SAM from a later epoch on, against loops written out."""
+"""Runs that start from the weights of a file, and SAM from a later epoch on, against loops written out."""
 
 import dataclasses
 
