@@ -23,7 +23,7 @@ _HOMES = {
     "Axes": "landscape.analysis.surfaces.grids.axes",
     "Convexity": "landscape.workflow.measurements.convexity",
     "Density": "landscape.workflow.measurements.density",
-    "Dynamics": "landscape.workflow.measurements.dynamics",
+    "Dynamics": "landscape.workflow.measurements.snapshots.dynamics",
     "Eigenvalues": "landscape.workflow.measurements.eigenvalues",
     "Evaluation": "landscape.analysis.surfaces.evaluation",
     "FriendlySAM": "landscape.training",
@@ -43,9 +43,9 @@ _HOMES = {
     "SAM": "landscape.training",
     "SamSharpness": "landscape.analysis.sharpness",
     "Sharpness": "landscape.workflow.measurements.sharpness",
-    "StepSizes": "landscape.workflow.measurements.dynamics",
+    "StepSizes": "landscape.workflow.measurements.snapshots.dynamics",
     "Surface": "landscape.workflow.measurements.surface",
-    "SurfaceSeries": "landscape.workflow.measurements.surface_series",
+    "SurfaceSeries": "landscape.workflow.measurements.snapshots.surface_series",
     "Trace": "landscape.workflow.measurements.eigenvalues",
     "TrainConfig": "landscape.training",
     "Weights": "landscape.workflow.planes",
@@ -199,12 +199,12 @@ if TYPE_CHECKING:
     from landscape.workflow.measurement import Measurement
     from landscape.workflow.measurements.convexity import Convexity
     from landscape.workflow.measurements.density import Density
-    from landscape.workflow.measurements.dynamics import Dynamics, StepSizes
     from landscape.workflow.measurements.eigenvalues import Eigenvalues, Trace
     from landscape.workflow.measurements.layers import Layers
     from landscape.workflow.measurements.sharpness import Sharpness
+    from landscape.workflow.measurements.snapshots.dynamics import Dynamics, StepSizes
+    from landscape.workflow.measurements.snapshots.surface_series import SurfaceSeries
     from landscape.workflow.measurements.surface import Surface
-    from landscape.workflow.measurements.surface_series import SurfaceSeries
     from landscape.workflow.planes import LineBetween, PlaneSpec, RandomPlane, Weights
 
 

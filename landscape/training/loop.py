@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from landscape.data import Dataset, quota_subset
 from landscape.errors import LandscapeError
 from landscape.models.checkpoint import Checkpoint
 from landscape.training.averaging import averages_after_epoch, averages_after_step, recalibrate, update_average
+from landscape.training.callbacks import EpochReport, OnStep, OnUpdate
 from landscape.training.config.recipes import RECIPES, ResolvedConfig, TrainConfig
 from landscape.training.config.schedule import learning_rate
 from landscape.training.distributed import ProcessGroup, process_group
@@ -41,17 +40,6 @@ class DivergedError(LandscapeError):
         self.last = last
 
 
-@dataclass(frozen=True)
-class EpochReport:
-    """Progress after an epoch."""
-
-    recipe: str
-    epoch: int  # 1 … epochs
-    epochs: int
-    row: Mapping[str, float]  # value of each column of the history in this epoch
-    images_per_second: float  # in training steps, without evaluation; a SAM step counts its images once
-
-
 def train(
     config: TrainConfig,
     dataset: Dataset,
@@ -59,8 +47,8 @@ def train(
     state: str | Path | None = None,
     snapshots: str | Path | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
-    on_step: Callable[[int, int], None] | None = None,
-    on_update: Callable[[int, nn.Module, Optimizer], object] | None = None,
+    on_step: OnStep | None = None,
+    on_update: OnUpdate | None = None,
     command: str = "",
 ) -> Checkpoint:
     """Train a model and return it as a checkpoint, with its history and its float32 losses and accuracies.
@@ -152,11 +140,7 @@ class _Loop:
             self._snapshot()
         self.clock = self.saved = time.perf_counter()
 
-    def train_epoch(
-        self,
-        on_step: Callable[[int, int], None] | None,
-        on_update: Callable[[int, nn.Module, Optimizer], object] | None = None,
-    ) -> None:
+    def train_epoch(self, on_step: OnStep | None, on_update: OnUpdate | None) -> None:
         """Take the remaining steps of the current epoch."""
         run, epoch = self.run, self.run.epoch + 1
         self.epoch_start, self.first_step = time.perf_counter(), run.step

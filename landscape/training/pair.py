@@ -8,8 +8,9 @@ from collections.abc import Callable
 from landscape.data import Dataset
 from landscape.errors import LandscapeError
 from landscape.models.checkpoint import Checkpoint
+from landscape.training.callbacks import EpochReport
 from landscape.training.config.recipes import PAIRS, ResolvedConfig, TrainConfig
-from landscape.training.loop import EpochReport, train
+from landscape.training.loop import train
 from landscape.training.settings import resolve
 
 

@@ -155,7 +155,7 @@ class TrainCommand(RunOptions, ExecutionOptions, DataOptions, NetworkOptions, Tr
             console.say(f"what was measured while training: landscape report {files} --open")
 
     def _monitor_options(self) -> MonitorOptions | None:
-        """Return the measures to take while training.
+        """Return the options of the monitor; None without --monitor.
 
         Raises:
             LandscapeError: for an unknown measure, or an impossible number of epochs.

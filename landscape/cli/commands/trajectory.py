@@ -31,7 +31,7 @@ class TrajectoryCommand(AnalysisOptions, TrajectoryOptions):
         from landscape.cli.requests.session import session
         from landscape.cli.tables.summary import summary
         from landscape.cli.tables.trajectory import print_trajectories
-        from landscape.workflow.measurements.trajectory import Trajectory, snapshots_of
+        from landscape.workflow.measurements.snapshots.trajectory import Trajectory, snapshots_of
 
         if self.snapshots is not None and len(self.checkpoints) != 1:
             raise LandscapeError(f"--snapshots are of one run; got {len(self.checkpoints)} checkpoints")

@@ -14,9 +14,9 @@ from landscape.cli.requests.session import Session
 from landscape.cli.tables.dynamics import print_dynamics, summary
 from landscape.cli.terminal import console
 from landscape.results import DynamicsResult
-from landscape.workflow.measurements.dynamics import Dynamics
-from landscape.workflow.measurements.step_sizes import step_sizes_of
-from landscape.workflow.measurements.trajectory import snapshots_of
+from landscape.workflow.measurements.snapshots.dynamics import Dynamics
+from landscape.workflow.measurements.snapshots.step_sizes import step_sizes_of
+from landscape.workflow.measurements.snapshots.trajectory import snapshots_of
 from landscape.workflow.sources.loaded_model import LoadedModel
 
 

@@ -12,7 +12,7 @@ from landscape.analysis.planes import triangle
 from landscape.cli.options.analysis import AnalysisOptions
 from landscape.cli.options.planes import PlaneOptions, is_line, kind_of, snapshots_named
 from landscape.errors import LandscapeError
-from landscape.workflow.measurements.trajectory import Trajectory, snapshots_of
+from landscape.workflow.measurements.snapshots.trajectory import Trajectory, snapshots_of
 from landscape.workflow.planes import LineBetween, PcaPlane, PlaneAlong, PlaneSpec, PlaneThrough, RandomPlane, Weights
 from landscape.workflow.planes.along import parse_directions
 from landscape.workflow.planes.spec import seed_suffix

@@ -11,8 +11,8 @@ from landscape.cli.requests.session import Session
 from landscape.cli.terminal import console
 from landscape.results import Floats, SurfaceSeriesResult
 from landscape.stats import number_format
-from landscape.workflow.measurements.surface_series import SurfaceSeries
-from landscape.workflow.measurements.trajectory import snapshots_of
+from landscape.workflow.measurements.snapshots.surface_series import SurfaceSeries
+from landscape.workflow.measurements.snapshots.trajectory import snapshots_of
 
 
 def measure_series(opened: Session, options: SurfaceOptions) -> None:

@@ -34,7 +34,7 @@ HIDDEN = ("edge", "learning_rate", "products", "critical_sharpness")  # drawn wi
 
 
 @dataclass(frozen=True)
-class Panel:
+class DynamicsPanel:
     """One panel: the quantity in front, and those that share its axis."""
 
     title: str
@@ -42,7 +42,7 @@ class Panel:
     edge: bool = False  # whether the stability threshold is drawn, too
 
 
-def panels_of(results: Mapping[str, DynamicsResult]) -> list[Panel]:
+def panels_of(results: Mapping[str, DynamicsResult]) -> list[DynamicsPanel]:
     """Return the panels of some results, in their order: curvature first, then sharpness, losses and the rest."""
     known = dict.fromkeys(name for result in results.values() for name in result.quantities)
     preconditioned = any(_is_preconditioned(result) for result in results.values())
@@ -50,17 +50,17 @@ def panels_of(results: Mapping[str, DynamicsResult]) -> list[Panel]:
     eigenvalues = tuple(name for name in LAMBDAS if name in known)
     curvature = (*eigenvalues, *(name for name in ("critical_sharpness",) if name in known))
     if curvature:
-        panels.append(Panel("Hessian eigenvalues", curvature, edge="edge" in known and not preconditioned))
+        panels.append(DynamicsPanel("Hessian eigenvalues", curvature, edge="edge" in known and not preconditioned))
     if "preconditioned_lambda_max" in known:
         name = "preconditioned_lambda_max"
-        panels.append(Panel(TITLES[name], (name,), edge="edge" in known and preconditioned))
+        panels.append(DynamicsPanel(TITLES[name], (name,), edge="edge" in known and preconditioned))
     used = {*curvature, "preconditioned_lambda_max", *HIDDEN}
     groups = [tuple(name for name in group if name in known) for group in (LOSSES, ACCURACIES)]
     rest = [(name,) for name in known if name not in used and not any(name in group for group in groups)]
     for names in [*rest, *filter(None, groups)]:
         first = names[0]
         title = {LOSSES[0]: "loss", ACCURACIES[0]: "accuracy"}.get(first, TITLES.get(first, first))
-        panels.append(Panel(title, names))
+        panels.append(DynamicsPanel(title, names))
     return panels
 
 
@@ -109,7 +109,7 @@ def dynamics_figure(
     return theme.apply_theme(figure, title=title, dark=dark)
 
 
-def _traces(label: str, result: DynamicsResult, panel: Panel, series: int, *, log: bool) -> list[go.Scatter]:
+def _traces(label: str, result: DynamicsResult, panel: DynamicsPanel, series: int, *, log: bool) -> list[go.Scatter]:
     """Return the curves of one result in a panel, the bands before the lines."""
     x, name = result.position, theme.text(label)
     traces: list[go.Scatter] = []
@@ -155,7 +155,7 @@ def _dash(quantity: str) -> str:
     return "dash" if quantity.startswith("test_") else "solid"
 
 
-def _name(label: str, quantity: str, panel: Panel) -> str:
+def _name(label: str, quantity: str, panel: DynamicsPanel) -> str:
     if quantity == "critical_sharpness":
         return f"{label} · critical sharpness"
     if panel.quantities[0] in (*LOSSES, *ACCURACIES):

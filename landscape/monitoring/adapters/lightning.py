@@ -31,7 +31,7 @@ def lightning_callback(monitor: Monitor) -> Any:
     """
     base: Any = _package().Callback
 
-    class MonitorCallback(base):  # type: ignore[misc]
+    class LightningMonitor(base):  # type: ignore[misc]
         """Probes after each optimizer step."""
 
         def __init__(self) -> None:
@@ -54,7 +54,7 @@ def lightning_callback(monitor: Monitor) -> Any:
             for logger in trainer.loggers if readings else ():
                 logger.log_metrics({f"{PREFIX}{name}": value for name, value in readings.items()}, step=step)
 
-    return MonitorCallback()
+    return LightningMonitor()
 
 
 def _package() -> ModuleType:

@@ -32,7 +32,7 @@ def add_to_trainer(trainer: Any, monitor: Monitor) -> Any:
     except ImportError as error:
         raise LandscapeError("the callback needs Transformers; pip install transformers accelerate") from error
 
-    class MonitorCallback(base):  # type: ignore[misc]
+    class TransformersMonitor(base):  # type: ignore[misc]
         """Probes after each optimizer step, before the schedule changes the step size."""
 
         def on_optimizer_step(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
@@ -43,6 +43,6 @@ def add_to_trainer(trainer: Any, monitor: Monitor) -> Any:
             if readings:
                 trainer.log({f"{PREFIX}{name}": value for name, value in readings.items()})
 
-    callback = MonitorCallback()
+    callback = TransformersMonitor()
     trainer.add_callback(callback)
     return callback

@@ -11,7 +11,7 @@ from landscape.results import SharpnessResult, with_attributes
 from landscape.stats import number_format
 from landscape.stats.comparison.matching import Crossing, interpolate_measures, last_crossing, lowest_common_loss
 from landscape.workflow.measurements.sharpness import Sharpness
-from landscape.workflow.measurements.trajectory import snapshots_of
+from landscape.workflow.measurements.snapshots.trajectory import snapshots_of
 from landscape.workflow.runner import Runner
 from landscape.workflow.sources.loaded_model import LoadedModel
 from landscape.workflow.sources.snapshots import snapshot_model

@@ -28,11 +28,12 @@ def series_figure(
     split: str | None = None,
     log: bool | None = None,
     clip: float | None = None,
-    position: float | None = None,
     title: str | None = None,
     dark: bool = False,
 ) -> go.Figure:
     """Return an animation of surfaces over the epochs, a panel per run, all on one scale of values.
+
+    It opens with the last epoch.
 
     Args:
         results: The series by label.
@@ -41,7 +42,6 @@ def series_figure(
         split: The first by default.
         log: Logarithmic heights; by default where the values span a factor of 30 or more.
         clip: The largest value shown; by default chosen so that the basins show.
-        position: The epoch shown before the animation is played; the last by default.
         title: A heading.
         dark: Dark paper.
 
@@ -59,7 +59,6 @@ def series_figure(
     scale = grids.scale_of(list(arrays.values()), metric, split, log=log, clip=clip)
     figure = _panels(shown, view)
     positions = sorted({float(at) for result in shown.values() for at in result.position})
-    start = positions[-1] if position is None else max((at for at in positions if at <= position), default=positions[0])
 
     def traces(at: float) -> list[Any]:
         drawn = []
@@ -69,11 +68,11 @@ def series_figure(
             drawn.append(_trace(result, arrays[label][latest], scale, grids.colours(metric, split), name, view=view))
         return drawn
 
-    for index, trace in enumerate(traces(start), start=1):
+    for index, trace in enumerate(traces(positions[-1]), start=1):
         figure.add_trace(trace, row=1, col=index)
     unit = str(first.attributes.get("position") or "position")
     figure.frames = [go.Frame(name=f"{at:g}", data=traces(at)) for at in positions]
-    figure.update_layout(**_controls(positions, start, unit), height=520)
+    figure.update_layout(**_controls(positions, unit), height=520)
     for index, result in enumerate(shown.values(), start=1):
         if view == "contour":
             figure.update_xaxes(title_text="α", row=1, col=index, range=[result.alpha[0], result.alpha[-1]])
@@ -112,7 +111,7 @@ def _trace(
     return go.Contour(**shared, **values, **shown, zmin=scale.bottom, zmax=scale.top, contours=levels, line=line)
 
 
-def _controls(positions: list[float], start: float, unit: str) -> dict[str, Any]:
+def _controls(positions: list[float], unit: str) -> dict[str, Any]:
     """Return the layout of the slider over the positions, and of the buttons that play and stop."""
 
     def animate(frames: Any, duration: int) -> list[Any]:
@@ -121,7 +120,7 @@ def _controls(positions: list[float], start: float, unit: str) -> dict[str, Any]
 
     steps = [{"label": f"{at:g}", "method": "animate", "args": animate([f"{at:g}"], 0)} for at in positions]
     slider = {
-        "active": positions.index(start),
+        "active": len(positions) - 1,
         "currentvalue": {"prefix": f"{unit} ", "font": {"size": 13}},
         "steps": steps,
         "x": 0.22,

@@ -12,7 +12,7 @@ from landscape.analysis.curvature.preconditioned import AdamState
 from landscape.analysis.planes.snapshots import Snapshots
 from landscape.stats.stability import StepRule
 from landscape.training.snapshots import second_moments_path
-from landscape.workflow.measurements.dynamics import StepSizes
+from landscape.workflow.measurements.snapshots.dynamics import StepSizes
 from landscape.workflow.sources.loaded_model import LoadedModel
 
 ADAMS = ("Adam", "AdamW")

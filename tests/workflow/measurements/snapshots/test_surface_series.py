@@ -13,8 +13,8 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.planes.snapshots import find_snapshots
 from landscape.errors import LandscapeError
 from landscape.storage.loading import load
-from landscape.workflow.measurements import surface_series as module
-from landscape.workflow.measurements.surface_series import SurfaceSeries
+from landscape.workflow.measurements.snapshots import surface_series as module
+from landscape.workflow.measurements.snapshots.surface_series import SurfaceSeries
 
 AXES, FLOAT32 = landscape.Axes(3, span=0.5), landscape.Evaluation(precision="float32")
 INPUTS = torch.randn(24, 1, 6, 6, generator=torch.Generator().manual_seed(0))

@@ -16,7 +16,7 @@ from landscape.analysis.planes.snapshots import find_snapshots
 from landscape.analysis.sharpness import SamSharpness
 from landscape.stats.stability import StepRule
 from landscape.storage.loading import load
-from landscape.workflow.measurements.dynamics import Dynamics, StepSizes
+from landscape.workflow.measurements.snapshots.dynamics import Dynamics, StepSizes
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from landscape.analysis.surfaces.surface import surface
 from landscape.errors import LandscapeError
 from landscape.results import Floats, SurfaceResult, SurfaceSeriesResult
 from landscape.workflow.measurement import Keep, Measurement, Source
-from landscape.workflow.measurements.trajectory import digest_of
+from landscape.workflow.measurements.snapshots.trajectory import digest_of
 from landscape.workflow.planes import PlaneSpec, RandomPlane
 from landscape.workflow.planes.spec import plane_identity
 

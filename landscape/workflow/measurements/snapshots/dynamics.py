@@ -32,7 +32,7 @@ from landscape.stats.dynamics import appended, empty_dynamics
 from landscape.stats.number_format import duration
 from landscape.stats.stability import StepRule
 from landscape.workflow.measurement import Keep, Measurement, Source
-from landscape.workflow.measurements.trajectory import digest_of
+from landscape.workflow.measurements.snapshots.trajectory import digest_of
 
 EIGENVALUES = ("lambda_max", *(f"lambda_{number}" for number in range(2, 100)))
 _USUAL_PRODUCTS = 10.0  # per eigenvalue, for an estimate of the time

@@ -1,0 +1,1 @@
+"""Measurements of the snapshots of training runs."""
