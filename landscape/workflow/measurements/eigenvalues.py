@@ -157,7 +157,7 @@ class Eigenvalues(CurvatureMeasurement[SpectrumResult]):
 
     def _eigenvalues(self, objective: Objective, keep: Keep) -> SpectrumResult:
         def on_product(count: int, relative: Tensor) -> None:
-            left = self.top + self.bottom - int((relative <= 1).sum())
+            left = max(self.top + self.bottom - int((relative <= 1).sum()), 0)  # guard vectors converge, too
             keep.advance(1, f"{left} eigenvalues still to converge")
 
         request = EigenRequest(

@@ -127,7 +127,7 @@ class PlaneAlong(PlaneSpec):
         with self.reporter.progress(f"{label}: eigenvectors, products", None) as advance:
 
             def on_product(count: int, relative: torch.Tensor) -> None:
-                advance(1, f"{top + bottom - int((relative <= 1).sum())} still to converge")
+                advance(1, f"{max(top + bottom - int((relative <= 1).sum()), 0)} still to converge")
 
             request = EigenRequest(
                 top, bottom, vector_tolerance=VECTOR_TOLERANCE, max_products=MAX_PRODUCTS, seed=self.seed
