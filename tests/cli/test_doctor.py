@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import landscape
-from landscape.models.checkpoint import load_checkpoint, save_checkpoint
+from landscape.data import load_dataset
+from landscape.models.checkpoint import build_model, load_checkpoint, save_checkpoint
 
 
 def test_the_machine_is_checked(run) -> None:
@@ -59,3 +60,18 @@ def test_a_monitored_run_is_read_back(run, pair) -> None:
     assert finding["status"] == "warning"
     assert "rho is about four times too large" in finding["message"]
     assert "take rho" in finding["remedy"]
+
+
+def test_the_normalization_of_training_is_tried_when_another_is_given(run, pair) -> None:
+    checkpoint = load_checkpoint(pair.adam)
+    data = load_dataset(f"npz:{pair.npz}", mean=checkpoint.data["mean"], std=checkpoint.data["std"])
+    examples = data.splits["train"]
+    with torch.no_grad():
+        answers = build_model(checkpoint)(data.preprocess(examples.inputs)).argmax(1)
+    options = ["--subset", "all", "--device", "cpu", "--normalize", "0.9/0.01", "--json"]
+    done = run("doctor", pair.adam, *pair.data, *options)
+    found = {one["check"]: one for one in json.loads(done.out)["adam"]["findings"]}
+    assert found["recorded loss"]["status"] == "broken"
+    assert done.code == 1
+    accuracy = float((answers == examples.labels).double().mean())
+    assert found["normalization"]["values"]["training's"] == pytest.approx(accuracy, abs=1e-6)

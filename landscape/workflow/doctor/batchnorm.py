@@ -11,7 +11,10 @@ from landscape.workflow.doctor.inputs import is_clearly_higher
 from landscape.workflow.sources.loaded_model import LoadedModel
 
 NAME = "BatchNorm statistics"
-REMEDY = "re-estimate them with torch.optim.swa_utils.update_bn, or measure with --batchnorm recalibrated"
+REMEDY = (
+    "if the normalization is right, re-estimate them with torch.optim.swa_utils.update_bn, or measure with --batchnorm "
+    "recalibrated"
+)
 CHANGE = 0.1  # of the loss, relative; below it another estimate of the statistics is noise
 
 

@@ -55,8 +55,9 @@ def accuracy(model: LoadedModel) -> Finding:
         remedy = "the network does not work on these inputs: see normalization and class order below, and check --model"
         return Finding("accuracy", "broken", message, remedy, origin)
     if origin["warnings"]:
+        recorded = model.checkpoint.final[f"{origin['split']}_accuracy"] if model.checkpoint else float("nan")
         remedy = "check --data, --normalize and --model: the network works worse than in training"
-        return Finding("accuracy", "warning", f"{message}; {origin['warnings'][0]}", remedy, origin)
+        return Finding("accuracy", "warning", f"{message}, recorded {number_format.percent(recorded)}", remedy, origin)
     return Finding("accuracy", "ok", message, values=origin)
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from landscape.analysis.objective.objective import Objective
-from landscape.data import Dataset
 from landscape.seeding import random_indices
 from landscape.stats import number_format
 from landscape.stats.mean import Mean
@@ -34,7 +33,7 @@ def normalization(model: LoadedModel) -> Finding:
     if not model.dataset.is_images or "accuracy" not in origin:
         return Finding("normalization", "skipped", "of images and a loss with an accuracy only")
     given = Mean(origin["accuracy"], origin["stderr"], origin["n"])
-    tried = {name: _accuracy(model, *choice) for name, choice in _candidates(model.dataset).items()}
+    tried = {name: _accuracy(model, *choice) for name, choice in _candidates(model).items()}
     values = {name: mean.value for name, mean in tried.items()}
     best = max(tried, key=lambda name: tried[name].value)
     if is_clearly_higher(tried[best], given):
@@ -88,13 +87,16 @@ def is_clearly_higher(one: Mean, other: Mean) -> bool:
     return one.value - other.value > max(CLEAR * math.hypot(one.stderr, other.stderr), GAIN)
 
 
-def _candidates(dataset: Dataset) -> dict[str, tuple[Channels, Channels] | tuple[None, None]]:
+def _candidates(model: LoadedModel) -> dict[str, tuple[Channels, Channels] | tuple[None, None]]:
     """Return mean and standard deviation of common normalizations, by name, but for the one in use."""
+    dataset = model.dataset
     channels = dataset.input_shape[0]
+    recorded = model.checkpoint.data if model.checkpoint else {}
     images = dataset.splits["train"].inputs
     pixels = images[torch.from_numpy(random_indices(len(images), MEASURED_ON))].double() / 255
     std, mean = torch.std_mean(pixels, dim=(0, 2, 3))
     choices: dict[str, tuple[Channels, Channels] | tuple[None, None]] = {
+        **({"training's": (tuple(recorded["mean"]), tuple(recorded["std"]))} if recorded.get("mean") else {}),
         "no": (None, None),
         "the data's own": (tuple(mean.tolist()), tuple(std.clamp_min(1e-6).tolist())),
         "the -1…1": ((0.5,) * channels, (0.5,) * channels),
@@ -111,7 +113,7 @@ def _accuracy(model: LoadedModel, mean: Channels | None, std: Channels | None) -
 
 
 def _option(model: LoadedModel, name: str) -> str:
-    mean, std = _candidates(model.dataset)[name]
+    mean, std = _candidates(model)[name]
     if mean is None or std is None:
         return "none"
     return "/".join(",".join(f"{value:.4g}" for value in channel) for channel in (mean, std))
