@@ -37,12 +37,12 @@ class SamDoctor:
 
     Args:
         batch_size: examples that share a perturbation; the training's.
-        batches: number of batches, as far as the monitor's examples go.
+        batches: number of batches, as far as the monitor's examples go; each takes two gradients.
         rho: radius for an optimizer without one; None measures nothing there.
     """
 
     batch_size: int = 128
-    batches: int = 4
+    batches: int = 2
     rho: float | None = None
 
     name: ClassVar[str] = "sam_doctor"
