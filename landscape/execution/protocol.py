@@ -56,11 +56,11 @@ class Lane(Protocol):
 
     @property
     def ready(self) -> Future[Any] | None:
-        """What a worker that is still to be placed will say of itself; None if it can be called."""
+        """Greeting of a worker that is still to be placed; None if it can be called."""
         ...
 
     def greet(self, hello: Any) -> None:
-        """Check what a new worker said of itself."""
+        """Check the greeting of a new worker."""
         ...
 
     def revive(self) -> bool:

@@ -15,7 +15,7 @@ from cases.tasks import About, Breaking, Dying, Simple, Squares
 from torch import nn
 
 from landscape.analysis.objective.objective import Objective
-from landscape.analysis.surfaces.measuring import EvaluationSettings
+from landscape.analysis.surfaces.evaluation import Evaluation, EvaluationSettings
 from landscape.analysis.surfaces.surface import surface
 from landscape.errors import LandscapeError, WorkerWarning
 from landscape.execution import Workers, ray_cluster
@@ -118,11 +118,11 @@ def test_surfaces_are_those_of_one_process_and_a_users_code_travels(
     settings = EvaluationSettings("float32", None, 16, threads=1)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    expected = surface(objective, points=(7, 5), settings=settings)
+    expected = surface(objective, points=(7, 5), evaluation=Evaluation(settings=settings))
     torch.set_num_threads(threads)
     for file in ("mine.py", "blocks.py"):
         (tmp_path / file).unlink()  # as on a node of another machine
-    result = surface(objective, points=(7, 5), settings=settings, workers=workers)
+    result = surface(objective, points=(7, 5), evaluation=Evaluation(workers=workers, settings=settings))
     assert result.points.tobytes() == expected.points.tobytes()
     assert result.attributes["threads"] == 1
 
