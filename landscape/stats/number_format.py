@@ -6,6 +6,7 @@ import math
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MINUS = "\N{MINUS SIGN}"
+_MOST_DIGITS = 6  # of a value with an error
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -29,16 +30,19 @@ def number(value: float, digits: int = 4) -> str:
 def uncertain(value: float, error: float = math.nan, digits: int = 4) -> str:
     """Return `value ± error`, rounded to two digits of the error; the value alone if there is no error.
 
-    >>> uncertain(0.0123456, 0.00034), uncertain(12.5)
-    ('0.01235 ± 0.00034', '12.50')
+    Values have at most six significant digits; an error below the last of them is rounded up to it.
+
+    >>> uncertain(0.0123456, 0.00034), uncertain(12.5), uncertain(165.0577, 1e-5)
+    ('0.01235 ± 0.00034', '12.50', '165.058 ± 0.001')
     """
     if not math.isfinite(value) or not math.isfinite(error) or error <= 0:
         return number(value, digits)
     exponent = math.floor(math.log10(max(abs(value), error)))
-    decimals = max(1 - math.floor(math.log10(error)), 0)
-    if decimals + exponent > 4:  # known better than anyone reads
-        return f"{number(value, 5)} ± {number(error, 2)}"
+    decimals, most = 1 - math.floor(math.log10(error)), _MOST_DIGITS - 1 - exponent
+    if decimals > most:
+        decimals, error = most, math.ceil(error * 10.0**most) / 10.0**most
     if -4 <= exponent < 6:
+        decimals = max(decimals, 0)
         return f"{_fixed(value, decimals)} ± {_fixed(error, decimals)}"
     factor, decimals = 10.0**exponent, max(decimals + exponent, 0)
     return f"({_fixed(value / factor, decimals)} ± {_fixed(error / factor, decimals)}){_power(exponent)}"

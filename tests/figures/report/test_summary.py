@@ -13,7 +13,7 @@ def test_key_numbers_stand_side_by_side():
     rows = {row.label: row for row in key_numbers(checkpoints(make.everything("a", "b")))}
     assert rows["Test accuracy"].cell("a") == "95.70%"
     assert rows["Generalization gap"].cell("b") == "0.1980"
-    assert rows["λ_max"].cell("a") == "9.0000 ± 0.00090"
+    assert rows["λ_max"].cell("a") == "9.00000 ± 0.00090"
     assert rows["SAM sharpness, ρ = 0.05"].cell("b") == "0.02400 ± 0.00040"
     assert rows["λ_max"].cell("c") == ""
 
