@@ -40,7 +40,7 @@ def main() -> None:
     inputs, targets = images(arguments.data, arguments.examples)
     results = {}
     for edge in map(float, arguments.edges.split(",")):
-        label = f"2/η = {edge:g}"
+        label = f"η = {2 / edge:g}"
         results[label] = train(inputs, targets, edge, arguments, label)
         report(label, results[label], edge)
     landscape.figure(results).write_image(arguments.out.with_suffix(".png"), width=760, scale=2)
@@ -67,7 +67,7 @@ def train(inputs: Tensor, targets: Tensor, edge: float, arguments: argparse.Name
         every=arguments.every,
         measures=[LambdaMax(tolerance=0.01), "gradient_norm"],
         file=arguments.out,
-        name=f"{label.replace('/', ' over ')}/dynamics",
+        name=f"{label}/dynamics",
     )
     if len(monitor.result.position):
         return monitor.result
