@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +61,9 @@ def unpack(header: Header, parts: Any, device: str) -> Callable[[Iterable[Any]],
         device: "cpu", "cuda:1", ...
     """
     sys.path += [folder for folder in header.folders if folder not in sys.path and Path(folder or ".").is_dir()]
-    for name, file in header.files.items():
-        if name not in sys.modules and Path(file).is_file():
-            _import_file(name, file)
+    _user_files.files.update(header.files)
+    if _user_files not in sys.meta_path:
+        sys.meta_path.append(_user_files)
     tune_allocator()
     if device.startswith("cuda"):
         torch.cuda.set_device(device)  # so that nothing is allocated on the first GPU by the way
@@ -71,12 +73,19 @@ def unpack(header: Header, parts: Any, device: str) -> Callable[[Iterable[Any]],
     return portable.assemble(device)
 
 
-def _import_file(name: str, file: str) -> None:
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
+class _UserFiles(MetaPathFinder):
+    """Finds the modules that were imported from a file by its path, when unpickling needs them."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        """Return the specification of a module of the user's; None for others."""
+        file = self.files.get(fullname)
+        return None if file is None else importlib.util.spec_from_file_location(fullname, file)
+
+
+_user_files = _UserFiles()
 
 
 def _switches() -> dict[str, Any]:

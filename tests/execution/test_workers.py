@@ -1,7 +1,10 @@
 """Workers: every result once, those of lost workers repeated, and failures told with their traceback."""
 
+import importlib
 import os
 import signal
+import sys
+import types
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -296,3 +299,17 @@ def test_processes_survive_the_death_of_one_and_end_with_the_context(tmp_path: P
         assert "in root" in failure.value.__notes__[0]
     with pytest.raises(ProcessLookupError):
         os.kill(left, 0)
+
+
+def test_a_users_module_that_is_gone_does_not_matter_to_a_task_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "landscape_user_gone_0"
+    module = types.ModuleType(name)
+    module.__file__ = str(tmp_path / "gone.py")
+    monkeypatch.setitem(sys.modules, name, module)
+    payload = pack(Simple(Squares()))
+    assert list(unpack(*payload, "cpu")([2])) == [(2, 4)]
+    (tmp_path / "gone.py").write_text("x = 7")
+    monkeypatch.delitem(sys.modules, name)
+    assert importlib.import_module(name).x == 7  # as unpickling imports it

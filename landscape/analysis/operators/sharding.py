@@ -102,7 +102,7 @@ class _ShardFunction:
             operator = CurvatureOperator(self._objective, split=self._split, **request.options)
             operator.memory_share = self._memory_share
             self._operators[request.number] = operator
-        columns = torch.from_numpy(request.columns).T
+        columns = torch.tensor(request.columns).T  # a copy: arrays of an object store cannot be written
         rows = self._operators[request.number].matvec(columns).T.contiguous()
         return ShardProduct(rows.numpy(), self._weight)
 
@@ -138,7 +138,7 @@ class Shards:
         total = torch.zeros_like(columns, dtype=exact)
         weight = sum(part.weight for part in parts)
         for part in parts:
-            total += (part.weight / weight) * torch.from_numpy(part.rows).to(columns.device, exact)
+            total += (part.weight / weight) * torch.tensor(part.rows).to(columns.device, exact)
         return total
 
     def release(self, operator: CurvatureOperator) -> None:

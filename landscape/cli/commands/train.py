@@ -118,6 +118,8 @@ class TrainCommand(RunOptions, ExecutionOptions, DataOptions, NetworkOptions, Tr
         from landscape.training.distributed import join_process_group
 
         with join_process_group() as group, console.silent(not group.is_main):
+            fits = group.size == 1 or self.workers == 1
+            expect(fits, "--workers", self.workers, "1 under torchrun, whose processes share one run")
             self._run()
 
     def _run(self) -> None:
