@@ -20,6 +20,9 @@ class CriticalStep:
     bisects the bracket: six forward passes once the first probe has found it. On a quadratic loss and for gradient
     descent 2/η_c = gᵀHg / gᵀg, at most λ_max.
 
+    >>> CriticalStep(passes=6).parameters()
+    {'tolerance': 0.0625, 'passes': 6}
+
     Args:
         tolerance: relative width of the final bracket.
         passes: forward passes at most.

@@ -19,6 +19,9 @@ class LambdaMax:
 
     The random vector finds an eigenvalue that has overtaken the tracked one.
 
+    >>> LambdaMax(tolerance=0.1).parameters()
+    {'tolerance': 0.1, 'max_products': 30}
+
     Args:
         tolerance: of the bound, relative.
         max_products: Hessian-vector products of a probe at most.

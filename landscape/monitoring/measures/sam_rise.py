@@ -16,6 +16,9 @@ from landscape.stats.mean import mean_of
 class SamRise:
     """L(w + ε̂) − L(w), ε̂ = ρ g / ‖g‖₂ (Foret et al. 2021, arXiv:2010.01412, eq. 2): one gradient and two losses.
 
+    >>> SamRise(rho=0.1).parameters()
+    {'rho': 0.1}
+
     Args:
         rho: radius ρ of the ascent step.
     """

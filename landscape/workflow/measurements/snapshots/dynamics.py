@@ -42,6 +42,10 @@ _USUAL_PRODUCTS = 10.0  # per eigenvalue, for an estimate of the time
 class StepSizes:
     """Step sizes of a run, for its edge of stability.
 
+    >>> steps = StepSizes(StepRule("gradient descent"), at={1.0: 0.1})
+    >>> steps.rule.edge(steps.at[1.0])
+    20.0
+
     >>> StepSizes(at={0.0: 0.1, 10.0: 0.01}).at[10.0]
     0.01
 
@@ -62,6 +66,18 @@ class Dynamics(Measurement[DynamicsResult]):
 
     The eigenvalues of a snapshot start from the eigenvectors of the one before it. A resumed run starts the first
     remaining snapshot from random vectors: its eigenvalues agree with those of an undisturbed run within the bounds.
+
+    >>> import tempfile, torch, landscape
+    >>> from safetensors.torch import save_file
+    >>> model, folder = torch.nn.Linear(2, 1, bias=False), tempfile.TemporaryDirectory()
+    >>> for epoch in range(2):
+    ...     save_file({"weight": torch.full((1, 2), float(epoch))}, f"{folder.name}/epoch-{epoch}.safetensors")
+    >>> objective = landscape.Objective(model, "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
+    >>> with landscape.AnalysisFile(f"{folder.name}/run.h5") as file:
+    ...     run = file.measure(Dynamics(landscape.find_snapshots(folder.name), top=1), objective, name="run/dynamics")
+    >>> run.position.tolist(), run.series("lambda_max").round(3).tolist(), run.series("train_loss").tolist()
+    ([0.0, 1.0], [1.0, 1.0], [1.0, 0.0])
+    >>> folder.cleanup()
 
     >>> from landscape.analysis.planes.snapshots import Snapshots
     >>> Dynamics(Snapshots(["epoch-0.safetensors", "epoch-10.safetensors"]), top=1).name

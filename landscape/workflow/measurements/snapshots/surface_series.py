@@ -37,6 +37,18 @@ class SurfaceSeries(Measurement[SurfaceSeriesResult]):
     The directions are those of the source's own weights, to which they are normalized; each surface is centred at its
     snapshot, with the snapshot's BatchNorm statistics. Precision and batch size are chosen once, at those weights.
 
+    >>> import tempfile, torch, landscape
+    >>> from safetensors.torch import save_file
+    >>> model, folder = torch.nn.Linear(2, 1, bias=False), tempfile.TemporaryDirectory()
+    >>> for epoch in range(2):
+    ...     save_file({"weight": torch.full((1, 2), float(epoch))}, f"{folder.name}/epoch-{epoch}.safetensors")
+    >>> objective = landscape.Objective(model, "mse", torch.eye(2), torch.ones(2, 1), device="cpu")
+    >>> series = SurfaceSeries(landscape.find_snapshots(folder.name), axes=Axes(3), evaluation=Evaluation("float32"))
+    >>> with landscape.AnalysisFile(f"{folder.name}/run.h5") as file:
+    ...     file.measure(series, objective, name="run/series").grids()[:, 1, 1].tolist()  # loss at the centres
+    [1.0, 0.0]
+    >>> folder.cleanup()
+
     >>> import landscape
     >>> from landscape.analysis.planes.snapshots import Snapshots
     >>> snapshots = Snapshots(["epoch-0.safetensors", "epoch-10.safetensors"])
