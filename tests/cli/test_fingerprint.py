@@ -76,7 +76,7 @@ COMMANDS = {
     "density": ("hessian", "raw.pt", *OWN, "--top", "0", "--density"),
     "layers": ("hessian", "raw.pt", *OWN, "--top", "0", "--layers"),
     "sharpness": ("sharpness", "raw.pt", *OWN, "--measures", "sam"),
-    "curve": ("curve", "raw.pt", "other.pt", *OWN, *PLANE, "--steps", "3", "--plane", "0"),
+    "curve": ("curve", "raw.pt", "other.pt", *OWN, *PLANE, "--steps", "3", "--plane-points", "0"),
     "trajectory": ("trajectory", "raw.pt", *OWN, "--snapshots", "raw.pt,other.pt,third.pt"),
 }
 
