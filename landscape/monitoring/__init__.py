@@ -4,10 +4,10 @@ from landscape.monitoring.measures.critical_step import CriticalStep
 from landscape.monitoring.measures.gradient_norm import GradientNorm
 from landscape.monitoring.measures.lambda_max import LambdaMax
 from landscape.monitoring.measures.preconditioned import PreconditionedLambdaMax
+from landscape.monitoring.measures.protocol import MonitorMeasure, Probe, Reading
 from landscape.monitoring.measures.sam_doctor import SamDoctor
 from landscape.monitoring.measures.sam_rise import SamRise
 from landscape.monitoring.monitor import Monitor, MonitorWarning
-from landscape.monitoring.protocol import MonitorMeasure, Probe, Reading
 
 __all__ = [
     "CriticalStep",

@@ -16,8 +16,8 @@ from landscape.analysis.objective.at_weights import at_weights
 from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.provenance import describe
 from landscape.errors import LandscapeError
+from landscape.monitoring.measures.protocol import MonitorMeasure, Probe, Reading
 from landscape.monitoring.measures.registry import chosen_measures
-from landscape.monitoring.protocol import MonitorMeasure, Probe, Reading
 from landscape.results import DynamicsResult, with_attributes
 from landscape.stats.dynamics import appended, before, empty_dynamics
 from landscape.stats.stability import StepRule

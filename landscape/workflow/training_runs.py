@@ -19,7 +19,7 @@ from landscape.workflow.reporter import Reporter
 from landscape.workflow.training import TrainingOptions, train_or_resume, with_recorded_precision
 
 
-class TrainingRun(NamedTuple):
+class RunRequest(NamedTuple):
     """A request: a configuration, and the absolute paths of its checkpoints by recipe."""
 
     config: TrainConfig
@@ -42,7 +42,7 @@ class TrainingTask:
     device: str
     threads: int
 
-    def __call__(self, requests: Iterable[TrainingRun]) -> Iterator[FinishedRun]:
+    def __call__(self, requests: Iterable[RunRequest]) -> Iterator[FinishedRun]:
         """Yield the checkpoints of each run."""
         for config, paths in requests:
             for path in paths.values():
@@ -63,7 +63,7 @@ class PortableTraining:
     options: TrainingOptions
     threads: int
 
-    def assemble(self, device: str) -> Callable[[Iterable[TrainingRun]], Iterator[FinishedRun]]:
+    def assemble(self, device: str) -> Callable[[Iterable[RunRequest]], Iterator[FinishedRun]]:
         """Return the task's function, whose runs use this device."""
         task = TrainingTask(self.dataset, self.options, device, self.threads)
         return lambda runs: task(run._replace(config=dataclasses.replace(run.config, device=device)) for run in runs)
@@ -131,7 +131,7 @@ def report_training_plan(
 
 def _runs(
     config: TrainConfig, dataset: Dataset, paths: Mapping[int, Mapping[str, Path]], options: TrainingOptions
-) -> Iterator[TrainingRun]:
+) -> Iterator[RunRequest]:
     """Yield every run of every seed, the members of pairs apart, in one precision."""
     by_name = {f"{recipe} {seed}": path for seed, members in paths.items() for recipe, path in members.items()}
     config = with_recorded_precision(config, by_name, overwrite=options.overwrite)
@@ -143,7 +143,7 @@ def _runs(
     for seed, of_seed in paths.items():
         for member in members:
             path = of_seed[member.recipe].resolve()
-            yield TrainingRun(dataclasses.replace(member, seed=seed), {member.recipe: path})
+            yield RunRequest(dataclasses.replace(member, seed=seed), {member.recipe: path})
 
 
 def _write_missing(paths: Mapping[str, Path], files: Mapping[str, bytes]) -> None:

@@ -12,8 +12,8 @@ from landscape.analysis.curvature.eigenvalues import hessian
 from landscape.analysis.curvature.preconditioned import adam_state, preconditioned_eigenpair
 from landscape.analysis.objective.objective import Objective
 from landscape.errors import LandscapeError
+from landscape.monitoring.measures.protocol import Reading
 from landscape.monitoring.monitor import Monitor, MonitorWarning, step_rule
-from landscape.monitoring.protocol import Reading
 from landscape.storage.loading import load
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from landscape.analysis.objective.weights import displaced
-from landscape.monitoring.protocol import Probe, Reading
+from landscape.monitoring.measures.protocol import Probe, Reading
 
 
 @dataclass(frozen=True)

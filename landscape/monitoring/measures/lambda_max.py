@@ -10,7 +10,7 @@ import torch
 
 from landscape.analysis.linalg.lanczos import EigenRequest, extreme_eigenpairs
 from landscape.analysis.operators.operator import CurvatureOperator
-from landscape.monitoring.protocol import Probe, Reading
+from landscape.monitoring.measures.protocol import Probe, Reading
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from landscape.analysis.curvature.preconditioned import adam_state, preconditioned_eigenpair
-from landscape.monitoring.protocol import Probe, Reading
+from landscape.monitoring.measures.protocol import Probe, Reading
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from landscape.monitoring.measures.critical_step import CriticalStep
 from landscape.monitoring.measures.gradient_norm import GradientNorm
 from landscape.monitoring.measures.lambda_max import LambdaMax
 from landscape.monitoring.measures.preconditioned import PreconditionedLambdaMax
+from landscape.monitoring.measures.protocol import MonitorMeasure
 from landscape.monitoring.measures.sam_doctor import SamDoctor
 from landscape.monitoring.measures.sam_rise import SamRise
-from landscape.monitoring.protocol import MonitorMeasure
 
 MEASURES: dict[str, MonitorMeasure] = {
     measure.name: measure

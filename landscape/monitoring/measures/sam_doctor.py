@@ -15,7 +15,7 @@ from landscape.analysis.objective.objective import Objective
 from landscape.analysis.objective.weights import Weights, displaced, dot, norm
 from landscape.analysis.sharpness.solvers.ascent_step import Scope, asam_perturbation, sam_perturbation
 from landscape.analysis.sharpness.subsets import subsets
-from landscape.monitoring.protocol import Probe, Reading
+from landscape.monitoring.measures.protocol import Probe, Reading
 
 VANISHED = 0.1  # of the plain gradient's norm
 TOO_LARGE = 3.0  # rise of the loss over its first-order value: curvature adds twice what the slope does

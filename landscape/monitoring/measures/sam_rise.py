@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from landscape.analysis.objective.weights import displaced
 from landscape.analysis.sharpness.solvers.ascent_step import sam_perturbation
-from landscape.monitoring.protocol import Probe, Reading
+from landscape.monitoring.measures.protocol import Probe, Reading
 from landscape.stats.mean import mean_of
 
 
