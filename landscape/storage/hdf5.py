@@ -155,7 +155,7 @@ def write_result(group: Group, result: Result) -> None:
     Raises:
         LandscapeError: for a class that is not registered, or arrays whose sizes do not fit together.
     """
-    layout = _registered(result)
+    layout = check_registered(type(result))
     group.attrs["kind"] = result.kind
     group.attrs["finished"] = np.int8(getattr(result, "finished", True))
     write_attributes(group, result.attributes, reserved=layout.attribute_names)
@@ -201,14 +201,19 @@ def summary(result: Result) -> str:
     >>> summary(HistoryResult({"epoch": np.arange(1.0, 4.0), "train_loss": np.array([2.0, 1.0, 0.5])}))
     '3 epochs'
     """
-    return _registered(result).summary(result)
+    return check_registered(type(result)).summary(result)
 
 
-def _registered(result: Result) -> Layout:
-    layout = LAYOUTS.get(getattr(result, "kind", ""))
-    if layout is None or not isinstance(result, layout.result):
+def check_registered(kind: type[Any]) -> Layout:
+    """Return the layout of a class of results.
+
+    Raises:
+        LandscapeError: for a class that is not registered, which no file can store.
+    """
+    layout = LAYOUTS.get(getattr(kind, "kind", ""))
+    if layout is None or not issubclass(kind, layout.result):
         known = ", ".join(LAYOUTS)
-        raise LandscapeError(f"expected a result ({known}), got {type(result).__name__}; register its class first")
+        raise LandscapeError(f"expected a result ({known}), got {kind.__name__}; register its class first")
     return layout
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from landscape.errors import LandscapeError
 from landscape.execution import Workers
 from landscape.results import Result, Sampled, with_attributes
+from landscape.storage.hdf5 import check_registered
 from landscape.storage.result_file import ResultFile
 from landscape.workflow.fingerprint import changed, stamp
 from landscape.workflow.measurement import Measurement, R, Run, Source
@@ -69,8 +70,10 @@ class Runner:
         """Return the run of a measurement: its name resolved, the stored part read and confirmed.
 
         Raises:
-            LandscapeError: for a stored result of other settings, or of another model, loss or data.
+            LandscapeError: for a stored result of other settings, or of another model, loss or data; for a kind of
+                result that files do not know.
         """
+        check_registered(measurement.kind)
         identity = measurement.identity(source)
         label = measurement.label(source)
         wanted = f"{label}/{name or measurement.name}"

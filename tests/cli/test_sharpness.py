@@ -11,6 +11,7 @@ from cases.workers import PackedWorkers
 from landscape.analysis.objective.objective import Objective
 from landscape.cli.commands.sharpness import SharpnessCommand as Options
 from landscape.cli.options.sharpness import MEASURES as KINDS
+from landscape.cli.requests.measures import FACTORIES
 from landscape.cli.requests.measures import chosen_measures as wanted
 from landscape.errors import LandscapeError
 from landscape.figures.plots.study import study_figure
@@ -307,6 +308,12 @@ def test_a_study_of_too_few_is_refused(run, pair) -> None:
 
 
 # ---- options
+
+
+def test_every_name_has_a_factory() -> None:
+    assert tuple(FACTORIES) == KINDS
+    for name in KINDS:
+        assert {measure.name for measure in wanted(Options(measures=(name,)))} == {name}
 
 
 def test_options_become_measures() -> None:

@@ -164,15 +164,6 @@ def test_a_journal_never_replaces_a_finished_result(path: Path) -> None:
     np.testing.assert_array_equal(np.sort(found.points), np.sort(WHOLE.points))  # type: ignore[union-attr]
 
 
-def test_journals_of_earlier_versions_are_read(path: Path) -> None:
-    journal(path).write_bytes(line(HEADER) + line(ROWS[:4]) + line(ROWS[4:8]))
-    assert points(path) == 8
-    with ResultFile(path):
-        pass
-    assert points(path) == 8
-    assert not journal(path).exists()
-
-
 def test_the_seconds_of_a_stopped_run_are_kept(path: Path) -> None:
     header = {**HEADER, "attributes": {**HEADER["attributes"], "seconds": 10.0}}
     journal(path).write_bytes(line(header) + line(RECORD) + line({"rows": ROWS[4:8], "seconds": 2.5}))

@@ -487,6 +487,21 @@ def test_a_measurement_defined_outside_of_the_package_runs_through_the_same_runn
     assert stored.attributes["settings"]["power"] == 2.0
 
 
+def test_a_kind_that_files_do_not_know_is_refused_before_it_is_measured(path: Path) -> None:
+    class UnknownResult(LayersResult):
+        kind = "unknown"
+
+    class Unknown(ParameterNorms):
+        @property
+        def kind(self) -> type[LayersResult]:
+            return UnknownResult
+
+    reporter = Recording()
+    with landscape.AnalysisFile(path) as file, pytest.raises(landscape.LandscapeError, match="got UnknownResult; reg"):
+        file.measure(Unknown(), objective_of(), name="mine/unknown", reporter=reporter)
+    assert reporter.steps == 0
+
+
 @pytest.mark.parametrize("name", ["plane", "mine/", "/plane", ""])
 def test_a_name_without_label_or_result_is_refused(name: str, path: Path) -> None:
     with landscape.AnalysisFile(path) as file, pytest.raises(landscape.LandscapeError, match="expected a name such as"):

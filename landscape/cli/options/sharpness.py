@@ -10,6 +10,7 @@ from tyro.conf import arg
 
 from landscape.cli.options.analysis import Names, OptionalNumbers, default, expect, expect_number
 
+# Each has a factory in `landscape.cli.requests.measures`, which imports torch; options do not.
 MEASURES = ("keskar", "sam", "asam", "max", "average", "lambda_max")
 
 

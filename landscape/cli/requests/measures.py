@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from landscape.analysis.sharpness import (
     AsamSharpness,
@@ -31,27 +31,55 @@ def chosen_measures(options: SharpnessOptions) -> tuple[SharpnessMeasure, ...]:
     Raises:
         LandscapeError: for a norm that has no default radius.
     """
-    return tuple(dict.fromkeys(measure for name in options.measures for measure in _of_kind(name, options)))
+    return tuple(dict.fromkeys(measure for name in options.measures for measure in FACTORIES[name](options)))
 
 
-def _of_kind(name: str, options: SharpnessOptions) -> Iterator[SharpnessMeasure]:
-    if name == "keskar":
-        for epsilon in EPSILONS:
-            yield KeskarSharpness(epsilon)
-    elif name == "average":
-        for rho in options.rho or (0.1,):
-            yield AverageSharpness(rho, pairs=options.pairs)
-    elif name == "max":
-        for p in options.p or (math.inf,):
+def _keskar(options: SharpnessOptions) -> Iterator[SharpnessMeasure]:
+    for epsilon in EPSILONS:
+        yield KeskarSharpness(epsilon)
+
+
+def _sam(options: SharpnessOptions) -> Iterator[SharpnessMeasure]:
+    for rho, p, m in _ascents("sam", options):
+        yield SamSharpness(rho, p, m)
+
+
+def _asam(options: SharpnessOptions) -> Iterator[SharpnessMeasure]:
+    for rho, p, m in _ascents("asam", options):
+        yield AsamSharpness(rho, p, m)
+
+
+def _worst_case(options: SharpnessOptions) -> Iterator[SharpnessMeasure]:
+    for p in options.p or (math.inf,):
+        for rho in _radii("max", p, options):
+            yield WorstCaseSharpness(rho, p)
+
+
+def _average(options: SharpnessOptions) -> Iterator[SharpnessMeasure]:
+    for rho in options.rho or (0.1,):
+        yield AverageSharpness(rho, pairs=options.pairs)
+
+
+def _lambda_max(options: SharpnessOptions) -> Iterator[SharpnessMeasure]:
+    yield LargestEigenvalue(options.tolerance)
+
+
+FACTORIES: dict[str, Callable[[SharpnessOptions], Iterator[SharpnessMeasure]]] = {  # by the names in `MEASURES`
+    "keskar": _keskar,
+    "sam": _sam,
+    "asam": _asam,
+    "max": _worst_case,
+    "average": _average,
+    "lambda_max": _lambda_max,
+}
+
+
+def _ascents(name: str, options: SharpnessOptions) -> Iterator[tuple[float, float, int | None]]:
+    """Yield radius, norm and number of examples of each step of ascent."""
+    for p in options.p or (2.0,):
+        for m in (None if size == "all" else int(size) for size in options.m):
             for rho in _radii(name, p, options):
-                yield WorstCaseSharpness(rho, p)
-    elif name in ("sam", "asam"):
-        for p in options.p or (2.0,):
-            for m in (None if size == "all" else int(size) for size in options.m):
-                for rho in _radii(name, p, options):
-                    yield (SamSharpness if name == "sam" else AsamSharpness)(rho, p, m)
-    else:
-        yield LargestEigenvalue(options.tolerance)
+                yield rho, p, m
 
 
 def _radii(name: str, p: float, options: SharpnessOptions) -> Sequence[float]:

@@ -11,6 +11,8 @@ import plotly.graph_objects as go
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
+CONTOUR_LINE = "rgba(255,255,255,0.55)"  # of surfaces, flat and in 3-D
+
 Colorscale = list[tuple[float, str]]
 
 

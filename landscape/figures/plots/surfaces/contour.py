@@ -33,7 +33,7 @@ def contours(
         showscale=colorbar is not None,
         colorbar=colorbar,
         contours={"coloring": "fill", "start": scale.start, "end": scale.top, "size": scale.step},
-        line={"width": 0.7, "color": "rgba(255,255,255,0.55)"},
+        line={"width": 0.7, "color": theme.CONTOUR_LINE},
         hovertemplate=grids.hover(surface),
         meta={"role": "surface"},
     )

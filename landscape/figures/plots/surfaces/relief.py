@@ -20,7 +20,6 @@ LIGHT = {"ambient": 0.72, "diffuse": 0.5, "specular": 0.06, "roughness": 0.9, "f
 # One colour per surface leaves its shape to the light alone.
 SHAPING = {"ambient": 0.45, "diffuse": 0.75, "specular": 0.1, "roughness": 0.8, "fresnel": 0.05}
 _LAMP = {"x": -600, "y": -900, "z": 1500}
-_LINE = "rgba(255,255,255,0.55)"
 
 Traces = list[go.Surface | go.Scatter3d]
 
@@ -140,7 +139,7 @@ def _levels(scale: Scale) -> dict[str, Any]:
         "start": scale.start,
         "end": scale.top,
         "size": scale.step,
-        "color": _LINE,
+        "color": theme.CONTOUR_LINE,
         "width": 1,
         "highlight": False,
     }

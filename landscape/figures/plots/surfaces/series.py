@@ -107,7 +107,7 @@ def _trace(
     if view == "3d":
         return go.Surface(**shared, **values, **shown, cmin=scale.bottom, cmax=scale.top, lighting=LIGHT)
     levels = {"coloring": "fill", "start": scale.start, "end": scale.top, "size": scale.step}
-    line = {"width": 0.7, "color": "rgba(255,255,255,0.55)"}
+    line = {"width": 0.7, "color": theme.CONTOUR_LINE}
     return go.Contour(**shared, **values, **shown, zmin=scale.bottom, zmax=scale.top, contours=levels, line=line)
 
 
