@@ -27,6 +27,7 @@ def run(out: Path, *words: str, budget: float = 1000.0) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # on a busy machine; about a minute otherwise
 def test_every_step_runs_and_what_is_done_is_not_repeated(tmp_path: Path) -> None:
     out = tmp_path / "day"

@@ -76,6 +76,7 @@ def test_what_does_not_fit_or_is_missing_is_one_line(cluster: Any, monkeypatch: 
             list(workers.map(Simple(Squares()), [1]))
 
 
+@pytest.mark.slow
 def test_a_driver_killed_in_the_middle_loses_no_point(cluster: Any, tmp_path: Path) -> None:
     shared = str(tmp_path / "shared.h5")
     words = [sys.executable, "-W", "ignore", driver.__file__, shared, "ray", cluster.address]

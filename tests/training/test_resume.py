@@ -135,7 +135,7 @@ def test_a_state_of_other_settings_or_data_is_refused(few, tmp_path):
 
 def test_snapshots_are_the_weights_along_the_way(few, tmp_path):
     checkpoint = train(QUICK, few, snapshots=tmp_path / "snapshots")
-    files = sorted(path.name for path in (tmp_path / "snapshots").iterdir())
+    files = sorted(path.name for path in (tmp_path / "snapshots").glob("*.safetensors"))
     assert files == [f"epoch-{epoch:04d}.safetensors" for epoch in range(4)]
     first, last = (load_file(tmp_path / "snapshots" / name) for name in (files[0], files[-1]))
     assert last.keys() == checkpoint.state.keys()
@@ -150,8 +150,8 @@ def test_snapshots_of_a_resumed_run_are_those_of_an_undisturbed_one(few, tmp_pat
         with pytest.raises(StoppedError):
             train(QUICK, few, snapshots=tmp_path / "two", state=tmp_path / "s", on_step=stopping_after(stop))
     train(QUICK, few, snapshots=tmp_path / "two", state=tmp_path / "s")
-    for path in (tmp_path / "one").iterdir():
-        first, second = load_file(path), load_file(tmp_path / "two" / path.name)
+    for path in (tmp_path / "one").rglob("*.safetensors"):
+        first, second = load_file(path), load_file(tmp_path / "two" / path.relative_to(tmp_path / "one"))
         assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -206,7 +206,7 @@ def test_plateau_halves_the_learning_rate_as_keras_does(few):
 def test_averages_are_those_of_the_weights_with_their_own_statistics(few, tmp_path):
     config = dataclasses.replace(QUICK, recipe="swa", average_from=0.3, hold_out=0.0)
     checkpoint = train(config, few, snapshots=tmp_path)
-    snapshots = [load_file(path) for path in sorted(tmp_path.iterdir())]
+    snapshots = [load_file(path) for path in sorted(tmp_path.glob("*.safetensors"))]
     for name in checkpoint.state:
         if name.endswith(("weight", "bias")):
             mean = torch.stack([snapshot[name].double() for snapshot in snapshots[1:]]).mean(0)
