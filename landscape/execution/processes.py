@@ -22,7 +22,7 @@ class Processes:
     destination = "worker"
 
     def __init__(self) -> None:
-        self._lanes: list[_Process] = []
+        self._handles: list[_Process] = []
 
     def threads(self, count: int) -> int:
         """Return the threads of this process, divided."""
@@ -41,9 +41,9 @@ class Processes:
 
             if count > torch.cuda.device_count():
                 raise LandscapeError(f"got {count} workers for {torch.cuda.device_count()} GPUs; expected one for each")
-        with _deaf():
-            self._lanes = [_Process(number) for number in range(count)]
-        return self._lanes
+        with _interrupts_ignored():
+            self._handles = [_Process(number) for number in range(count)]
+        return self._handles
 
     def share(self, task: Task[Any, Any]) -> tuple[Any, Any]:
         """Return the task's header and parts, pickled once for all processes."""
@@ -61,11 +61,11 @@ class Processes:
 
     def stop(self) -> None:
         """Kill all processes."""
-        for lane in self._lanes:
-            lane.process.terminate()
-        for lane in self._lanes:
-            lane.executor.shutdown(cancel_futures=True)
-            lane.process.join()
+        for handle in self._handles:
+            handle.process.terminate()
+        for handle in self._handles:
+            handle.executor.shutdown(cancel_futures=True)
+            handle.process.join()
 
 
 class _Process:
@@ -110,7 +110,7 @@ class _Process:
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
+def _interrupts_ignored() -> Iterator[None]:
     """Let new processes ignore Ctrl-C from their first moment; the parent, which holds the results, decides."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may change what a signal does

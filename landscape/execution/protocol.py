@@ -46,7 +46,7 @@ class Task(Protocol[Q_contra, R_co]):
         ...
 
 
-class Lane(Protocol):
+class WorkerHandle(Protocol):
     """One worker of an engine: calls functions in order."""
 
     @property
@@ -92,7 +92,7 @@ class Engine(Protocol):
         """Return the number of torch's threads that suits each of so many workers."""
         ...
 
-    def start(self, count: int, device: str, threads: int) -> Sequence[Lane]:
+    def start(self, count: int, device: str, threads: int) -> Sequence[WorkerHandle]:
         """Start workers for tasks of this device and number of threads."""
         ...
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from landscape.errors import LandscapeError
-from landscape.execution.own_code import own_code_by_value
 from landscape.execution.protocol import Task
+from landscape.execution.user_modules import user_modules_by_value
 
 PACKAGES = {"landscape": "landscape-toolkit", "torch": "torch"}  # every node needs the driver's version of these
 LOCAL = "local"
@@ -99,7 +99,7 @@ class RayCluster:
 
         from landscape.execution.payload import pack
 
-        with own_code_by_value(self._ray.cloudpickle):
+        with user_modules_by_value(self._ray.cloudpickle):
             header, parts = pack(task, self._ray.cloudpickle.dumps)
         return header, self._ray.put(np.frombuffer(parts, np.uint8))
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from landscape.errors import LandscapeError, WorkerWarning
 from landscape.execution import serving
-from landscape.execution.protocol import Engine, Lane, Task
+from landscape.execution.protocol import Engine, Task, WorkerHandle
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -58,7 +58,7 @@ class Workers:
     @property
     def processes(self) -> list[int]:
         """Identifiers of the workers' processes, as far as they are alive and run on this machine."""
-        return [worker.lane.process_id for worker in self._workers if worker.lane.process_id is not None]
+        return [worker.handle.process_id for worker in self._workers if worker.handle.process_id is not None]
 
     def __enter__(self) -> Workers:
         return self
@@ -121,7 +121,7 @@ class Workers:
     def _start(self, task: Task[Any, Any], engine: Engine) -> None:
         if not self._workers:
             kind = task.device.partition(":")[0]
-            self._workers = [_Worker(lane) for lane in engine.start(self.count, kind, task.threads)]
+            self._workers = [_Worker(handle) for handle in engine.start(self.count, kind, task.threads)]
 
     def _share(self, tasks: Sequence[Task[Any, Any]], engine: Engine) -> list[int]:
         """Return the keys of tasks, shared with the workers; all others are forgotten."""
@@ -137,7 +137,7 @@ class Workers:
 
 @dataclass(eq=False)
 class _Worker:
-    lane: Lane
+    handle: WorkerHandle
     loaded: set[int] = field(default_factory=set)  # keys of the tasks whose state it holds
 
 
@@ -177,7 +177,7 @@ class _Run:
         try:
             while self._queue or any(call.requests for call in self._calls.values()):
                 self._feed()
-                starting = {worker.lane.ready: worker for worker in self._workers if worker.lane.ready is not None}
+                starting = {worker.handle.ready: worker for worker in self._workers if worker.handle.ready is not None}
                 done = wait({*self._calls, *starting}, PATIENCE, FIRST_COMPLETED).done
                 if not done and len(starting) == len(self._workers):
                     _warn(f"no worker yet: the cluster has no room for any of {len(starting)}; waiting for it")
@@ -197,7 +197,7 @@ class _Run:
         for limit in range(1, ahead + 1):
             for worker in list(self._workers):
                 given = sum(call.worker is worker and bool(call.requests) for call in self._calls.values())
-                if given < limit and worker.lane.ready is None:
+                if given < limit and worker.handle.ready is None:
                     self._give(worker, self._next(worker))
 
     def _next(self, worker: _Worker) -> tuple[_Request, ...]:
@@ -223,18 +223,18 @@ class _Run:
         try:
             if key not in worker.loaded:
                 task, shared = self._tasks[key]
-                device = worker.lane.device(task.device)
-                future = worker.lane.submit(serving.load, key, *shared, device, tuple(self._tasks))
+                device = worker.handle.device(task.device)
+                future = worker.handle.submit(serving.load, key, *shared, device, tuple(self._tasks))
                 self._calls[future] = _Call(worker, key, ())
                 worker.loaded = (worker.loaded & set(self._tasks)) | {key}
             if self._gathers:
-                future = worker.lane.submit(serving.answer_one, key, requests[0].content)
+                future = worker.handle.submit(serving.answer_one, key, requests[0].content)
             else:
-                future = worker.lane.submit(serving.answer, key, tuple(request.content for request in requests))
+                future = worker.handle.submit(serving.answer, key, tuple(request.content for request in requests))
             self._calls[future] = _Call(worker, key, requests)
         except Exception as error:
             self._queue.extendleft(reversed(requests))
-            self._bury(worker, error)
+            self._drop(worker, error)
 
     def _finish(self, future: Future[Any]) -> Iterator[tuple[int, Any]]:
         """Yield the results of a finished call; raise if a request failed."""
@@ -242,7 +242,7 @@ class _Run:
         try:
             outcome: serving.Outcome = future.result()
         except Exception as error:
-            self._bury(call.worker, error)
+            self._drop(call.worker, error)
             return
         del self._calls[future]
         if outcome.failure is not None:
@@ -262,18 +262,18 @@ class _Run:
         try:
             hello = future.result()
         except Exception as error:
-            self._bury(worker, error)
+            self._drop(worker, error)
             return
-        worker.lane.greet(hello)
+        worker.handle.greet(hello)
 
-    def _bury(self, worker: _Worker, error: Exception) -> None:
+    def _drop(self, worker: _Worker, error: Exception) -> None:
         """Put the requests of a lost worker back, and replace it if the engine does.
 
         Raises:
             LandscapeError: if it was the last, or a request was lost too often; any error but that of a lost worker is
                 raised again.
         """
-        reason = worker.lane.lost(error)
+        reason = worker.handle.lost(error)
         if reason is None:
             raise error
         lost = [future for future, call in self._calls.items() if call.worker is worker]
@@ -282,7 +282,7 @@ class _Run:
         self._losses.update(request.number for request in requests[:1])  # it was working on the first
         often = any(count >= MAX_LOSSES for count in self._losses.values())
         worker.loaded.clear()
-        if not often and worker.lane.revive():
+        if not often and worker.handle.revive():
             _warn(f"a worker was lost ({reason}); its tasks are repeated")
             return
         self._workers.remove(worker)

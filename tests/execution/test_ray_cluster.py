@@ -20,8 +20,8 @@ from landscape.analysis.surfaces.surface import surface
 from landscape.errors import LandscapeError, WorkerWarning
 from landscape.execution import Workers, ray_cluster
 from landscape.execution import open as open_workers
-from landscape.execution.own_code import is_own
 from landscape.execution.ray_cluster import _actor_class, check_packages, threads_that_fit
+from landscape.execution.user_modules import is_user_module
 from landscape.import_object import import_object
 from landscape.workflow.reporter import Quiet
 
@@ -198,8 +198,8 @@ def test_the_users_own_modules_are_told_from_installed_ones() -> None:
     import landscape
 
     for module in (json, numpy, torch, landscape, os):
-        assert not is_own(module.__name__, module)
-    assert is_own(__name__, sys.modules[__name__])
+        assert not is_user_module(module.__name__, module)
+    assert is_user_module(__name__, sys.modules[__name__])
 
 
 @pytest.mark.parametrize(("cpus", "count", "threads"), [([16], 4, 4), ([8, 8], 3, 4), ([2, 6], 4, 2), ([], 3, 1)])

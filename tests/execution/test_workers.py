@@ -27,15 +27,15 @@ class InThisProcess:
     destination = "worker"
 
     def __init__(self) -> None:
-        self.lanes: list[Any] = []
+        self.handles: list[Any] = []
         self.calls: list[tuple[int, int]] = []
 
     def threads(self, count: int) -> int:
         return 1
 
     def start(self, count: int, device: str, threads: int) -> list[Any]:
-        self.lanes = [_Lane(self, number) for number in range(count)]
-        return self.lanes
+        self.handles = [_FakeHandle(self, number) for number in range(count)]
+        return self.handles
 
     def share(self, task: Any) -> Any:
         return pack(task)
@@ -47,10 +47,10 @@ class InThisProcess:
         return count
 
     def stop(self) -> None:
-        self.lanes = []
+        self.handles = []
 
 
-class _Lane:
+class _FakeHandle:
     process_id = ready = None
 
     def greet(self, hello: Any) -> None:
@@ -101,7 +101,7 @@ def test_every_request_is_answered_once(count: int) -> None:
         for constant in (0, 7):
             results = list(workers.map(Simple(Squares(constant)), range(100)))
             assert sorted(results) == [(x, x * x + constant) for x in range(100)]
-    assert {lane for lane, _ in engine.calls} == set(range(count))
+    assert {handle for handle, _ in engine.calls} == set(range(count))
 
 
 def test_only_the_state_of_the_current_task_is_kept() -> None:
@@ -121,11 +121,11 @@ def test_requests_of_a_lost_worker_are_repeated_by_the_others() -> None:
     with Workers(3, engine) as workers:
         task = Simple(Squares())
         list(workers.map(task, [1]))
-        engine.lanes[1].dies_at = 3
+        engine.handles[1].dies_at = 3
         with pytest.warns(WorkerWarning, match=r"a worker died \(it was unplugged\); the other 2 repeat its tasks"):
             results = list(workers.map(task, [0, 3, 1, 2]))
         assert sorted(results) == [(x, x * x) for x in range(4)]
-        engine.lanes[0].dies_at = engine.lanes[2].dies_at = 5
+        engine.handles[0].dies_at = engine.handles[2].dies_at = 5
         with (
             pytest.warns(WorkerWarning, match="the other 1"),
             pytest.raises(LandscapeError, match=r"the last worker died .* resume with fewer workers"),
@@ -138,17 +138,17 @@ def test_brief_requests_are_sent_together_and_the_last_are_shared() -> None:
 
     class Noting(InThisProcess):
         def start(self, count: int, device: str, threads: int) -> list[Any]:
-            lanes = super().start(count, device, threads)
-            for lane in lanes:
-                submit = lane.submit
+            handles = super().start(count, device, threads)
+            for handle in handles:
+                submit = handle.submit
 
                 def noting(function: Any, *arguments: Any, submit: Any = submit) -> Future[Any]:
                     if function is serving.answer:
                         sizes.append(len(arguments[1]))
                     return submit(function, *arguments)
 
-                lane.submit = noting
-            return lanes
+                handle.submit = noting
+            return handles
 
     with Workers(2, Noting()) as workers:
         list(workers.map(Simple(Squares()), range(4000)))
@@ -187,7 +187,7 @@ def test_each_of_several_tasks_stays_with_one_worker(count: int) -> None:
         assert len(set(engine.calls)) == 3  # the second request went to the same workers
         assert len({worker for worker, _ in engine.calls}) == count
         if count == 3:
-            engine.lanes[1].dies_at = 5
+            engine.handles[1].dies_at = 5
             with pytest.warns(WorkerWarning, match="the other 2 repeat its tasks"):
                 assert workers.gather(tasks, 5) == [(5, 25), (5, 35), (5, 45)]
             assert workers.gather(tasks, 6) == [(6, 36), (6, 46), (6, 56)]
@@ -198,14 +198,14 @@ def test_each_of_several_tasks_stays_with_one_worker(count: int) -> None:
 
 
 def test_an_error_of_the_engine_itself_is_raised() -> None:
-    class Faulty(_Lane):
+    class Faulty(_FakeHandle):
         def submit(self, function: Any, *arguments: Any) -> Future[Any]:
             raise RuntimeError("no such function")
 
     engine = InThisProcess()
     with Workers(1, engine) as workers:
         list(workers.map(Simple(Squares()), [1]))
-        engine.lanes[0].__class__ = Faulty
+        engine.handles[0].__class__ = Faulty
         with pytest.raises(RuntimeError, match="no such function"):
             list(workers.map(Simple(Squares(1)), [1]))
 
@@ -244,9 +244,9 @@ def test_each_worker_has_a_gpu_of_its_own_and_makes_it_the_current_one(monkeypat
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     with pytest.raises(LandscapeError, match="got 3 workers for 2 GPUs; expected one for each"):
         Processes().start(3, "cuda", 1)
-    lane = object.__new__(_Process)
-    lane._number = 1
-    device = lane.device("cuda:0")
+    handle = object.__new__(_Process)
+    handle._number = 1
+    device = handle.device("cuda:0")
     (about,) = unpack(*pack(Simple(About())), device)([0])
     assert about["device"] == "cuda:1"
     assert chosen == ["cuda:1"]

@@ -1,4 +1,4 @@
-"""Code of the user's own on its way to the nodes of a cluster: pickled by value, since it is not installed there."""
+"""The user's own modules, pickled by value for the nodes of a cluster, where they are not installed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ INSTALLED = ("landscape", "torch", "ray", "__main__")  # the last is pickled by 
 
 
 @contextmanager
-def own_code_by_value(cloudpickle: Any) -> Iterator[None]:
+def user_modules_by_value(cloudpickle: Any) -> Iterator[None]:
     """Let cloudpickle (a module) pickle functions and classes by value if their modules are not installed."""
     known = cloudpickle.list_registry_pickle_by_value()
-    own = [module for name, module in list(sys.modules.items()) if name not in known and is_own(name, module)]
+    own = [module for name, module in list(sys.modules.items()) if name not in known and is_user_module(name, module)]
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -28,7 +28,7 @@ def own_code_by_value(cloudpickle: Any) -> Iterator[None]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def is_own(name: str, module: ModuleType) -> bool:
+def is_user_module(name: str, module: ModuleType) -> bool:
     """Return True for a module of the user's: a file outside the installed packages and the standard library."""
     file = getattr(module, "__file__", None)
     if not isinstance(file, str) or name.partition(".")[0] in INSTALLED or getattr(module, "__name__", None) != name:
