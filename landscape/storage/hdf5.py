@@ -100,8 +100,10 @@ class FieldLayout:
         return self.result(**values, attributes=attributes)
 
     def summary(self, result: Any) -> str:
-        """Return the size of each dimension: "3 measures, 8 checkpoints"."""
+        """Return the size of each dimension: "3 measures, 8 checkpoints"; the names of scalars if there is none."""
         sizes = self._sizes({field.name: getattr(result, field.name) for field in self.fields})
+        if not sizes:
+            return ", ".join(field.name for field in self.fields if field.name != "finished")
         return ", ".join(f"{size} {_counted(name, size)}" for name, size in sizes.items() if size) or "empty"
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
@@ -29,7 +30,7 @@ from landscape.results import (
     TrajectoryResult,
     points_table,
 )
-from landscape.storage.hdf5 import read_result, write_result
+from landscape.storage.hdf5 import LAYOUTS, read_result, register_layout, summary, write_result
 from landscape.storage.loading import load
 from landscape.storage.result_file import ResultFile
 
@@ -228,3 +229,19 @@ def test_lines_may_have_metrics_other_than_loss(tmp_path: Path) -> None:
     assert isinstance(found, LineResult)
     assert_same(found, made)
     assert len(figure(found).data) == 4
+
+
+def test_a_result_of_scalars_is_summarized_by_their_names(tmp_path: Path) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class NoiseScale:
+        kind: ClassVar[str] = "noise-scale"
+        scale: float
+        stderr: float
+        attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    register_layout(NoiseScale)
+    try:
+        (back,) = stored(tmp_path, {"a/noise": NoiseScale(8.0, 1.0)}).values()
+        assert summary(back) == "scale, stderr"
+    finally:
+        del LAYOUTS["noise-scale"]
