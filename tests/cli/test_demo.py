@@ -8,6 +8,7 @@ from landscape.stats import number_format
 from landscape.storage.loading import load
 
 
+@pytest.mark.slow
 def test_the_demo_does_the_whole_job_and_finds_it_done(run, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = ("--epochs", "1", "--batch-size", "1024", "--subset", "16", "--points", "3")
     opened: list[str] = []
