@@ -19,4 +19,4 @@ class StorageWarning(UserWarning):
 
 
 class WorkerWarning(RuntimeWarning):
-    """A worker was lost, or none could be placed so far; the work goes on."""
+    """A worker was lost, or none could be placed so far; the work continues."""

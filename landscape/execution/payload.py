@@ -1,4 +1,4 @@
-"""A task on its way to a worker: its parts, the settings of torch that values depend on, and where code is found."""
+"""Payload of a task for a worker: its parts, the settings of torch that values depend on, and the import paths."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Monitor:
     """Curvature, sharpness and other quantities of a training loop at every so many steps.
 
     The model, the optimizer, the gradients, the mode and the random state are left as they are, to the bit. Each probe
-    is stored before `step` returns, so that a kill loses none; a run that is resumed goes on in the same result.
+    is stored before `step` returns, so that a kill loses none; a resumed run continues the same result.
 
     >>> import torch, landscape
     >>> model = torch.nn.Linear(2, 1, bias=False)
@@ -136,14 +136,14 @@ class Monitor:
         old = before(self.result, step)
         kinds = {reading.quantity: reading.error_kind for reading in readings if reading.error_kind}
         known = list(old.attributes.get("warnings", ()))
-        found = [f"step {step}: {reading.warning}" for reading in readings if reading.warning]
-        if found and not known:
-            warnings.warn(found[0], MonitorWarning, stacklevel=4)
+        new_warnings = [f"step {step}: {reading.warning}" for reading in readings if reading.warning]
+        if new_warnings and not known:
+            warnings.warn(new_warnings[0], MonitorWarning, stacklevel=4)
         attributes = {
             "errors": {**old.attributes.get("errors", {}), **kinds},
             **({} if rule is None else {"step_rule": rule.attributes()}),
             "seconds": float(old.attributes.get("seconds", 0.0)) + seconds,
-            **({"warnings": [*known, *found]} if known or found else {}),
+            **({"warnings": [*known, *new_warnings]} if known or new_warnings else {}),
         }
         new = {reading.quantity: (reading.value, reading.error) for reading in readings}
         self.result = with_attributes(appended(old, float(step), new), **attributes)
@@ -203,13 +203,13 @@ def matching_module(model: nn.Module, names: Collection[str]) -> nn.Module:
         return model
     first = min(wanted)
     prefixes = [name.removesuffix(first) for name in model.state_dict() if name.endswith(f".{first}")]
-    found = [prefix for prefix in prefixes if {prefix + name for name in wanted} <= model.state_dict().keys()]
-    if len(found) != 1:
+    matching = [prefix for prefix in prefixes if {prefix + name for name in wanted} <= model.state_dict().keys()]
+    if len(matching) != 1:
         raise LandscapeError(
             f"expected a model with one module that has the objective's parameters ({first}, ...), got "
-            f"{len(found)} in {type(model).__name__}; make the objective with the model that is trained"
+            f"{len(matching)} in {type(model).__name__}; make the objective with the model that is trained"
         )
-    return model.get_submodule(found[0].rstrip("."))
+    return model.get_submodule(matching[0].rstrip("."))
 
 
 def step_rule(optimizer: Optimizer) -> StepRule | None:

@@ -43,7 +43,7 @@ class MonitorOptions:
 def monitor_of(
     config: TrainConfig, dataset: Dataset, path: Path, options: MonitorOptions, *, overwrite: bool = False
 ) -> Monitor:
-    """Return the monitor of a run, which goes on in the result of an attempt that was stopped.
+    """Return the monitor of a run; after a stop it continues the stored result.
 
     Args:
         config: of the run.

@@ -158,7 +158,7 @@ def _vanished(ratio: float, length: float) -> str:
         return ""
     return (
         f"SAM has stopped, or nearly, at a point that is no minimum of the loss: the perturbed gradient is {ratio:.2g} "
-        f"of the plain one, whose norm is {length:.2g}; take a smaller rho, or go on with the base optimizer"
+        f"of the plain one, whose norm is {length:.2g}; take a smaller rho, or continue with the base optimizer"
     )
 
 

@@ -132,5 +132,5 @@ def _controls(positions: list[float], unit: str) -> dict[str, Any]:
         {"label": "Pause", "method": "animate", "args": animate([None], 0)},
     ]
     menu = {"type": "buttons", "direction": "left", "buttons": buttons, "showactive": False}
-    place = {"x": 0, "y": 0, "xanchor": "left", "yanchor": "top", "pad": {"t": 52}}
-    return {"sliders": [slider], "updatemenus": [{**menu, **place}], "margin": {"b": 110}}
+    position = {"x": 0, "y": 0, "xanchor": "left", "yanchor": "top", "pad": {"t": 52}}
+    return {"sliders": [slider], "updatemenus": [{**menu, **position}], "margin": {"b": 110}}
