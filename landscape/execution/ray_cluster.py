@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from landscape.execution.user_modules import user_modules_by_value
 
 PACKAGES = {"landscape": "landscape-toolkit", "torch": "torch"}  # every node needs the driver's version of these
 LOCAL = "local"
+CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class RayCluster:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         options: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
         try:
+            _check_reachable(address)
             self._ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
         except (OSError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:  # RayError: no valid token
             reason = " ".join(str(error).split())
@@ -117,6 +120,17 @@ class RayCluster:
             actor.kill()
         if self._owns:
             self._ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Check that something listens at HOST:PORT, since Ray itself tries for many minutes; other forms are left to Ray.
+
+    Raises:
+        OSError: if nothing does within `CONNECT_SECONDS`.
+    """
+    host, separator, port = address.rpartition(":")
+    if separator and port.isdecimal() and "//" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
 
 
 class _Actor:
